@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* Makes assertions, and makes as few as it may. An entry is found by a digest over everything that its
+ * assertion states and over the key that signs it, so two requests share one exactly where the two
+ * assertions would differ in nothing but their times. */
+#include "auth/assertion.h"
+
+#include "base/arena.h"
+#include "base/codec.h"
+#include "base/hash.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "base/mem.h"
+
+#include <jansson.h>
+
+#define SIGNATURE_BYTES 64
+
+struct assertion {
+    struct link used; /* in the cache's list, the one used last at the end */
+    uint8_t digest[SHA256_BYTES];
+    int64_t made_s;
+    int64_t expires_s;
+    struct slice text;
+};
+
+struct assertion_cache {
+    struct metrics *metrics;
+    struct link used;
+    struct map entries; /* digest → struct assertion */
+};
+
+struct assertion_cache *assertion_cache_new(struct metrics *m)
+{
+    struct assertion_cache *c = mem_new(struct assertion_cache);
+    c->metrics = m;
+    list_init(&c->used);
+    map_init(&c->entries);
+    return c;
+}
+
+static struct slice digest_slice(const uint8_t digest[SHA256_BYTES])
+{
+    return slice_from(digest, SHA256_BYTES);
+}
+
+static void cache_drop(struct assertion_cache *c, struct assertion *a)
+{
+    map_remove(&c->entries, digest_slice(a->digest));
+    link_remove(&a->used);
+    mem_slice_free(&a->text);
+    mem_free(a);
+}
+
+void assertion_cache_free(struct assertion_cache *c)
+{
+    if (!c)
+        return;
+    while (!list_is_empty(&c->used))
+        cache_drop(c, container_of(c->used.next, struct assertion, used));
+    map_fini(&c->entries);
+    mem_free(c);
+}
+
+/* What it is kept under: every input of claims_make() below but the times. */
+static void digest_make(uint8_t out[SHA256_BYTES], const struct keyring_signer *signer,
+                        const struct facts *facts, const struct token *token)
+{
+    const struct facts_user *user = token ? token_user(token) : NULL;
+    const struct facts_device *device = facts->device;
+    const struct slice none = {"", 0};
+    // Absent is told from empty: the first part lists who is there.
+    const uint8_t who[] = {user != NULL, device != NULL, facts->service != NULL};
+    const struct slice parts[] = {
+        slice_from(who, sizeof who),
+        facts->app->entity,
+        facts->app->id,
+        facts->app->host,
+        user ? user->id : none,
+        user ? slice_from(token_claims_digest(token), SHA256_BYTES) : none,
+        device ? device->id : none,
+        device ? device->trust : none,
+        facts->service ? facts->service->id : none,
+        signer->kid,
+    };
+    sha256_parts(out, parts, sizeof parts / sizeof parts[0]);
+}
+
+/* The moment at which the first of the credentials ends. */
+static int64_t limit_of(const struct facts *facts, const struct token *token)
+{
+    int64_t limit_s = facts->now.s + ASSERTION_LIFE_S;
+    if (token) {
+        // Within the leeway that was given to clocks, the leeway's end is the token's.
+        const int64_t exp = token_user(token)->expires.s;
+        const int64_t end = exp > facts->now.s ? exp : token_good_until(token).s;
+        limit_s = end < limit_s ? end : limit_s;
+    }
+    if (facts->device && facts->device->not_after.s < limit_s)
+        limit_s = facts->device->not_after.s;
+    return limit_s;
+}
+
+/* Making one */
+
+static json_t *text_json(struct slice text)
+{
+    return json_stringn(text.ptr, text.len); // NULL where it is not UTF-8: the claim then fails
+}
+
+static json_t *list_json(struct slices list)
+{
+    json_t *array = json_array();
+    for (uint32_t i = 0; i < list.count; i++) {
+        if (!json_array_append_new(array, text_json(list.at[i])))
+            continue;
+        json_decref(array);
+        return NULL;
+    }
+    return array;
+}
+
+/* Sets a claim; false where the value is NULL. */
+static bool claim(json_t *claims, const char *name, json_t *take)
+{
+    return json_object_set_new(claims, name, take) == 0;
+}
+
+static bool user_claims(json_t *claims, const struct facts_user *user)
+{
+    return claim(claims, "sub", text_json(user->subject)) &&
+           claim(claims, "provider", text_json(user->provider)) &&
+           claim(claims, "groups", list_json(user->groups)) &&
+           (!user->acr.len || claim(claims, "acr", text_json(user->acr))) &&
+           claim(claims, "acr_level", json_integer(user->acr_level)) &&
+           (!user->amr.count || claim(claims, "amr", list_json(user->amr))) &&
+           (!user->authenticated_at.s ||
+            claim(claims, "auth_time", json_integer(user->authenticated_at.s)));
+}
+
+static bool device_claims(json_t *claims, const struct facts_device *device)
+{
+    json_t *object = json_object();
+    const bool is_set = claim(object, "id", text_json(device->id)) &&
+                        claim(object, "trust", text_json(device->trust));
+    return claim(claims, "device", object) && is_set;
+}
+
+/* The payload as text, which the caller frees with free(); NULL where a fact is no text. */
+static char *claims_make(const struct facts *facts, const struct token *token, int64_t expires_s)
+{
+    char *text = NULL;
+    json_t *claims = json_pack("{s:o, s:I, s:I}", "iss",
+                               json_sprintf("https://%.*s", SLICE_ARG(facts->app->host)), "iat",
+                               (json_int_t)facts->now.s, "exp", (json_int_t)expires_s);
+    if (claims && claim(claims, "aud", text_json(facts->app->id)) &&
+        claim(claims, "entity", text_json(facts->app->entity)) &&
+        (!token || user_claims(claims, token_user(token))) &&
+        (!facts->device || device_claims(claims, facts->device)) &&
+        (!facts->service || claim(claims, "service", text_json(facts->service->id))))
+        text = json_dumps(claims, JSON_COMPACT);
+    json_decref(claims);
+    return text;
+}
+
+/* RFC 7515 §7.1. Empty where it can't be signed; the caller frees with mem_slice_free. */
+static struct slice jws_make(const struct keyring_signer *signer, const char *payload)
+{
+    char header[160];
+    uint8_t signature[SIGNATURE_BYTES];
+    const int header_len =
+        snprintf(header, sizeof header, "{\"alg\":\"ES256\",\"typ\":\"JWT\",\"kid\":\"%.*s\"}",
+                 SLICE_ARG(signer->kid));
+    if (header_len < 0 || (size_t)header_len >= sizeof header)
+        return (struct slice){NULL, 0};
+    const size_t payload_len = strlen(payload);
+    char *text = mem_array(char, BASE64URL_LEN((size_t)header_len) + BASE64URL_LEN(payload_len) +
+                                     BASE64URL_LEN(SIGNATURE_BYTES) + 3);
+    size_t len = base64url_encode(text, header, (size_t)header_len);
+    text[len++] = '.';
+    len += base64url_encode(text + len, payload, payload_len);
+    if (!signature_make(&signer->key, slice_from(text, len), signature, NULL)) {
+        mem_free(text);
+        return (struct slice){NULL, 0};
+    }
+    text[len++] = '.';
+    len += base64url_encode(text + len, signature, sizeof signature);
+    return slice_from(text, len);
+}
+
+static struct slice assertion_make(struct assertion_cache *c, const struct keyring_signer *signer,
+                                   const struct facts *facts, const struct token *token,
+                                   int64_t expires_s)
+{
+    char *payload = claims_make(facts, token, expires_s);
+    struct slice text = {NULL, 0};
+    if (payload)
+        text = jws_make(signer, payload);
+    if (text.len)
+        metric_add(c->metrics, METRIC_ASSERTIONS_SIGNED_TOTAL, 1);
+    free(payload); // jansson's
+    return text;
+}
+
+struct slice assertion_for(struct assertion_cache *c, const struct keyring *k,
+                           const struct facts *facts, const struct token *token)
+{
+    uint8_t digest[SHA256_BYTES];
+    const struct slice none = {"", 0};
+    const int64_t limit_s = limit_of(facts, token);
+    const struct keyring_signer *signer = keyring_signer(k, facts->app->entity, facts->now);
+    if (!signer || limit_s <= facts->now.s)
+        return none;
+    digest_make(digest, signer, facts, token);
+    struct assertion *a = map_get(&c->entries, digest_slice(digest));
+    if (a) {
+        const int64_t age_s = facts->now.s - a->made_s;
+        // Not older than half its life, and not outliving the credentials of this very request.
+        if (age_s >= 0 && age_s < ASSERTION_LIFE_S / 2 && a->expires_s > facts->now.s &&
+            a->expires_s <= limit_s) {
+            link_remove(&a->used);
+            list_push(&c->used, &a->used);
+            return a->text;
+        }
+        cache_drop(c, a);
+    }
+    const struct slice text = assertion_make(c, signer, facts, token, limit_s);
+    if (!text.len)
+        return none;
+    if (c->entries.count >= ASSERTION_CACHE_ENTRIES)
+        cache_drop(c, container_of(c->used.next, struct assertion, used));
+    a = mem_new(struct assertion);
+    memcpy(a->digest, digest, sizeof digest);
+    a->made_s = facts->now.s;
+    a->expires_s = limit_s;
+    a->text = text;
+    list_push(&c->used, &a->used);
+    map_set(&c->entries, digest_slice(a->digest), a);
+    return a->text;
+}

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* Reads each claim once, by its type. There is no second guess: a claim of another type than its
+ * specification gives makes the token malformed, since whoever wrote it meant something else. */
+#include "auth/claims_in.h"
+
+#include "base/codec.h"
+#include "base/hash.h"
+#include "base/mem.h"
+
+#define TEXT_MAX_BYTES 256  /* of sub, client_id, acr and the like */
+#define GROUP_MAX_BYTES 128 /* of a group, scope or method: rules and the audit repeat them */
+#define MALFORMED REASON_TOKEN_MALFORMED
+
+/* Not empty, not long, and without C0 controls and DEL: it goes into the audit and into conditions. */
+static bool is_plain(struct slice text, size_t max)
+{
+    if (!text.len || text.len > max)
+        return false;
+    for (size_t i = 0; i < text.len; i++)
+        if ((uint8_t)text.ptr[i] < 0x20 || text.ptr[i] == 0x7f)
+            return false;
+    return true;
+}
+
+/* An absent claim is fine and gives an empty text. */
+static bool text_read(struct arena *a, const json_t *payload, const char *claim, struct slice *out)
+{
+    struct slice text;
+    *out = (struct slice){"", 0};
+    if (!jtree_has(payload, claim))
+        return true;
+    if (!jtree_string(payload, claim, &text) || !is_plain(text, TEXT_MAX_BYTES))
+        return false;
+    *out = arena_copy(a, text);
+    return true;
+}
+
+/* One string, or an array of them; absent is fine and gives an empty list. */
+static bool list_read(struct arena *a, const json_t *value, size_t max, struct slices *out)
+{
+    *out = (struct slices){NULL, 0};
+    if (!value)
+        return true;
+    const bool is_one = json_is_string(value);
+    if (!is_one && !json_is_array(value))
+        return false;
+    const size_t count = is_one ? 1 : json_array_size(value);
+    if (count > CEL_LIST_BOUND)
+        return false;
+    struct slice *texts = arena_array(a, struct slice, count);
+    for (size_t i = 0; i < count; i++) {
+        const json_t *item = is_one ? value : json_array_get(value, i);
+        const struct slice text = slice_from(json_string_value(item), json_string_length(item));
+        if (!json_is_string(item) || !is_plain(text, max))
+            return false;
+        texts[i] = arena_copy(a, text);
+    }
+    *out = (struct slices){texts, (uint32_t)count};
+    return true;
+}
+
+static const json_t *claim_of(const json_t *payload, struct slice name)
+{
+    return json_object_getn(payload, name.ptr, name.len);
+}
+
+/* RFC 7519 §4.1.3 */
+static enum reason audience_check(const json_t *payload, const struct provider *provider)
+{
+    const json_t *aud = json_object_get(payload, "aud");
+    const bool is_one = json_is_string(aud);
+    bool is_ours = false;
+    if (!aud)
+        return REASON_TOKEN_AUDIENCE;
+    if (!is_one && !json_is_array(aud))
+        return MALFORMED;
+    const size_t count = is_one ? 1 : json_array_size(aud);
+    for (size_t i = 0; i < count; i++) {
+        const json_t *item = is_one ? aud : json_array_get(aud, i);
+        if (!json_is_string(item))
+            return MALFORMED;
+        const struct slice text = slice_from(json_string_value(item), json_string_length(item));
+        for (uint32_t k = 0; k < provider->audiences.count; k++)
+            is_ours = is_ours || slice_eq(text, provider->audiences.at[k]);
+    }
+    return is_ours ? REASON_PERMITTED : REASON_TOKEN_AUDIENCE;
+}
+
+/* An absent date is fine; *has says whether it was there. */
+static bool date_read(const json_t *payload, const char *claim, int64_t *out, bool *has)
+{
+    *has = jtree_has(payload, claim);
+    return !*has || jtree_date(payload, claim, out);
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t later_of(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Dates are at most 2^53, so that no sum here overflows. */
+static enum reason times_read(struct claims *out, const json_t *payload,
+                              const struct provider *provider, bool is_access_token,
+                              struct wall now)
+{
+    int64_t exp = 0;
+    int64_t nbf = 0;
+    int64_t iat = 0;
+    int64_t auth_time = 0;
+    bool has_exp;
+    bool has_nbf;
+    bool has_iat;
+    bool has_auth_time;
+    if (!date_read(payload, "exp", &exp, &has_exp) || !has_exp ||
+        !date_read(payload, "nbf", &nbf, &has_nbf) || !date_read(payload, "iat", &iat, &has_iat) ||
+        !date_read(payload, "auth_time", &auth_time, &has_auth_time) ||
+        (is_access_token && !has_iat)) // RFC 9068 §2.2
+        return MALFORMED;
+    const int64_t leeway_s = provider->leeway_s;
+    out->user.expires.s = exp;
+    out->user.authenticated_at.s = auth_time;
+    out->usable_from_s = later_of(nbf, iat) - leeway_s;
+    // Without iat the token's age is counted from now: it may not be good for longer than that.
+    const int64_t born = has_iat ? iat : now.s;
+    out->usable_until_s = earlier(exp, born + provider->max_token_age_s) + leeway_s;
+    if (exp - born > provider->max_token_age_s)
+        return REASON_TOKEN_EXPIRED; // longer-lived than we accept: its time is over before it began
+    return claims_timely(out, now);
+}
+
+enum reason claims_timely(const struct claims *c, struct wall now)
+{
+    if (now.s >= c->usable_until_s)
+        return REASON_TOKEN_EXPIRED;
+    return now.s < c->usable_from_s ? REASON_TOKEN_NOT_YET_VALID : REASON_PERMITTED;
+}
+
+/* Belgium's federal authentication service: "urn:be:fedict:iam:fas:[citizen:|enterprise:]LevelNNN".
+ * 0 where it is another text. */
+static int64_t fas_level(struct slice text)
+{
+    static const struct slice contexts[] = {SLICE_INIT("citizen:"), SLICE_INIT("enterprise:")};
+    const struct slice prefix = SLICE("urn:be:fedict:iam:fas:");
+    uint64_t level = 0;
+    if (!slice_starts(text, prefix))
+        return 0;
+    text = slice_skip(text, prefix.len);
+    for (size_t i = 0; i < sizeof contexts / sizeof contexts[0]; i++) {
+        if (slice_starts(text, contexts[i])) {
+            text = slice_skip(text, contexts[i].len);
+            break;
+        }
+    }
+    if (text.len != 8 || !slice_starts(text, SLICE("Level")) ||
+        !slice_u64(slice_skip(text, 5), 999, &level))
+        return 0;
+    return (int64_t)level;
+}
+
+/* The highest level of the first claim that has one: acr speaks for this sign-in, amr may only repeat. */
+static bool acr_level_read(struct claims *out, struct arena *a, const json_t *payload,
+                           const struct provider *provider)
+{
+    for (uint32_t i = 0; i < provider->acr_claims.count; i++) {
+        struct slices values;
+        if (!list_read(a, claim_of(payload, provider->acr_claims.at[i]), TEXT_MAX_BYTES, &values))
+            return false;
+        for (uint32_t k = 0; k < values.count; k++)
+            out->user.acr_level = later_of(out->user.acr_level, fas_level(values.at[k]));
+        if (out->user.acr_level)
+            return true;
+    }
+    return true;
+}
+
+static bool scopes_read(struct arena *a, const json_t *payload, struct slices *out)
+{
+    struct slice rest;
+    *out = (struct slices){NULL, 0};
+    if (!jtree_has(payload, "scope"))
+        return true;
+    if (!jtree_string(payload, "scope", &rest))
+        return false;
+    rest = arena_copy(a, rest);
+    size_t room = 1;
+    for (size_t i = 0; i < rest.len && room < CEL_LIST_BOUND; i++)
+        room += rest.ptr[i] == ' ';
+    struct slice *scopes = arena_array(a, struct slice, room);
+    uint32_t count = 0;
+    while (rest.len) {
+        const struct slice scope = slice_cut(&rest, ' ');
+        if (!scope.len)
+            continue;
+        if (count == room || !is_plain(scope, GROUP_MAX_BYTES))
+            return false;
+        scopes[count++] = scope;
+    }
+    *out = (struct slices){scopes, count};
+    return true;
+}
+
+static bool user_read(struct claims *out, struct arena *a, const json_t *payload,
+                      const struct provider *provider)
+{
+    struct facts_user *user = &out->user;
+    struct slice azp;
+    if (!text_read(a, payload, "sub", &user->subject) || !user->subject.len ||
+        !text_read(a, payload, "client_id", &user->client_id) ||
+        !text_read(a, payload, "azp", &azp) || !text_read(a, payload, "acr", &user->acr) ||
+        !list_read(a, claim_of(payload, provider->groups_claim), GROUP_MAX_BYTES, &user->groups) ||
+        !list_read(a, json_object_get(payload, "amr"), TEXT_MAX_BYTES, &user->amr) ||
+        !scopes_read(a, payload, &user->scopes) || !acr_level_read(out, a, payload, provider))
+        return false;
+    if (!user->client_id.len)
+        user->client_id = azp;
+    user->provider = arena_copy(a, provider->id);
+    user->id = arena_printf(a, "%.*s:%.*s", SLICE_ARG(provider->id), SLICE_ARG(user->subject));
+    return true;
+}
+
+/* RFC 7800, RFC 8705 §3.1. A token that is bound to something else (a DPoP key, RFC 9449 §7.1) is not
+ * taken as a bearer's: then nothing would be left of the binding. */
+static enum reason binding_read(struct claims *out, const json_t *payload)
+{
+    const json_t *cnf = json_object_get(payload, "cnf");
+    struct slice thumbprint;
+    uint8_t digest[BASE64URL_LEN(sizeof out->certificate)];
+    size_t len = 0;
+    if (!cnf)
+        return REASON_PERMITTED;
+    if (!json_is_object(cnf))
+        return MALFORMED;
+    if (!jtree_has(cnf, "x5t#S256") || json_object_size(cnf) != 1)
+        return REASON_TOKEN_BINDING;
+    if (!jtree_string(cnf, "x5t#S256", &thumbprint) || thumbprint.len != sizeof digest ||
+        !base64url_decode(digest, &len, thumbprint) || len != sizeof out->certificate)
+        return MALFORMED;
+    memcpy(out->certificate, digest, len);
+    out->is_bound = true;
+    return REASON_PERMITTED;
+}
+
+static size_t add_list(struct arena *a, struct slice *parts, size_t at, struct slices list)
+{
+    parts[at++] = arena_printf(a, "%u", list.count);
+    for (uint32_t i = 0; i < list.count; i++)
+        parts[at++] = list.at[i];
+    return at;
+}
+
+static void digest_make(struct claims *out, struct arena *a)
+{
+    const struct facts_user *user = &out->user;
+    struct slice *parts = mem_array(struct slice, 8 + (size_t)user->groups.count + user->amr.count);
+    size_t count = 0;
+    parts[count++] = user->id;
+    parts[count++] = user->acr;
+    parts[count++] = arena_printf(a, "%lld %lld", (long long)user->acr_level,
+                                  (long long)user->authenticated_at.s);
+    count = add_list(a, parts, count, user->groups);
+    count = add_list(a, parts, count, user->amr);
+    sha256_parts(out->digest, parts, count);
+    mem_free(parts);
+}
+
+enum reason claims_read(struct claims *out, struct arena *a, const json_t *payload,
+                        const struct provider *provider, bool is_access_token, struct wall now)
+{
+    *out = (struct claims){0};
+    if (!user_read(out, a, payload, provider))
+        return MALFORMED;
+    enum reason reason = audience_check(payload, provider);
+    if (reason == REASON_PERMITTED)
+        reason = times_read(out, payload, provider, is_access_token, now);
+    if (reason == REASON_PERMITTED)
+        reason = binding_read(out, payload);
+    if (reason == REASON_PERMITTED)
+        digest_make(out, a);
+    return reason;
+}

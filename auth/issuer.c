@@ -1,0 +1,456 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* The desk: one `followed` for each provider of the snapshot in force, each in one of these states.
+ *
+ *     follow ──► FETCHING ──good──► RESTING (until 3/4 of the set's life) ──► FETCHING
+ *                   │  ▲
+ *                 bad  └─── PAUSING (1 s, doubled up to 60 s; the last good set stays) or a wish
+ *                   └────────────►
+ *
+ *     FETCHING  `fetch` is set; the timer rests. Discovery first where the bundle names no jwks_uri.
+ *     others    `fetch` is NULL; the timer runs. A provider whose keys the bundle holds has no timer.
+ *
+ * Owns: the sets, when they are asked for, and where a URL may lead. Does not own: HTTP (base/fetch), the
+ * form of a set (jwks.c). All on the control thread's loop. */
+#include "auth/issuer.h"
+
+#include "auth/issuers_in.h"
+#include "base/fault.h"
+#include "base/jtree.h"
+#include "base/list.h"
+#include "base/logger.h"
+#include "base/mem.h"
+#include "policy/host.h"
+
+#define FETCH_LIMIT_MS 5000
+#define LIFE_DEFAULT_S 600 /* of a set whose answer says nothing */
+#define LIFE_MIN_S 60
+#define LIFE_MAX_S 3600
+#define PAUSE_MAX_S 60
+#define DISCOVERY_PATH "/.well-known/openid-configuration"
+
+struct issuer_desk {
+    struct loop *loop;
+    struct fetcher *fetcher;
+    struct metrics *metrics;
+    struct issuer_hooks hooks;
+    char *ca_file;
+    struct snapshot *snapshot; /* what the followed point into; NULL before the first */
+    struct link followed;
+};
+
+struct followed {
+    struct link link;
+    struct issuer_desk *desk;
+    const struct provider *provider; /* of the desk's snapshot */
+    struct key_set *set;             /* NULL: none yet */
+    struct fetch *fetch;
+    char *discovered; /* jwks_uri as discovery said, during a fetch; else NULL */
+    ev_timer due;
+    int64_t pause_s; /* after the last failure; 0: the last fetch was good */
+    bool was_wished;
+    struct mono wished_at; /* when a wish last began a fetch */
+    struct link wishes;
+};
+
+/* Somebody who waits for the end of a fetch. */
+struct wish {
+    struct link link;
+    void (*answered)(void *owner);
+    void *owner;
+};
+
+static void fetch_begin(struct followed *p);
+
+static void list_move(struct link *from, struct link *to)
+{
+    while (!list_is_empty(from)) {
+        struct link *first = from->next;
+        link_remove(first);
+        list_push(to, first);
+    }
+}
+
+/* The table */
+
+static void publish(struct issuer_desk *d)
+{
+    uint32_t count = 0;
+    list_each(at, &d->followed) count++;
+    struct issuers_entry *entries = mem_array(struct issuers_entry, (size_t)count + 1);
+    count = 0;
+    list_each(at, &d->followed)
+    {
+        const struct followed *p = container_of(at, struct followed, link);
+        if (!p->set)
+            continue;
+        memcpy(entries[count].provider_digest, p->provider->digest,
+               sizeof entries[count].provider_digest);
+        entries[count++].set = p->set;
+    }
+    struct issuers *table = issuers_new(entries, count);
+    mem_free(entries);
+    d->hooks.changed(d->hooks.owner, table);
+}
+
+static void wishes_answer(struct followed *p)
+{
+    // Whoever is answered may wish again: that is for the next time.
+    struct link now;
+    list_init(&now);
+    list_move(&p->wishes, &now);
+    while (!list_is_empty(&now)) {
+        struct wish *wish = container_of(now.next, struct wish, link);
+        link_remove(&wish->link);
+        wish->answered(wish->owner);
+        mem_free(wish);
+    }
+}
+
+/* Where a fetch may lead */
+
+static const struct charter_entity *entity_of(const struct followed *p)
+{
+    return snapshot_entity(p->desk->snapshot, p->provider->entity);
+}
+
+/* Of every address that a name turned out to be: only the entity's own networks (no network: none), so
+ * that no name leads to this machine, to the store or to another entity. */
+static bool may_connect(void *owner, const struct sockaddr *address)
+{
+    const struct charter_entity *entity = entity_of(owner);
+    for (uint32_t i = 0; entity && i < entity->fetch_network_count; i++)
+        if (network_has(&entity->fetch_networks[i], address))
+            return true;
+    return false;
+}
+
+/* Of every URL, also those that a discovery document brings: https, and a host that the charter gives. */
+static bool is_url_allowed(const struct followed *p, struct slice url, struct fault *f)
+{
+    const struct charter_entity *entity = entity_of(p);
+    const struct slice scheme = SLICE("https://");
+    char room[HOST_MAX];
+    struct slice host;
+    uint16_t port;
+    for (size_t i = 0; i < url.len; i++)
+        if (url.ptr[i] <= ' ' || url.ptr[i] > '~' || strchr("\"<>\\^`{|}#@", url.ptr[i]))
+            return fault_set(f, FAULT_SYNTAX, "the URL holds what no such URL holds");
+    if (!slice_starts(url, scheme))
+        return fault_set(f, FAULT_TRUST, "'%.*s' does not begin with https://", SLICE_ARG(url));
+    struct slice rest = slice_skip(url, scheme.len);
+    struct slice authority = slice_cut(&rest, '/');
+    authority = slice_cut(&authority, '?');
+    if (!host_parse(authority, room, &host, &port))
+        return fault_set(f, FAULT_SYNTAX, "'%.*s' has no host name", SLICE_ARG(url));
+    for (uint32_t i = 0; entity && i < entity->fetch_hosts.count; i++)
+        if (host_matches(entity->fetch_hosts.at[i], host))
+            return true;
+    return fault_set(f, FAULT_TRUST, "the host of '%.*s' is not in fetch_hosts", SLICE_ARG(url));
+}
+
+/* One fetch, from its beginning to its end */
+
+static void rest_for(struct followed *p, int64_t seconds)
+{
+    ev_timer_stop(p->desk->loop->ev, &p->due);
+    ev_timer_set(&p->due, (double)seconds, 0.);
+    ev_timer_start(p->desk->loop->ev, &p->due);
+}
+
+static void end_bad(struct followed *p, const struct fault *why)
+{
+    struct fault fault = *why;
+    fault_within(&fault, "keys of identity provider '%.*s' of '%.*s'", SLICE_ARG(p->provider->id),
+                 SLICE_ARG(p->provider->entity));
+    log_fault(LOG_LEVEL_WARNING, "auth", &fault);
+    metric_add(p->desk->metrics, METRIC_JWKS_FAILURES_TOTAL, 1);
+    p->pause_s = !p->pause_s ? 1 : p->pause_s * 2 < PAUSE_MAX_S ? p->pause_s * 2 : PAUSE_MAX_S;
+    rest_for(p, p->pause_s);
+    wishes_answer(p);
+}
+
+static int64_t life_of(int64_t max_age_s)
+{
+    if (max_age_s < 0)
+        return LIFE_DEFAULT_S;
+    return max_age_s < LIFE_MIN_S ? LIFE_MIN_S : max_age_s > LIFE_MAX_S ? LIFE_MAX_S : max_age_s;
+}
+
+static void end_good(struct followed *p, struct key_set *take, int64_t max_age_s)
+{
+    key_set_unref(p->set);
+    p->set = take;
+    p->pause_s = 0;
+    metric_add(p->desk->metrics, METRIC_JWKS_FETCHES_TOTAL, 1);
+    rest_for(p, life_of(max_age_s) * 3 / 4);
+    publish(p->desk);
+    wishes_answer(p);
+}
+
+static void on_keys(void *owner, int status, struct slice body, int64_t max_age_s,
+                    const struct fault *why)
+{
+    struct followed *p = owner;
+    struct fault fault;
+    struct key_set *set = NULL;
+    p->fetch = NULL;
+    if (!status)
+        fault = *why;
+    else if (status != 200)
+        fault_set(&fault, FAULT_IO, "the key set was answered with status %d", status);
+    else
+        set = key_set_parse(body, p->provider->algorithms, loop_wall(p->desk->loop), &fault);
+    if (set)
+        end_good(p, set, max_age_s);
+    else
+        end_bad(p, &fault);
+}
+
+static bool get(struct followed *p, struct slice url,
+                void (*done)(void *, int, struct slice, int64_t, const struct fault *),
+                struct fault *f)
+{
+    if (!is_url_allowed(p, url, f))
+        return false;
+    p->fetch = fetch_start(p->desk->fetcher, &(struct fetch_request){.url = url,
+                                                                     .ca_file = p->desk->ca_file,
+                                                                     .limit_ms = FETCH_LIMIT_MS,
+                                                                     .may_connect = may_connect,
+                                                                     .done = done,
+                                                                     .owner = p});
+    return true;
+}
+
+/* OpenID Connect Discovery §4.3: the document is about exactly this issuer, or it is not used. */
+static bool discovery_read(struct followed *p, struct slice body, struct fault *f)
+{
+    struct slice issuer;
+    struct slice jwks_uri;
+    json_t *tree = jtree_parse(body);
+    bool is_read = false;
+    if (!tree || !jtree_string(tree, "issuer", &issuer) ||
+        !jtree_string(tree, "jwks_uri", &jwks_uri))
+        fault_set(f, FAULT_SYNTAX, "the discovery document lacks issuer or jwks_uri");
+    else if (!slice_eq(issuer, p->provider->issuer))
+        fault_set(f, FAULT_TRUST, "the discovery document is about another issuer");
+    else
+        is_read = true;
+    if (is_read) {
+        mem_free(p->discovered);
+        p->discovered = mem_text(jwks_uri);
+    }
+    json_decref(tree);
+    return is_read;
+}
+
+static void on_discovery(void *owner, int status, struct slice body, int64_t max_age_s,
+                         const struct fault *why)
+{
+    struct followed *p = owner;
+    struct fault fault;
+    (void)max_age_s; // the keys' own answer says how long they live
+    p->fetch = NULL;
+    bool is_good = false;
+    if (!status)
+        fault = *why;
+    else if (status != 200)
+        fault_set(&fault, FAULT_IO, "discovery was answered with status %d", status);
+    else
+        is_good = discovery_read(p, body, &fault) &&
+                  get(p, slice_of(p->discovered), on_keys, &fault);
+    if (!is_good)
+        end_bad(p, &fault);
+}
+
+static bool discovery_begin(struct followed *p, struct fault *f)
+{
+    struct slice issuer = p->provider->issuer;
+    // §4.1: a slash at the end of the issuer is not doubled.
+    if (slice_ends(issuer, SLICE("/")))
+        issuer.len--;
+    const size_t len = issuer.len + sizeof DISCOVERY_PATH;
+    char *url = mem_array(char, len);
+    (void)snprintf(url, len, "%.*s%s", SLICE_ARG(issuer), DISCOVERY_PATH);
+    const bool has_begun = get(p, slice_of(url), on_discovery, f);
+    mem_free(url);
+    return has_begun;
+}
+
+static void fetch_begin(struct followed *p)
+{
+    struct fault fault;
+    if (p->fetch || p->provider->jwks.len)
+        return;
+    ev_timer_stop(p->desk->loop->ev, &p->due);
+    const bool has_begun = p->provider->jwks_uri.len
+                               ? get(p, p->provider->jwks_uri, on_keys, &fault)
+                               : discovery_begin(p, &fault);
+    if (!has_begun)
+        end_bad(p, &fault);
+}
+
+static void on_due(struct ev_loop *ev, ev_timer *due, int events)
+{
+    (void)ev;
+    (void)events;
+    fetch_begin(due->data);
+}
+
+/* Which providers */
+
+static struct followed *followed_find(const struct issuer_desk *d, const uint8_t digest[32])
+{
+    list_each(at, &d->followed)
+    {
+        struct followed *p = container_of(at, struct followed, link);
+        if (!memcmp(p->provider->digest, digest, sizeof p->provider->digest))
+            return p;
+    }
+    return NULL;
+}
+
+static struct followed *followed_new(struct issuer_desk *d, const struct provider *provider)
+{
+    struct followed *p = mem_new(struct followed);
+    struct fault fault;
+    p->desk = d;
+    p->provider = provider;
+    list_init(&p->wishes);
+    ev_init(&p->due, on_due);
+    p->due.data = p;
+    if (!provider->jwks.len)
+        return p;
+    p->set = key_set_parse(provider->jwks, provider->algorithms, loop_wall(d->loop), &fault);
+    if (!p->set) {
+        fault_within(&fault, "keys of identity provider '%.*s' of '%.*s'",
+                     SLICE_ARG(provider->id), SLICE_ARG(provider->entity));
+        log_fault(LOG_LEVEL_WARNING, "auth", &fault);
+    }
+    return p;
+}
+
+/* Wishes end unanswered; to answer them is the caller's part. */
+static void followed_free(struct followed *p)
+{
+    link_remove(&p->link);
+    fetch_cancel(p->fetch);
+    ev_timer_stop(p->desk->loop->ev, &p->due);
+    while (!list_is_empty(&p->wishes)) {
+        struct wish *wish = container_of(p->wishes.next, struct wish, link);
+        link_remove(&wish->link);
+        mem_free(wish);
+    }
+    key_set_unref(p->set);
+    mem_free(p->discovered);
+    mem_free(p);
+}
+
+struct issuer_desk *issuer_desk_new(struct loop *l, const struct issuer_settings *settings,
+                                    struct metrics *m, struct issuer_hooks hooks)
+{
+    struct issuer_desk *d = mem_new(struct issuer_desk);
+    d->loop = l;
+    d->fetcher = fetcher_new(l);
+    d->metrics = m;
+    d->hooks = hooks;
+    d->ca_file = settings->ca_file ? mem_text(slice_of(settings->ca_file)) : NULL;
+    list_init(&d->followed);
+    return d;
+}
+
+void issuer_desk_free(struct issuer_desk *d)
+{
+    if (!d)
+        return;
+    while (!list_is_empty(&d->followed))
+        followed_free(container_of(d->followed.next, struct followed, link));
+    fetcher_free(d->fetcher);
+    snapshot_unref(d->snapshot);
+    mem_free(d->ca_file);
+    mem_free(d);
+}
+
+/* Takes it over from those that were followed, or begins with it. True where the table has another set. */
+static bool follow_one(struct issuer_desk *d, struct link *before, const struct provider *provider)
+{
+    list_each(at, before)
+    {
+        struct followed *p = container_of(at, struct followed, link);
+        if (memcmp(p->provider->digest, provider->digest, sizeof provider->digest) != 0)
+            continue;
+        link_remove(&p->link);
+        p->provider = provider; // the same in a newer snapshot
+        list_push(&d->followed, &p->link);
+        return false;
+    }
+    struct followed *p = followed_new(d, provider);
+    list_push(&d->followed, &p->link);
+    return p->set != NULL;
+}
+
+void issuer_desk_follow(struct issuer_desk *d, struct snapshot *s)
+{
+    struct snapshot *last = d->snapshot;
+    struct link before;
+    bool is_changed = !last; // the first table, be it empty
+    list_init(&before);
+    list_move(&d->followed, &before);
+    d->snapshot = snapshot_ref(s);
+    for (uint32_t i = 0; i < s->bundle_count; i++) {
+        const struct bundle *bundle = s->bundles[i]->bundle;
+        for (uint32_t k = 0; k < bundle->provider_count; k++)
+            if (follow_one(d, &before, &bundle->providers[k]))
+                is_changed = true;
+    }
+    list_each(at, &before) is_changed |= container_of(at, struct followed, link)->set != NULL;
+    if (is_changed)
+        publish(d);
+    // Also those that pause: the charter may allow now what it did not.
+    list_each(at, &d->followed)
+    {
+        struct followed *p = container_of(at, struct followed, link);
+        if (!p->set)
+            fetch_begin(p);
+    }
+    while (!list_is_empty(&before)) {
+        struct followed *p = container_of(before.next, struct followed, link);
+        wishes_answer(p);
+        followed_free(p);
+    }
+    snapshot_unref(last); // those that are gone pointed into it
+}
+
+void issuer_desk_want(struct issuer_desk *d, const uint8_t provider_digest[32],
+                      void (*answered)(void *owner), void *owner)
+{
+    struct followed *p = followed_find(d, provider_digest);
+    if (p && !p->fetch && !p->provider->jwks.len) {
+        const struct mono now = loop_now(d->loop);
+        if (!p->was_wished || now.ms - p->wished_at.ms >= ISSUER_REFETCH_MIN_S * 1000) {
+            p->was_wished = true;
+            p->wished_at = now;
+            fetch_begin(p);
+        }
+    }
+    if (!p || !p->fetch) {
+        answered(owner);
+        return;
+    }
+    struct wish *wish = mem_new(struct wish);
+    wish->answered = answered;
+    wish->owner = owner;
+    list_push(&p->wishes, &wish->link);
+}
+
+uint32_t issuer_desk_without_keys(const struct issuer_desk *d)
+{
+    const struct wall now = loop_wall(d->loop);
+    uint32_t count = 0;
+    list_each(at, &d->followed)
+    {
+        const struct followed *p = container_of(at, struct followed, link);
+        count += !p->set || (!p->provider->jwks.len &&
+                             now.s - p->set->fetched_at.s > p->provider->keys_max_stale_s);
+    }
+    return count;
+}

@@ -1,0 +1,461 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* A token's way, top to bottom: found in the cache (and looked at again), or taken apart, its provider
+ * chosen by `iss`, its key by configuration, the signature checked, then believed and read.
+ * Owns: the cache and the order of the checks. Does not own: what the claims mean (claims.c), the keys
+ * (issuer.c), the mathematics (base/sign.c).
+ *
+ * The cache is a table of chains over a list in order of use. An entry is found by all bytes of the token
+ * and by its provider, so that no entity profits from what another entity's provider has vouched for. */
+#include "auth/token.h"
+
+#include "auth/claims_in.h"
+#include "base/arena.h"
+#include "base/codec.h"
+#include "base/hash.h"
+#include "base/list.h"
+#include "base/mem.h"
+
+#include <jwt.h>
+
+#define KEYS_TO_TRY 4 /* for a token that names no key: more would make one cheap request dear */
+
+struct token {
+    uint32_t references;        /* the cache's and the exchanges' */
+    struct token *next_in_slot; /* in the cache's table */
+    struct link used;           /* in the cache's list, the one used last at the end */
+    uint64_t hash;
+    uint64_t number;
+    struct slice bytes;
+    struct slice entity;
+    uint8_t provider_digest[32];
+    uint64_t generation;   /* of the key set in which `key` was seen last */
+    struct public_key key; /* what verified it */
+    struct claims claims;
+    struct arena arena;
+};
+
+struct token_cache {
+    struct metrics *metrics;
+    uint64_t last_number;
+    struct link used;
+    uint32_t count;
+    uint32_t limit;
+    uint32_t mask; /* of the table: a power of two, less one */
+    struct token **slots;
+};
+
+/* The cache */
+
+static struct token *token_new(struct slice bytes, uint64_t hash)
+{
+    struct token *t = mem_new(struct token);
+    t->references = 1;
+    t->hash = hash;
+    arena_init(&t->arena, NULL);
+    t->bytes = arena_copy(&t->arena, bytes);
+    return t;
+}
+
+static void token_unref(struct token *t)
+{
+    if (--t->references)
+        return;
+    public_key_fini(&t->key);
+    arena_fini(&t->arena);
+    mem_free(t);
+}
+
+struct token_cache *token_cache_new(uint32_t entries, struct metrics *m)
+{
+    struct token_cache *c = mem_new(struct token_cache);
+    uint32_t room = 1;
+    while (room < entries && room < (1u << 24))
+        room *= 2;
+    c->metrics = m;
+    c->limit = entries ? entries : 1;
+    c->mask = room - 1;
+    c->slots = mem_array(struct token *, room);
+    list_init(&c->used);
+    return c;
+}
+
+static void cache_drop(struct token_cache *c, struct token *t)
+{
+    struct token **at = &c->slots[t->hash & c->mask];
+    while (*at != t)
+        at = &(*at)->next_in_slot;
+    *at = t->next_in_slot;
+    link_remove(&t->used);
+    c->count--;
+    token_unref(t);
+}
+
+static void cache_add(struct token_cache *c, struct token *take)
+{
+    if (c->count == c->limit)
+        cache_drop(c, container_of(c->used.next, struct token, used));
+    struct token **slot = &c->slots[take->hash & c->mask];
+    take->next_in_slot = *slot;
+    *slot = take;
+    list_push(&c->used, &take->used);
+    c->count++;
+}
+
+void token_cache_free(struct token_cache *c)
+{
+    if (!c)
+        return;
+    while (!list_is_empty(&c->used))
+        cache_drop(c, container_of(c->used.next, struct token, used));
+    mem_free(c->slots);
+    mem_free(c);
+}
+
+static bool is_of(const struct token *t, const struct provider *p)
+{
+    // The digest is over entity, id and all settings; the names beside it cost nothing and are exact.
+    return !memcmp(t->provider_digest, p->digest, sizeof p->digest) &&
+           slice_eq(t->entity, p->entity) && slice_eq(t->claims.user.provider, p->id);
+}
+
+static struct token *cache_find(const struct token_cache *c, const struct token_question *q,
+                                uint64_t hash, const struct provider **provider)
+{
+    for (struct token *t = c->slots[hash & c->mask]; t; t = t->next_in_slot) {
+        if (t->hash != hash || !slice_eq(t->bytes, q->bytes))
+            continue;
+        for (uint32_t i = 0; i < q->app->provider_count; i++) {
+            if (is_of(t, q->app->providers[i])) {
+                *provider = q->app->providers[i];
+                return t;
+            }
+        }
+    }
+    return NULL;
+}
+
+/* Is the key that verified it still one of the provider's? Looked up only where the set is another one. */
+static bool has_key_still(struct token *t, const struct key_set *set)
+{
+    if (t->generation == set->generation)
+        return true;
+    for (uint32_t i = 0; i < set->count; i++) {
+        if (set->keys[i].key.algorithm != t->key.algorithm ||
+            EVP_PKEY_eq(set->keys[i].key.pkey, t->key.pkey) != 1)
+            continue;
+        t->generation = set->generation;
+        return true;
+    }
+    return false;
+}
+
+/* RFC 8705 §3: a bound token is worth something only from the certificate that it names. */
+static bool is_bound_elsewhere(const struct claims *claims, const struct facts_device *device)
+{
+    return claims->is_bound &&
+           (!device || memcmp(claims->certificate, device->digest, sizeof device->digest) != 0);
+}
+
+/* Taking apart */
+
+struct parts {
+    struct slice header; /* as base64url */
+    struct slice payload;
+    struct slice signed_bytes; /* header "." payload */
+    uint8_t *signature;
+    size_t signature_len;
+    json_t *header_tree;
+    json_t *payload_tree;
+    enum algorithm algorithm;
+    struct slice kid; /* empty: none */
+    struct slice type;
+    bool has_kid;
+};
+
+static void parts_fini(struct parts *p)
+{
+    json_decref(p->header_tree);
+    json_decref(p->payload_tree);
+    mem_free(p->signature);
+}
+
+static json_t *json_part(struct slice encoded)
+{
+    size_t len = 0;
+    uint8_t *text = mem_array(uint8_t, encoded.len + 1);
+    json_t *tree =
+        base64url_decode(text, &len, encoded) ? jtree_parse(slice_from(text, len)) : NULL;
+    mem_free(text);
+    return tree;
+}
+
+/* RFC 7515 §7.1: three parts of base64url, nothing else. */
+static bool parts_split(struct parts *p, struct slice token)
+{
+    struct slice rest = token;
+    size_t dots = 0;
+    for (size_t i = 0; i < token.len; i++)
+        dots += token.ptr[i] == '.';
+    if (dots != 2)
+        return false;
+    p->header = slice_cut(&rest, '.');
+    p->payload = slice_cut(&rest, '.');
+    p->signed_bytes = slice_from(token.ptr, p->header.len + 1 + p->payload.len);
+    p->signature = mem_array(uint8_t, rest.len + 1);
+    if (!base64url_decode(p->signature, &p->signature_len, rest))
+        return false;
+    p->header_tree = json_part(p->header);
+    p->payload_tree = json_part(p->payload);
+    return p->header_tree && p->payload_tree;
+}
+
+/* What the header may say: which of the provider's keys, and what kind of token it is. It never brings a
+ * key along: jku, x5u, jwk and x5c are not read at all (RFC 8725 §3.10). */
+static enum reason header_read(struct parts *p)
+{
+    const json_t *header = p->header_tree;
+    struct slice algorithm;
+    // We understand no extension, so one that must be understood ends it (RFC 7515 §4.1.11).
+    if (jtree_has(header, "crit"))
+        return REASON_TOKEN_CRITICAL;
+    if (!jtree_string(header, "alg", &algorithm) ||
+        (jtree_has(header, "typ") && !jtree_string(header, "typ", &p->type)) ||
+        (jtree_has(header, "kid") && !jtree_string(header, "kid", &p->kid)) ||
+        jtree_has(header, "cty")) // RFC 7519 §5.2: a token within a token
+        return REASON_TOKEN_MALFORMED;
+    p->has_kid = jtree_has(header, "kid");
+    if (slice_eq(algorithm, SLICE("RS256")))
+        p->algorithm = ALGORITHM_RS256;
+    else if (slice_eq(algorithm, SLICE("ES256")))
+        p->algorithm = ALGORITHM_ES256;
+    return p->algorithm == ALGORITHM_NONE ? REASON_TOKEN_ALGORITHM : REASON_PERMITTED;
+}
+
+/* `iss` is not believed here: it only says whose keys have to prove it. */
+static const struct provider *provider_choose(const struct application *app, const json_t *payload)
+{
+    struct slice issuer;
+    if (!jtree_string(payload, "iss", &issuer))
+        return NULL;
+    for (uint32_t i = 0; i < app->provider_count; i++)
+        if (slice_eq(app->providers[i]->issuer, issuer))
+            return app->providers[i];
+    return NULL;
+}
+
+/* RFC 7515 §4.1.9: without regard to case, "application/" may be left out. */
+static struct slice type_name(struct slice type)
+{
+    const struct slice prefix = SLICE("application/");
+    if (type.len > prefix.len && slice_eq_nocase(slice_from(type.ptr, prefix.len), prefix))
+        return slice_skip(type, prefix.len);
+    return type;
+}
+
+static bool is_type_wanted(const struct provider *provider, struct slice type)
+{
+    for (uint32_t i = 0; i < provider->token_types.count; i++)
+        if (slice_eq_nocase(provider->token_types.at[i], type))
+            return true;
+    return false;
+}
+
+/* Verifying */
+
+/* The key that made the signature, or NULL with the reason. */
+static const struct public_key *key_prove(const struct parts *p, const struct key_set *set,
+                                          struct metrics *m, enum reason *why)
+{
+    const struct slice signature = slice_from(p->signature, p->signature_len);
+    const struct public_key *candidates[KEYS_TO_TRY];
+    uint32_t count = 0;
+    *why = REASON_TOKEN_KEY_UNKNOWN;
+    for (uint32_t i = 0; i < set->count; i++) {
+        const struct provider_key *key = &set->keys[i];
+        if (key->key.algorithm != p->algorithm || (p->has_kid && !slice_eq(key->kid, p->kid)))
+            continue;
+        if (count == KEYS_TO_TRY)
+            return NULL;
+        candidates[count++] = &key->key;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        metric_add(m, METRIC_TOKEN_VERIFICATIONS_TOTAL, 1);
+        if (signature_holds(candidates[i], p->signed_bytes, signature))
+            return candidates[i];
+        *why = REASON_TOKEN_SIGNATURE;
+    }
+    return NULL;
+}
+
+/* The second reader: libjwt must see the same iss, sub and exp as jtree. It gets the payload as it came,
+ * under a header of ours, because it knows no typ but "JWT" and we have the header already. No key: the
+ * signature has been checked, and libjwt is asked about structure and claims only. */
+static bool libjwt_agrees(const struct parts *p)
+{
+    static const char head[] = "eyJhbGciOiJSUzI1NiJ9."; // {"alg":"RS256"}
+    static const char tail[] = ".AAAA";
+    char text[sizeof head + TOKEN_MAX_BYTES + sizeof tail];
+    jwt_t *jwt = NULL;
+    struct slice issuer;
+    struct slice subject;
+    int64_t exp;
+    if (p->payload.len > TOKEN_MAX_BYTES)
+        return false;
+    memcpy(text, head, sizeof head - 1);
+    memcpy(text + sizeof head - 1, p->payload.ptr, p->payload.len);
+    memcpy(text + sizeof head - 1 + p->payload.len, tail, sizeof tail);
+    if (jwt_decode(&jwt, text, NULL, 0))
+        return false;
+    const bool agrees = jtree_string(p->payload_tree, "iss", &issuer) &&
+                        jtree_string(p->payload_tree, "sub", &subject) &&
+                        jtree_date(p->payload_tree, "exp", &exp) &&
+                        slice_eq(slice_of(jwt_get_grant(jwt, "iss")), issuer) &&
+                        slice_eq(slice_of(jwt_get_grant(jwt, "sub")), subject) &&
+                        jwt_get_grant_int(jwt, "exp") == exp;
+    jwt_free(jwt);
+    return agrees;
+}
+
+static void user_hash(struct token *t, struct slice key)
+{
+    if (!key.len)
+        return;
+    // The NUL keeps "a" "bc" apart from "ab" "c": neither part can hold one.
+    const struct facts_user *user = &t->claims.user;
+    const size_t len = user->provider.len + 1 + user->subject.len;
+    char *text = arena_bytes(&t->arena, len);
+    memcpy(text, user->provider.ptr, user->provider.len);
+    text[user->provider.len] = '\0';
+    memcpy(text + user->provider.len + 1, user->subject.ptr, user->subject.len);
+    hmac_sha256(t->claims.user.hash, key, slice_from(text, len));
+}
+
+/* An entry of what is proven and read; NULL with the reason. */
+static struct token *token_read(const struct parts *p, const struct token_question *q,
+                                const struct provider *provider, uint64_t hash, enum reason *why)
+{
+    struct token *t = token_new(q->bytes, hash);
+    const bool is_access_token = slice_eq_nocase(type_name(p->type), SLICE("at+jwt"));
+    *why = claims_read(&t->claims, &t->arena, p->payload_tree, provider, is_access_token, q->now);
+    if (*why == REASON_PERMITTED && !libjwt_agrees(p))
+        *why = REASON_TOKEN_MALFORMED;
+    if (*why != REASON_PERMITTED) {
+        token_unref(t);
+        return NULL;
+    }
+    t->entity = arena_copy(&t->arena, provider->entity);
+    memcpy(t->provider_digest, provider->digest, sizeof t->provider_digest);
+    user_hash(t, q->hash_key);
+    return t;
+}
+
+static enum reason verify(struct token_cache *c, const struct token_question *q, uint64_t hash,
+                          struct parts *p, struct token_answer *out)
+{
+    if (!parts_split(p, q->bytes))
+        return REASON_TOKEN_MALFORMED;
+    enum reason reason = header_read(p);
+    if (reason != REASON_PERMITTED)
+        return reason;
+    const struct provider *provider = provider_choose(q->app, p->payload_tree);
+    if (!provider)
+        return REASON_TOKEN_ISSUER;
+    if (!(provider->algorithms & 1u << p->algorithm))
+        return REASON_TOKEN_ALGORITHM;
+    if (!is_type_wanted(provider, type_name(p->type)))
+        return REASON_TOKEN_TYPE;
+    const struct key_set *set = issuers_keys(q->issuers, provider, q->now);
+    if (!set) {
+        out->wanted = provider;
+        return REASON_KEYS_UNAVAILABLE;
+    }
+    const struct public_key *key = key_prove(p, set, c->metrics, &reason);
+    if (!key) {
+        out->wanted = reason == REASON_TOKEN_KEY_UNKNOWN ? provider : NULL;
+        return reason;
+    }
+    struct token *t = token_read(p, q, provider, hash, &reason);
+    if (!t)
+        return reason;
+    EVP_PKEY_up_ref(key->pkey);
+    t->key = *key;
+    t->generation = set->generation;
+    t->number = ++c->last_number;
+    cache_add(c, t);
+    // A token that is bound elsewhere stays known: it is good for whom it belongs to.
+    if (is_bound_elsewhere(&t->claims, q->device))
+        return REASON_TOKEN_BINDING;
+    t->references++;
+    out->token = t;
+    return REASON_PERMITTED;
+}
+
+/* What was verified before is looked at again for what can change: time, keys, and who brings it. */
+static enum reason recall(struct token_cache *c, const struct token_question *q, struct token *t,
+                          struct token_answer *out)
+{
+    const enum reason reason = claims_timely(&t->claims, q->now);
+    if (reason == REASON_TOKEN_EXPIRED)
+        cache_drop(c, t);
+    if (reason != REASON_PERMITTED)
+        return reason;
+    if (is_bound_elsewhere(&t->claims, q->device))
+        return REASON_TOKEN_BINDING;
+    metric_add(c->metrics, METRIC_TOKEN_CACHE_HITS_TOTAL, 1);
+    link_remove(&t->used);
+    list_push(&c->used, &t->used);
+    t->references++;
+    out->token = t;
+    return REASON_PERMITTED;
+}
+
+enum reason token_judge(struct token_cache *c, const struct token_question *q,
+                        struct token_answer *out)
+{
+    const struct provider *provider = NULL;
+    *out = (struct token_answer){NULL, NULL};
+    if (!q->bytes.len || q->bytes.len > TOKEN_MAX_BYTES)
+        return REASON_TOKEN_MALFORMED;
+    const uint64_t hash = table_hash(q->bytes);
+    struct token *known = cache_find(c, q, hash, &provider);
+    if (known) {
+        const struct key_set *set = issuers_keys(q->issuers, provider, q->now);
+        if (!set) {
+            out->wanted = provider;
+            return REASON_KEYS_UNAVAILABLE;
+        }
+        if (has_key_still(known, set))
+            return recall(c, q, known, out);
+        cache_drop(c, known); // and verified like a new one, so that the reason is exact
+    }
+    struct parts parts = {0};
+    const enum reason reason = verify(c, q, hash, &parts, out);
+    parts_fini(&parts);
+    return reason;
+}
+
+const struct facts_user *token_user(const struct token *t)
+{
+    return &t->claims.user;
+}
+
+uint64_t token_number(const struct token *t)
+{
+    return t->number;
+}
+
+const uint8_t *token_claims_digest(const struct token *t)
+{
+    return t->claims.digest;
+}
+
+struct wall token_good_until(const struct token *t)
+{
+    return (struct wall){t->claims.usable_until_s};
+}
+
+void token_release(const struct token *t)
+{
+    if (t)
+        token_unref((struct token *)(uintptr_t)t); // const is for the readers
+}

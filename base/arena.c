@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* The bump allocator. `at` and `end` are of the newest chunk of the usual size; what is larger than
+ * a chunk gets one of its own, put behind it in the list, so that the room left is not lost. Under
+ * AddressSanitizer a chunk at rest is poisoned: whoever still points into an ended exchange is
+ * found. */
+#include "base/arena.h"
+
+#include <sanitizer/asan_interface.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/mem.h"
+
+#define ALIGNMENT 16u
+
+struct arena_chunk {
+    struct arena_chunk *next;
+    size_t room; /* bytes of `bytes` */
+    _Alignas(ALIGNMENT) char bytes[];
+};
+
+#define CHUNK_ROOM (ARENA_CHUNK_BYTES - sizeof(struct arena_chunk))
+
+static struct arena_chunk *chunk_take(struct chunk_store *store, size_t room)
+{
+    struct arena_chunk *chunk;
+    if (store && store->free && room == CHUNK_ROOM) {
+        chunk = store->free;
+        store->free = chunk->next;
+        store->count--;
+        ASAN_UNPOISON_MEMORY_REGION(chunk->bytes, room);
+        return chunk;
+    }
+    size_t bytes;
+    if (__builtin_add_overflow(room, sizeof *chunk, &bytes))
+        bytes = SIZE_MAX; // there is no such memory, and mem_grow says so
+    chunk = mem_grow(NULL, bytes, 1);
+    chunk->room = room;
+    return chunk;
+}
+
+static void chunk_put(struct chunk_store *store, struct arena_chunk *chunk)
+{
+    if (!store || chunk->room != CHUNK_ROOM || store->count >= store->limit) {
+        mem_free(chunk);
+        return;
+    }
+    ASAN_POISON_MEMORY_REGION(chunk->bytes, chunk->room);
+    chunk->next = store->free;
+    store->free = chunk;
+    store->count++;
+}
+
+void arena_init(struct arena *a, struct chunk_store *store)
+{
+    *a = (struct arena){.store = store};
+}
+
+void arena_fini(struct arena *a)
+{
+    while (a->chunks) {
+        struct arena_chunk *chunk = a->chunks;
+        a->chunks = chunk->next;
+        chunk_put(a->store, chunk);
+    }
+    arena_init(a, a->store);
+}
+
+static char *alloc_large(struct arena *a, size_t bytes)
+{
+    struct arena_chunk *chunk = chunk_take(NULL, bytes);
+    struct arena_chunk **place = a->chunks ? &a->chunks->next : &a->chunks;
+    chunk->next = *place;
+    *place = chunk;
+    a->total_bytes += bytes;
+    return chunk->bytes;
+}
+
+static void add_chunk(struct arena *a)
+{
+    struct arena_chunk *chunk = chunk_take(a->store, CHUNK_ROOM);
+    chunk->next = a->chunks;
+    a->chunks = chunk;
+    a->at = chunk->bytes;
+    a->end = chunk->bytes + CHUNK_ROOM;
+    a->total_bytes += CHUNK_ROOM;
+}
+
+char *arena_bytes(struct arena *a, size_t bytes)
+{
+    if (bytes > CHUNK_ROOM)
+        return alloc_large(a, bytes);
+    if (!a->at || bytes > (size_t)(a->end - a->at))
+        add_chunk(a);
+    char *out = a->at;
+    a->at += bytes;
+    return out;
+}
+
+void *arena_alloc(struct arena *a, size_t bytes)
+{
+    size_t gap = -(uintptr_t)a->at & (ALIGNMENT - 1);
+    char *out;
+    // A new chunk is aligned from its first byte on.
+    if (!a->at || gap + bytes < bytes || gap + bytes > (size_t)(a->end - a->at)) {
+        if (bytes <= CHUNK_ROOM)
+            add_chunk(a);
+        out = arena_bytes(a, bytes);
+    } else {
+        out = arena_bytes(a, gap + bytes) + gap;
+    }
+    return memset(out, 0, bytes);
+}
+
+void *arena_alloc_array(struct arena *a, size_t count, size_t size)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes))
+        bytes = SIZE_MAX;
+    return arena_alloc(a, bytes);
+}
+
+struct slice arena_copy(struct arena *a, struct slice text)
+{
+    if (!text.len)
+        return SLICE("");
+    return (struct slice){memcpy(arena_bytes(a, text.len), text.ptr, text.len), text.len};
+}
+
+struct slice arena_printf(struct arena *a, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int len = vsnprintf(NULL, 0, format, arguments);
+    va_end(arguments);
+    if (len <= 0)
+        return SLICE("");
+    char *out = arena_bytes(a, (size_t)len + 1);
+    va_start(arguments, format);
+    (void)vsnprintf(out, (size_t)len + 1, format, arguments);
+    va_end(arguments);
+    return (struct slice){out, (size_t)len};
+}
+
+void chunk_store_fini(struct chunk_store *store)
+{
+    while (store->free) {
+        struct arena_chunk *chunk = store->free;
+        store->free = chunk->next;
+        mem_free(chunk);
+    }
+    store->count = 0;
+}

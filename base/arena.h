@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* Memory that goes at once: what belongs to one exchange, or to one compiled bundle. A bump allocator over
+ * chunks; chunks come from, and go back to, a `struct chunk_store` of the worker (or malloc where store is
+ * NULL). One thread at a time. Nothing in an arena is freed on its own. */
+#pragma once
+
+#include <stddef.h>
+
+#include "belfry/slice.h"
+
+#define ARENA_CHUNK_BYTES 8192 /* holds an exchange with a browser's usual head and a 1 KiB token */
+
+struct arena_chunk;
+
+/* Chunks at rest, kept by a worker so that a request costs no malloc. */
+struct chunk_store {
+    struct arena_chunk *free;
+    uint32_t count;
+    uint32_t limit; /* beyond it chunks go back to malloc */
+};
+
+struct arena {
+    struct arena_chunk *chunks; /* newest first */
+    char *at;
+    char *end;
+    struct chunk_store *store;
+    size_t total_bytes;
+};
+
+void arena_init(struct arena *a, struct chunk_store *store); /* takes no memory yet */
+void arena_fini(struct arena *a);
+/* Zeroed, aligned to 16; never NULL. Larger than a chunk is fine (its own chunk, never stored). */
+void *arena_alloc(struct arena *a, size_t bytes);
+#define arena_new(a, type) ((type *)arena_alloc((a), sizeof(type)))
+#define arena_array(a, type, n) ((type *)arena_alloc_array((a), (n), sizeof(type)))
+void *arena_alloc_array(struct arena *a, size_t count, size_t size);
+/* Not zeroed, not aligned: for bytes. */
+char *arena_bytes(struct arena *a, size_t bytes);
+struct slice arena_copy(struct arena *a, struct slice text);
+struct slice arena_printf(struct arena *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void chunk_store_fini(struct chunk_store *store);

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* The own log. Owns the level, the one setting of the whole process that has no other home. */
+#include "base/logger.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+#define LINE_BYTES 2048 /* below PIPE_BUF: a write to a pipe is not torn */
+
+static const char *const names[] = {"error", "warning", "notice", "info", "debug"};
+static _Atomic(enum log_level) threshold = LOG_LEVEL_NOTICE;
+
+void logger_set_level(enum log_level level)
+{
+    atomic_store_explicit(&threshold, level, memory_order_relaxed);
+}
+
+bool logger_level_named(const char *name, enum log_level *out)
+{
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(name, names[i]) == 0) {
+            *out = (enum log_level)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A log that cannot be written is not worth a stop: what must be kept goes through the audit. */
+static void write_all(const char *line, size_t len)
+{
+    while (len) {
+        ssize_t n = write(STDERR_FILENO, line, len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return;
+        line += n;
+        len -= (size_t)n;
+    }
+}
+
+/* One event, one line: what came from outside can't begin a line of its own or steer a terminal. */
+static void make_printable(char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
+            text[i] = '?';
+}
+
+static size_t head(char *out, size_t room, enum log_level level, const char *about)
+{
+    struct timespec now;
+    struct tm utc;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    (void)gmtime_r(&now.tv_sec, &utc);
+    size_t len = strftime(out, room, "%Y-%m-%dT%H:%M:%S", &utc);
+    int more = snprintf(out + len, room - len, ".%03ldZ %s %.32s: ", now.tv_nsec / 1000000,
+                        names[level], about);
+    return more < 0 ? len : len + (size_t)more;
+}
+
+void logger_write(enum log_level level, const char *room, const char *format, ...)
+{
+    if (level > atomic_load_explicit(&threshold, memory_order_relaxed))
+        return;
+    int error = errno; // logging on the way out of a failure must not hide it
+    char line[LINE_BYTES];
+    size_t len = head(line, sizeof line, level, room);
+    size_t left = sizeof line - len;
+    va_list arguments;
+    va_start(arguments, format);
+    int n = vsnprintf(line + len, left, format, arguments);
+    va_end(arguments);
+    if (n > 0) {
+        size_t text = (size_t)n < left ? (size_t)n : left - 1;
+        make_printable(line + len, text);
+        len += text;
+    }
+    line[len] = '\n'; // where the NUL is, at most the last byte
+    write_all(line, len + 1);
+    errno = error;
+}
+
+void log_fault(enum log_level level, const char *room, const struct fault *f)
+{
+    const char *at = f->at ? f->at : "unknown";
+    if (f->place.file[0])
+        logger_write(level, room, "%s:%u:%u: %s (%s)", f->place.file, f->place.line,
+                     f->place.column, f->text, at);
+    else
+        logger_write(level, room, "%s (%s)", f->text, at);
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* Addresses and networks. Everything is kept as IPv6, IPv4 as ::ffff:a.b.c.d (RFC 4291 §2.5.5.2),
+ * so that one comparison does for both and no address has two faces. */
+#include "base/network.h"
+
+#include <arpa/inet.h>
+
+#define MAPPED_BITS 96
+
+static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+
+/* The text of one address, v4 or v6, as 16 bytes. */
+static bool parse_bytes(uint8_t out[16], bool *out_is_v4, struct slice text)
+{
+    char copy[INET6_ADDRSTRLEN];
+    if (!text.len || text.len >= sizeof copy || memchr(text.ptr, '\0', text.len))
+        return false;
+    memcpy(copy, text.ptr, text.len);
+    copy[text.len] = '\0';
+    *out_is_v4 = !memchr(copy, ':', text.len);
+    if (!*out_is_v4)
+        return inet_pton(AF_INET6, copy, out) == 1;
+    memcpy(out, mapped, sizeof mapped);
+    return inet_pton(AF_INET, copy, out + sizeof mapped) == 1; // four numbers, no octal, no hex
+}
+
+static bool is_mapped(const uint8_t address[16])
+{
+    return memcmp(address, mapped, sizeof mapped) == 0;
+}
+
+/* One way to write a number: digits without a zero in front. */
+static bool parse_number(struct slice text, uint64_t max, uint64_t *out)
+{
+    return (text.len == 1 || !slice_starts(text, SLICE("0"))) && slice_u64(text, max, out);
+}
+
+static bool equal_bits(const uint8_t *a, const uint8_t *b, unsigned bits)
+{
+    unsigned rest = bits % 8;
+    if (memcmp(a, b, bits / 8) != 0)
+        return false;
+    return !rest || !((a[bits / 8] ^ b[bits / 8]) >> (8 - rest));
+}
+
+bool network_parse(struct network *out, struct slice text)
+{
+    struct network n = {0};
+    bool is_v4;
+    uint64_t prefix;
+    struct slice address = slice_cut(&text, '/');
+    if (!parse_bytes(n.address, &is_v4, address) || !parse_number(text, is_v4 ? 32 : 128, &prefix))
+        return false;
+    n.prefix = (uint8_t)(is_v4 ? prefix + MAPPED_BITS : prefix);
+    for (unsigned bit = n.prefix; bit < 128; bit++)
+        if (n.address[bit / 8] >> (7 - bit % 8) & 1)
+            return false;
+    *out = n;
+    return true;
+}
+
+/* The address of a socket address as 16 bytes; false where it has none. */
+static bool bytes_of(uint8_t out[16], const struct sockaddr *address)
+{
+    if (address->sa_family == AF_INET) {
+        struct sockaddr_in v4;
+        memcpy(&v4, address, sizeof v4);
+        memcpy(out, mapped, sizeof mapped);
+        memcpy(out + sizeof mapped, &v4.sin_addr, 4);
+        return true;
+    }
+    if (address->sa_family != AF_INET6)
+        return false;
+    struct sockaddr_in6 v6;
+    memcpy(&v6, address, sizeof v6);
+    memcpy(out, &v6.sin6_addr, 16);
+    return true;
+}
+
+bool network_has(const struct network *n, const struct sockaddr *address)
+{
+    uint8_t bytes[16];
+    if (!bytes_of(bytes, address))
+        return false;
+    // "::/0" says all of IPv6; that IPv4 is kept inside it here must not let it in.
+    if (n->prefix < MAPPED_BITS && is_mapped(bytes))
+        return false;
+    return equal_bits(n->address, bytes, n->prefix);
+}
+
+bool address_parse(struct sockaddr_storage *out, socklen_t *out_len, struct slice text)
+{
+    uint8_t bytes[16];
+    uint64_t port;
+    bool is_v4;
+    bool has_brackets = slice_starts(text, SLICE("["));
+    if (has_brackets)
+        text = slice_skip(text, 1);
+    struct slice address = slice_cut(&text, has_brackets ? ']' : ':');
+    if (has_brackets && (!text.len || slice_cut(&text, ':').len))
+        return false;
+    if (!parse_bytes(bytes, &is_v4, address) || is_v4 == has_brackets ||
+        !parse_number(text, UINT16_MAX, &port))
+        return false;
+    *out = (struct sockaddr_storage){0};
+    if (is_mapped(bytes)) {
+        struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+        memcpy(&v4.sin_addr, bytes + sizeof mapped, 4);
+        memcpy(out, &v4, sizeof v4);
+        *out_len = sizeof v4;
+    } else {
+        struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
+        memcpy(&v6.sin6_addr, bytes, 16);
+        memcpy(out, &v6, sizeof v6);
+        *out_len = sizeof v6;
+    }
+    return true;
+}
+
+size_t address_text(char out[INET6_ADDRSTRLEN], const struct sockaddr *address)
+{
+    uint8_t bytes[16];
+    out[0] = '\0';
+    if (!bytes_of(bytes, address))
+        return 0;
+    if (is_mapped(bytes))
+        (void)inet_ntop(AF_INET, bytes + sizeof mapped, out, INET6_ADDRSTRLEN);
+    else
+        (void)inet_ntop(AF_INET6, bytes, out, INET6_ADDRSTRLEN); // the room is enough for each
+    return strlen(out);
+}
+
+bool address_is_loopback(const struct sockaddr *address)
+{
+    static const uint8_t v6_loopback[16] = {[15] = 1};
+    uint8_t bytes[16];
+    if (!bytes_of(bytes, address))
+        return false;
+    return is_mapped(bytes) ? bytes[12] == 127 : memcmp(bytes, v6_loopback, 16) == 0;
+}

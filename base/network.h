@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* Addresses and networks (CIDR), IPv4 and IPv6; a v4-mapped v6 address is its v4 address. */
+#pragma once
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "belfry/slice.h"
+
+struct network {
+    uint8_t address[16]; /* v4 as v4-mapped */
+    uint8_t prefix;      /* 0..128 */
+};
+
+MUST_USE bool network_parse(struct network *out, struct slice text); /* "10.0.0.0/8", "::1/128", host bits zero */
+bool network_has(const struct network *n, const struct sockaddr *address);
+/* "127.0.0.1:8443", "[::1]:8443" → a socket address; names are refused. */
+MUST_USE bool address_parse(struct sockaddr_storage *out, socklen_t *out_len, struct slice text);
+/* The address alone, without port, as text; returns its length. Room: INET6_ADDRSTRLEN. */
+size_t address_text(char out[INET6_ADDRSTRLEN], const struct sockaddr *address);
+bool address_is_loopback(const struct sockaddr *address);

@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* Making, reading and checking keys and signatures. The key says which algorithm it is for; nothing
+ * that is verified can say another. Each public function leaves OpenSSL's error queue of the thread
+ * empty, since the TLS ends of the same thread read it after their own calls. */
+#include "base/sign.h"
+
+#include <openssl/bio.h>
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
+#include <openssl/ec.h>
+#include <openssl/err.h>
+#include <openssl/param_build.h>
+#include <openssl/pem.h>
+
+#include <limits.h>
+
+#include "base/fault.h"
+#include "base/hash_in.h"
+#include "base/secret.h"
+
+#define RSA_MIN_BITS 2048 /* RFC 7518 §3.3 */
+#define RSA_MAX_BITS 8192 /* larger ones cost a worker milliseconds a token */
+#define RSA_E_MIN_BITS 17 /* 65537 */
+#define RSA_E_MAX_BITS 33 /* larger ones are of nobody, and slow */
+#define P256_BYTES 32
+#define RAW_SIGNATURE_BYTES 64
+
+/* The order n of P-256 (SEC 2, §2.4.2). */
+static const uint8_t p256_order[P256_BYTES] = {
+    0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+    0xbc, 0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51};
+
+/* The points of Ed25519 whose order divides 8, little-endian and without the sign bit, and the two
+ * of them that have a second, too large writing. A signature under such a key can be made by
+ * anyone. */
+static const uint8_t ed25519_weak[][ED25519_KEY_BYTES] = {
+    {0x00},
+    {0x01},
+    {0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4,
+     0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6,
+     0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05},
+    {0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b,
+     0x76, 0x0d, 0x10, 0x67, 0x0f, 0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39,
+     0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a},
+    {0xec, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+     0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+     0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f},
+    {0xed, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+     0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+     0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f},
+    {0xee, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+     0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+     0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f}};
+
+/* Public keys */
+
+static bool is_weak_ed25519(struct slice raw)
+{
+    uint8_t point[ED25519_KEY_BYTES];
+    memcpy(point, raw.ptr, sizeof point);
+    point[ED25519_KEY_BYTES - 1] &= 0x7f;
+    for (size_t i = 0; i < sizeof ed25519_weak / sizeof *ed25519_weak; i++)
+        if (memcmp(point, ed25519_weak[i], sizeof point) == 0)
+            return true;
+    return false;
+}
+
+bool public_key_ed25519(struct public_key *out, struct slice raw, struct fault *f)
+{
+    if (raw.len != ED25519_KEY_BYTES)
+        return fault_set(f, FAULT_SYNTAX, "an Ed25519 key has 32 bytes, this has %zu", raw.len);
+    if (is_weak_ed25519(raw))
+        return fault_set(f, FAULT_TRUST, "this Ed25519 key is one of the weak ones");
+    EVP_PKEY *pkey = EVP_PKEY_new_raw_public_key_ex(NULL, "ED25519", NULL,
+                                                    (const unsigned char *)raw.ptr, raw.len);
+    ERR_clear_error();
+    if (!pkey)
+        return fault_set(f, FAULT_SYNTAX, "this is no Ed25519 key");
+    *out = (struct public_key){ALGORITHM_ED25519, pkey};
+    return true;
+}
+
+static EVP_PKEY *key_from(const char *type, OSSL_PARAM *params)
+{
+    EVP_PKEY *pkey = NULL;
+    EVP_PKEY_CTX *ctx = params ? EVP_PKEY_CTX_new_from_name(NULL, type, NULL) : NULL;
+    if (ctx && EVP_PKEY_fromdata_init(ctx) == 1)
+        (void)EVP_PKEY_fromdata(ctx, &pkey, EVP_PKEY_PUBLIC_KEY, params); // pkey says it
+    EVP_PKEY_CTX_free(ctx);
+    ERR_clear_error();
+    return pkey;
+}
+
+static size_t bit_count(struct slice number)
+{
+    size_t bits = (number.len - 1) * 8;
+    for (unsigned first = (uint8_t)number.ptr[0]; first; first >>= 1)
+        bits++;
+    return bits;
+}
+
+/* RFC 7518 §6.3.1: as few bytes as the number needs, so no zero in front; odd, as both numbers of
+ * RSA are. */
+static bool is_odd_number(struct slice number)
+{
+    return number.len && number.ptr[0] && (number.ptr[number.len - 1] & 1);
+}
+
+bool public_key_rsa(struct public_key *out, struct slice n, struct slice e, struct fault *f)
+{
+    if (!is_odd_number(n) || !is_odd_number(e))
+        return fault_set(f, FAULT_SYNTAX, "the numbers of this RSA key are not those of one");
+    size_t bits = bit_count(n), e_bits = bit_count(e);
+    if (bits < RSA_MIN_BITS || bits > RSA_MAX_BITS)
+        return fault_set(f, FAULT_LIMIT, "an RSA key has 2048 to 8192 bits, this has %zu", bits);
+    if (e_bits < RSA_E_MIN_BITS || e_bits > RSA_E_MAX_BITS)
+        return fault_set(f, FAULT_LIMIT, "an RSA exponent is 65537 to 33 bits, this has %zu bits",
+                         e_bits);
+    EVP_PKEY *pkey = NULL;
+    BIGNUM *modulus = BN_bin2bn((const unsigned char *)n.ptr, (int)n.len, NULL);
+    BIGNUM *exponent = BN_bin2bn((const unsigned char *)e.ptr, (int)e.len, NULL);
+    OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
+    if (modulus && exponent && build &&
+        OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_N, modulus) &&
+        OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_E, exponent)) {
+        OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(build);
+        pkey = key_from("RSA", params);
+        OSSL_PARAM_free(params);
+    }
+    OSSL_PARAM_BLD_free(build);
+    BN_free(modulus);
+    BN_free(exponent);
+    if (!pkey)
+        return fault_set(f, FAULT_SYNTAX, "this is no RSA key");
+    *out = (struct public_key){ALGORITHM_RS256, pkey};
+    return true;
+}
+
+static bool is_sound_point(EVP_PKEY *pkey)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, pkey, NULL);
+    bool is_sound = ctx && EVP_PKEY_public_check(ctx) == 1;
+    EVP_PKEY_CTX_free(ctx);
+    ERR_clear_error();
+    return is_sound;
+}
+
+bool public_key_p256(struct public_key *out, struct slice x, struct slice y, struct fault *f)
+{
+    // RFC 7518 §6.2.1.2: always the full length.
+    if (x.len != P256_BYTES || y.len != P256_BYTES)
+        return fault_set(f, FAULT_SYNTAX, "a coordinate of P-256 has 32 bytes");
+    uint8_t point[1 + 2 * P256_BYTES] = {POINT_CONVERSION_UNCOMPRESSED};
+    memcpy(point + 1, x.ptr, P256_BYTES);
+    memcpy(point + 1 + P256_BYTES, y.ptr, P256_BYTES);
+    char group[] = "P-256";
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group, 0),
+        OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, point, sizeof point),
+        OSSL_PARAM_construct_end()};
+    EVP_PKEY *pkey = key_from("EC", params);
+    if (!pkey || !is_sound_point(pkey)) {
+        EVP_PKEY_free(pkey);
+        return fault_set(f, FAULT_TRUST, "the point is not on the curve P-256");
+    }
+    *out = (struct public_key){ALGORITHM_ES256, pkey};
+    return true;
+}
+
+void public_key_fini(struct public_key *k)
+{
+    EVP_PKEY_free(k->pkey);
+    *k = (struct public_key){0};
+}
+
+/* Verifying */
+
+static bool verify(EVP_PKEY *pkey, const EVP_MD *digest, struct slice bytes,
+                   const uint8_t *signature, size_t len)
+{
+    EVP_MD_CTX *ctx = hash_scratch();
+    bool holds =
+        EVP_DigestVerifyInit(ctx, NULL, digest, NULL, pkey) == 1 &&
+        EVP_DigestVerify(ctx, signature, len, (const unsigned char *)bytes.ptr, bytes.len) == 1;
+    (void)EVP_MD_CTX_reset(ctx); // always 1 by its manual
+    if (!holds)
+        ERR_clear_error();
+    return holds;
+}
+
+/* Writes the ASN.1 INTEGER of 32 big-endian bytes; returns its length, at most 35. False (0) where
+ * the number is not in [1, n-1]. */
+static size_t put_integer(uint8_t *out, const uint8_t *number)
+{
+    size_t zeros = 0;
+    while (zeros < P256_BYTES && !number[zeros])
+        zeros++;
+    if (zeros == P256_BYTES || memcmp(number, p256_order, P256_BYTES) >= 0)
+        return 0;
+    size_t sign = number[zeros] >> 7; // an ASN.1 number with its top bit set would be negative
+    size_t len = P256_BYTES - zeros;
+    out[0] = V_ASN1_INTEGER;
+    out[1] = (uint8_t)(len + sign);
+    out[2] = 0;
+    memcpy(out + 2 + sign, number + zeros, len);
+    return 2 + sign + len;
+}
+
+static bool holds_es256(EVP_PKEY *pkey, struct slice bytes, struct slice signature)
+{
+    uint8_t der[2 + 2 * (P256_BYTES + 3)];
+    const uint8_t *raw = (const uint8_t *)signature.ptr;
+    if (signature.len != RAW_SIGNATURE_BYTES)
+        return false;
+    size_t r_len = put_integer(der + 2, raw);
+    if (!r_len)
+        return false;
+    size_t s_len = put_integer(der + 2 + r_len, raw + P256_BYTES);
+    if (!s_len)
+        return false;
+    der[0] = V_ASN1_SEQUENCE | V_ASN1_CONSTRUCTED;
+    der[1] = (uint8_t)(r_len + s_len);
+    return verify(pkey, hash_sha256(), bytes, der, 2 + r_len + s_len);
+}
+
+bool signature_holds(const struct public_key *k, struct slice bytes, struct slice signature)
+{
+    const uint8_t *raw = (const uint8_t *)signature.ptr;
+    if (!k->pkey)
+        return false;
+    switch (k->algorithm) {
+    case ALGORITHM_NONE:
+        return false;
+    case ALGORITHM_RS256: // PKCS #1 v1.5 is OpenSSL's default for RSA keys
+        return signature.len == (size_t)EVP_PKEY_get_size(k->pkey) &&
+               verify(k->pkey, hash_sha256(), bytes, raw, signature.len);
+    case ALGORITHM_ES256:
+        return holds_es256(k->pkey, bytes, signature);
+    case ALGORITHM_ED25519:
+        return signature.len == ED25519_SIGNATURE_BYTES &&
+               verify(k->pkey, NULL, bytes, raw, signature.len);
+    }
+    return false;
+}
+
+/* Private keys */
+
+static enum algorithm algorithm_of(const EVP_PKEY *pkey)
+{
+    char group[32];
+    if (EVP_PKEY_is_a(pkey, "ED25519"))
+        return ALGORITHM_ED25519;
+    if (EVP_PKEY_is_a(pkey, "EC") &&
+        EVP_PKEY_get_group_name(pkey, group, sizeof group, NULL) == 1 &&
+        strcmp(group, SN_X9_62_prime256v1) == 0)
+        return ALGORITHM_ES256;
+    return ALGORITHM_NONE;
+}
+
+bool private_key_make(struct private_key *out, enum algorithm algorithm, struct fault *f)
+{
+    EVP_PKEY *pkey = NULL;
+    if (algorithm == ALGORITHM_ED25519)
+        pkey = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+    else if (algorithm == ALGORITHM_ES256)
+        pkey = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
+    ERR_clear_error();
+    if (!pkey)
+        return fault_set(f, FAULT_INTERNAL, "cannot make a key of that kind");
+    *out = (struct private_key){algorithm, pkey};
+    return true;
+}
+
+/* Without this OpenSSL would ask on the terminal. */
+static int no_password(char *out, int room, int is_write, void *owner)
+{
+    (void)out;
+    (void)room;
+    (void)is_write;
+    (void)owner;
+    return -1;
+}
+
+bool private_key_read(struct private_key *out, struct slice pem, struct fault *f)
+{
+    BIO *in = pem.len <= INT_MAX ? BIO_new_mem_buf(pem.ptr, (int)pem.len) : NULL;
+    EVP_PKEY *pkey = in ? PEM_read_bio_PrivateKey(in, NULL, no_password, NULL) : NULL;
+    BIO_free(in);
+    ERR_clear_error();
+    if (!pkey)
+        return fault_set(f, FAULT_SYNTAX, "no private key in PEM (PKCS#8, without a password)");
+    enum algorithm algorithm = algorithm_of(pkey);
+    if (!algorithm) {
+        EVP_PKEY_free(pkey);
+        return fault_set(f, FAULT_SYNTAX, "the private key is neither Ed25519 nor P-256");
+    }
+    *out = (struct private_key){algorithm, pkey};
+    return true;
+}
+
+bool private_key_print(const struct private_key *k, struct secret *out_pem, struct fault *f)
+{
+    const char *text = NULL;
+    BIO *memory = BIO_new(BIO_s_mem()); // wiped when it is freed
+    long len = 0;
+    if (memory &&
+        PEM_write_bio_PKCS8PrivateKey(memory, k->pkey, NULL, NULL, 0, no_password, NULL) == 1)
+        len = BIO_get_mem_data(memory, &text);
+    if (len > 0)
+        secret_init(out_pem, text, (size_t)len);
+    BIO_free(memory);
+    ERR_clear_error();
+    return len > 0 || fault_set(f, FAULT_INTERNAL, "cannot write the private key as PEM");
+}
+
+bool private_key_public_raw(const struct private_key *k, uint8_t *out, size_t *out_len,
+                            struct fault *f)
+{
+    uint8_t point[1 + 2 * P256_BYTES];
+    size_t len = sizeof point;
+    bool is_fine;
+    if (k->algorithm == ALGORITHM_ED25519)
+        is_fine =
+            EVP_PKEY_get_raw_public_key(k->pkey, point + 1, &(size_t){ED25519_KEY_BYTES}) == 1;
+    else
+        is_fine = EVP_PKEY_get_octet_string_param(k->pkey, OSSL_PKEY_PARAM_PUB_KEY, point, len,
+                                                  &len) == 1 &&
+                  len == sizeof point && point[0] == POINT_CONVERSION_UNCOMPRESSED;
+    ERR_clear_error();
+    if (!is_fine)
+        return fault_set(f, FAULT_INTERNAL, "cannot get the public part of the key");
+    *out_len = k->algorithm == ALGORITHM_ED25519 ? ED25519_KEY_BYTES : 2 * P256_BYTES;
+    memcpy(out, point + 1, *out_len);
+    return true;
+}
+
+void private_key_fini(struct private_key *k)
+{
+    EVP_PKEY_free(k->pkey); // wipes the private part
+    *k = (struct private_key){0};
+}
+
+/* Signing */
+
+static bool raw_from_der(uint8_t out[RAW_SIGNATURE_BYTES], const uint8_t *der, size_t len)
+{
+    ECDSA_SIG *pair = d2i_ECDSA_SIG(NULL, &der, (long)len);
+    bool is_fine = pair && BN_bn2binpad(ECDSA_SIG_get0_r(pair), out, P256_BYTES) == P256_BYTES &&
+                   BN_bn2binpad(ECDSA_SIG_get0_s(pair), out + P256_BYTES, P256_BYTES) == P256_BYTES;
+    ECDSA_SIG_free(pair);
+    return is_fine;
+}
+
+bool signature_make(const struct private_key *k, struct slice bytes, uint8_t out[64],
+                    struct fault *f)
+{
+    uint8_t made[2 + 2 * (P256_BYTES + 3)];
+    size_t len = sizeof made;
+    const EVP_MD *digest = k->algorithm == ALGORITHM_ES256 ? hash_sha256() : NULL;
+    EVP_MD_CTX *ctx = hash_scratch();
+    bool is_fine =
+        k->pkey && EVP_DigestSignInit(ctx, NULL, digest, NULL, k->pkey) == 1 &&
+        EVP_DigestSign(ctx, made, &len, (const unsigned char *)bytes.ptr, bytes.len) == 1;
+    (void)EVP_MD_CTX_reset(ctx);
+    if (is_fine && k->algorithm == ALGORITHM_ES256)
+        is_fine = raw_from_der(out, made, len);
+    else if (is_fine)
+        is_fine = len == RAW_SIGNATURE_BYTES && memcpy(out, made, RAW_SIGNATURE_BYTES);
+    ERR_clear_error();
+    return is_fine || fault_set(f, FAULT_INTERNAL, "cannot sign");
+}

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* belfry COMMAND ...: one command a file. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "cli/cli.h"
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *help;
+} commands[] = {
+    {"run", cli_run, "run -c FILE                serve by that configuration"},
+    {"check", cli_check,
+     "check -c FILE              is the configuration right, are certificates and keys there?"},
+    {"reload", cli_reload,
+     "reload -c FILE             check, then have the running gateway take it over"},
+    {"policy", cli_policy, "policy check|test|publish  bundles and charter: write, test, publish"},
+    {"key", cli_key, "key generate|show|ring     keys of the federation, of entities, of gateways"},
+    {"version", cli_version, "version                    what this is"},
+};
+#define COMMAND_COUNT (sizeof commands / sizeof *commands)
+
+static int help(FILE *out)
+{
+    fputs("Belfry, a zero-trust access gateway\n\n", out);
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        fprintf(out, "  belfry %s\n", commands[i].help);
+    fputs("\nMore: man belfry\n", out);
+    return out == stdout ? EXIT_OK : EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2)
+        return help(stderr);
+    if (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 ||
+        strcmp(argv[1], "-h") == 0)
+        return help(stdout);
+    if (strcmp(argv[1], "--version") == 0)
+        return cli_version(argc - 1, argv + 1);
+    base_init();
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(argc - 1, argv + 1);
+    fprintf(stderr, "belfry: unknown command '%s'\n\n", argv[1]);
+    return help(stderr);
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* What is known of one request, for the rules and for the audit. Filled by proxy/exchange from auth/;
+ * borrowed slices live as long as the exchange, or longer (connection, token cache). A part that is not
+ * present is *missing*, which is not the same as empty: a condition that asks for it can't be evaluated.
+ * The list of facts that conditions can name is policy/fact.def. */
+#pragma once
+
+#include "belfry/slice.h"
+#include "belfry/wall.h"
+
+struct slices {
+    const struct slice *at;
+    uint32_t count;
+};
+
+/* From a token (or, with browsers, a session). Made by auth/token; all slices point into its entry. */
+struct facts_user {
+    struct slice id;       /* "PROVIDER:SUB": unique within the entity */
+    struct slice subject;  /* the provider's `sub` */
+    struct slice provider; /* id of the bundle's identity provider */
+    struct slice client_id;
+    struct slice acr;
+    struct slices groups;
+    struct slices amr;
+    struct slices scopes;
+    int64_t acr_level;              /* FAS level, 0 when unknown */
+    struct wall authenticated_at;   /* auth_time; s == 0 is missing */
+    struct wall expires;            /* the credential's own */
+    uint8_t hash[32];               /* HMAC of subject under the entity's audit key, for user.hash */
+};
+
+/* From a client certificate that was verified for the entity of the host. */
+struct facts_device {
+    struct slice id;          /* AUTHORITY:NAME, where the authority says which name it gives */
+    struct slice certificate; /* SHA-256 of the DER, lower-case hex */
+    struct slice authority;   /* id of the bundle's device authority */
+    struct slice trust;       /* that authority's word: "managed", ... */
+    struct slice common_name; /* first CN; empty when there is none */
+    struct slice serial;      /* lower-case hex */
+    struct slice issuer;      /* RFC 2253 text */
+    struct slices organizational_units; /* every OU, in order */
+    struct slices dns_names;
+    struct slices uris;
+    struct wall not_after;
+    uint8_t digest[32]; /* SHA-256 of the DER */
+};
+
+/* From a client certificate of an authority that says `identifies: service`. */
+struct facts_service {
+    struct slice id; /* the SPIFFE id, or the name by the authority's device_name */
+    struct slice spiffe_id;    /* empty when it is none */
+    struct slice trust_domain; /* of the SPIFFE id */
+};
+
+struct request;
+struct application;
+
+struct facts {
+    const struct facts_user *user;       /* NULL: no identity */
+    const struct facts_device *device;   /* NULL: no device */
+    const struct facts_service *service; /* NULL: no service */
+    const struct application *app;
+    const struct request *request;
+    struct slice client_address; /* text of the peer's address */
+    struct wall now;
+};

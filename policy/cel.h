@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* The condition language: a subset of CEL, compiled once with static types, run without allocation,
+ * I/O or clock. What CEL defines means here what CEL says; what is left out is a clear error at
+ * load. Compiled conditions live in the arena that they were compiled into, are immutable and may
+ * be run on any thread. */
+#pragma once
+
+#include "base/arena.h"
+#include "base/findings.h"
+#include "belfry/facts.h"
+
+#define CEL_MAX_TEXT_BYTES 8192
+/* Of nesting, and so of the recursion of every walk; a chain of && or || is one level. */
+#define CEL_MAX_DEPTH 64
+#define CEL_LIST_BOUND 256  /* groups and the like beyond this are refused when a token is read */
+#define CEL_MAX_COST 100000 /* worst case, in steps; lists of facts are CEL_LIST_BOUND long */
+
+struct cel;
+
+/* NULL where it is wrong; findings say what, where (line and column in the policy's file, counted
+ * from `at`, the place of the text's first character; its column is taken for the margin of every
+ * further line, as in a block of YAML) and what is allowed. The result's type is bool. `text` is
+ * not needed afterwards. */
+struct cel *cel_compile(struct arena *a, struct slice text, struct place at, struct findings *out);
+
+/* How a run went. An error is neither true nor false; the caller decides what it means (it fails
+ * closed). */
+enum cel_outcome { CEL_IS_FALSE = 0, CEL_IS_TRUE, CEL_IS_ERROR };
+
+struct cel_run {
+    /* In: which absent parts count as "could still be anything" (for: would a sign-in help?). */
+    bool assume_acr_level; /* take user.acr_level as above every level: would a step-up help? */
+    /* Out, with CEL_IS_ERROR: the first fact that was missing, such as "user.groups", and whether
+     * the user or device as a whole was absent, which means the outcome may change once there is
+     * one. Empty text: another error. */
+    struct slice missing;
+    bool lacks_user;
+    bool lacks_device;
+};
+/* Errors are absorbed as CEL says: `false && error` is false, `true || error` is true, in either
+ * order. has(user.x) with no user at all is an error that lacks_user, not false. A list is never
+ * missing where its root is there, only empty. An error that was absorbed is not told of. */
+enum cel_outcome cel_test(const struct cel *c, const struct facts *facts, struct cel_run *run);
+
+uint32_t cel_cost(const struct cel *c);
+/* Bits of what it looks at: for remembering decisions and for live streams. */
+enum cel_reads {
+    CEL_READS_USER = 1,
+    CEL_READS_DEVICE = 2,
+    CEL_READS_SERVICE = 4,
+    CEL_READS_REQUEST = 8,
+    CEL_READS_TIME = 16,
+    CEL_READS_ADDRESS = 32
+};
+uint32_t cel_reads(const struct cel *c);

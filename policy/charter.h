@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* The federation's signed document: for each entity the hosts, networks and keys delegated to it. Immutable
+ * after load. YAML `belfry: charter/v1`, serial, not_after, entities: [{ id, name, hosts, upstream_networks,
+ * fetch_networks, fetch_hosts, min_serial, keys: [{ id, public, not_before, not_after }], approvals }]. */
+#pragma once
+
+#include "base/arena.h"
+#include "base/findings.h"
+#include "base/network.h"
+#include "belfry/facts.h"
+#include "policy/envelope.h"
+
+struct charter_key {
+    struct envelope_key key;
+    int64_t not_before_s; /* 0: always */
+    int64_t not_after_s;  /* INT64_MAX: always */
+};
+
+struct charter_entity {
+    struct slice id; /* [a-z0-9-]{1,64} */
+    struct slice name;
+    struct slices hosts; /* canonical patterns */
+    struct network *upstream_networks;
+    uint32_t upstream_network_count;
+    struct slices fetch_hosts; /* hosts that URLs of its bundle may name */
+    struct network *fetch_networks; /* where they may lead */
+    uint32_t fetch_network_count;
+    struct charter_key *keys;
+    uint32_t key_count;
+    uint32_t approvals; /* signatures needed, >= 1 */
+    int64_t min_serial;
+    struct place place;
+};
+
+struct charter {
+    struct arena arena;
+    int64_t serial;
+    int64_t not_after_s;
+    struct charter_entity *entities;
+    uint32_t entity_count;
+};
+
+/* NULL on any error. Two entities whose hosts overlap are an error. */
+struct charter *charter_load(struct slice text, const char *file, struct findings *out);
+void charter_free(struct charter *c);
+const struct charter_entity *charter_entity(const struct charter *c, struct slice id);

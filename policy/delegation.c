@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* Charter against bundle, a question at a time. Whatever the bundle says is judged here before it
+ * is reachable; where a fetch or a connection really leads is checked again when it is made. */
+#include "policy/delegation.h"
+
+#include "base/fault.h"
+#include "policy/host.h"
+
+bool charter_key_is_valid(const struct charter_key *k, struct wall now)
+{
+    return now.s >= k->not_before_s && now.s <= k->not_after_s;
+}
+
+uint32_t delegation_keys(const struct charter_entity *e, struct wall now, struct envelope_key *out)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < e->key_count; i++)
+        if (charter_key_is_valid(&e->keys[i], now))
+            out[count++] = e->keys[i].key;
+    return count;
+}
+
+static bool some_pattern_has(const struct slices *patterns, struct slice host)
+{
+    for (uint32_t i = 0; i < patterns->count; i++)
+        if (host_matches(patterns->at[i], host))
+            return true;
+    return false;
+}
+
+static bool has_upstream(const struct charter_entity *e, const struct upstream_address *u)
+{
+    for (uint32_t i = 0; i < e->upstream_network_count; i++)
+        if (network_has(&e->upstream_networks[i], (const struct sockaddr *)&u->address))
+            return true;
+    return false;
+}
+
+/* The host of "https://host[:port][/...]"; false for any other form, user information too. */
+static bool url_is_delegated(const struct charter_entity *e, struct slice url)
+{
+    struct slice scheme = SLICE("https://");
+    if (!slice_starts(url, scheme))
+        return false;
+    struct slice rest = slice_skip(url, scheme.len);
+    struct slice authority = {rest.ptr, 0};
+    while (authority.len < rest.len && !memchr("/?#", rest.ptr[authority.len], 3))
+        authority.len++;
+    char name[HOST_MAX];
+    struct slice host;
+    uint16_t port;
+    return host_parse(authority, name, &host, &port) && some_pattern_has(&e->fetch_hosts, host);
+}
+
+static bool has_url(const struct charter_entity *e, const struct provider *p, struct slice url,
+                    struct fault *f)
+{
+    return url_is_delegated(e, url) ||
+           fault_set(
+               f, FAULT_TRUST,
+               "identity provider '%.*s' names '%.*s', whose host is not in the fetch_hosts of "
+               "entity '%.*s'",
+               SLICE_ARG(p->id), SLICE_ARG(url), SLICE_ARG(e->id));
+}
+
+/* Where the bundle holds the keys themselves nothing is fetched, and the issuer is only a name. */
+static bool has_provider(const struct charter_entity *e, const struct provider *p, struct fault *f)
+{
+    if (p->jwks.len)
+        return true;
+    return has_url(e, p, p->issuer, f) && (!p->jwks_uri.len || has_url(e, p, p->jwks_uri, f));
+}
+
+bool delegation_has_application(const struct charter_entity *e, const struct application *app,
+                                struct fault *f)
+{
+    if (!some_pattern_has(&e->hosts, app->host))
+        return fault_set(f, FAULT_TRUST,
+                         "application '%.*s' has the host '%.*s', which is not delegated to entity "
+                         "'%.*s'",
+                         SLICE_ARG(app->id), SLICE_ARG(app->host), SLICE_ARG(e->id));
+    for (uint32_t i = 0; i < app->upstream_count; i++)
+        if (!has_upstream(e, &app->upstreams[i]))
+            return fault_set(f, FAULT_TRUST,
+                             "application '%.*s' has the upstream '%.*s', which is outside the "
+                             "upstream_networks of entity '%.*s'",
+                             SLICE_ARG(app->id), SLICE_ARG(app->upstreams[i].text),
+                             SLICE_ARG(e->id));
+    for (uint32_t i = 0; i < app->provider_count; i++)
+        if (!has_provider(e, app->providers[i], f))
+            return false;
+    return true;
+}
+
+bool delegation_has_bundle(const struct charter_entity *e, const struct bundle *b, struct fault *f)
+{
+    for (uint32_t i = 0; i < b->provider_count; i++)
+        if (!has_provider(e, &b->providers[i], f))
+            return false;
+    for (uint32_t i = 0; i < b->application_count; i++)
+        if (!delegation_has_application(e, &b->applications[i], f))
+            return false;
+    return true;
+}

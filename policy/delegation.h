@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* What the charter lets an entity say: by which keys, for which hosts, to which addresses. Pure. */
+#pragma once
+
+#include "policy/bundle.h"
+#include "policy/charter.h"
+
+bool charter_key_is_valid(const struct charter_key *k, struct wall now);
+/* The entity's keys that are valid at `now`, into `out` (room: e->key_count); their count. */
+uint32_t delegation_keys(const struct charter_entity *e, struct wall now, struct envelope_key *out);
+
+/* FAULT_TRUST where the application's host, one of its upstreams or a URL of one of its providers
+ * lies outside what the entity was given. */
+MUST_USE bool delegation_has_application(const struct charter_entity *e,
+                                         const struct application *app, struct fault *f);
+/* The same of every application and every provider, used or not. */
+MUST_USE bool delegation_has_bundle(const struct charter_entity *e, const struct bundle *b,
+                                    struct fault *f);

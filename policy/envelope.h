@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* The one form in which a document may come from the store: its bytes and the Ed25519 signatures
+ * over them.
+ *
+ *     belfry-signed/v1\n
+ *     signature: KEYID BASE64URL(64 bytes)\n      one to ENVELOPE_SIGNATURES_MAX of these
+ *     \n
+ *     the payload, to the end
+ *
+ * What is signed is "belfry-signed/v1 KIND LENGTH\n" and the payload, so that no bundle is ever
+ * taken for a charter. There is no way to say "unsigned": whatever is not exactly this is refused.
+ * Pure; any thread. */
+#pragma once
+
+#include "base/buf.h"
+#include "base/sign.h"
+
+#define DOCUMENT_MAX_BYTES (8u << 20) /* of a payload: what base/yaml reads at most */
+#define ENVELOPE_MAX_BYTES (DOCUMENT_MAX_BYTES + 4096)
+#define ENVELOPE_SIGNATURES_MAX 8
+#define KEY_ID_MAX 64 /* of [A-Za-z0-9._-] */
+
+enum document_kind { DOCUMENT_CHARTER, DOCUMENT_BUNDLE };
+
+/* A key that may sign. The id is borrowed from the charter or configuration that owns the key. */
+struct envelope_key {
+    struct slice id;
+    struct public_key key;
+};
+
+struct envelope_signature {
+    struct slice key_id;
+    uint8_t bytes[ED25519_SIGNATURE_BYTES];
+};
+
+struct envelope {
+    struct envelope_signature signatures[ENVELOPE_SIGNATURES_MAX];
+    uint32_t signature_count;
+    struct slice payload;
+};
+
+struct envelope_signer {
+    struct slice id;
+    const struct private_key *key; /* Ed25519 */
+};
+
+bool key_id_is_valid(struct slice id);
+/* Takes the form apart; slices point into `bytes`. False (FAULT_TRUST) for any other form. Says
+ * nothing of who signed: the payload is not to be read before envelope_verify. */
+MUST_USE bool envelope_open(struct envelope *out, struct slice bytes, struct fault *f);
+/* True only where at least `needed` (>= 1) different keys of the list have a signature that holds.
+ * A key id that is not in the list is passed over; one that is, with a signature that does not
+ * hold, refuses all. */
+MUST_USE bool envelope_verify(const struct envelope *e, enum document_kind kind,
+                              const struct envelope_key *keys, size_t key_count, uint32_t needed,
+                              struct fault *f);
+/* Appends the sealed form to `out`; on failure `out` is as it was. */
+MUST_USE bool envelope_seal(struct buf *out, enum document_kind kind, struct slice payload,
+                            const struct envelope_signer *signers, size_t count, struct fault *f);

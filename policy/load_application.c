@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* `applications`: what is reached, under which host, by which means, behind which rules.
+ * Owns: all keys of an application but its rules (load_rule.c). Whether hosts and upstreams are
+ * delegated is the charter's question, asked when a snapshot is made. */
+#include "policy/host.h"
+#include "policy/load_in.h"
+
+#define MAX_UPSTREAMS 64
+#define MAX_PROVIDERS 32 /* of one application: two with one issuer are looked for pair by pair */
+#define GIB ((int64_t)1 << 30)
+#define MIB ((int64_t)1 << 20)
+
+static void load_name(struct loader *l, const struct yaml *map, struct application *app)
+{
+    static const struct slice languages[LANGUAGE_COUNT] = {
+        [LANGUAGE_NL] = SLICE_INIT("nl"),
+        [LANGUAGE_FR] = SLICE_INIT("fr"),
+        [LANGUAGE_DE] = SLICE_INIT("de"),
+        [LANGUAGE_EN] = SLICE_INIT("en"),
+    };
+    const struct yaml *names = load_map(l, map, "name", LOAD_OPTIONAL);
+    if (!names)
+        return;
+    (void)yaml_check_keys(names, "a name", languages, LANGUAGE_COUNT, l->out);
+    for (size_t i = 0; i < LANGUAGE_COUNT; i++)
+        (void)load_text(l, names, languages[i].ptr, LOAD_OPTIONAL, &app->name[i]);
+}
+
+static void load_host(struct loader *l, const struct yaml *map, struct application *app,
+                      struct map *hosts)
+{
+    const struct yaml *n = load_member(l, map, "host", LOAD_REQUIRED);
+    char room[HOST_MAX];
+    struct slice text, host;
+    uint16_t port;
+    if (!n || !load_word(l, n, "host", &text))
+        return;
+    if (!host_parse(text, room, &host, &port)) {
+        findings_error(
+            l->out, yaml_place(n), "wrong-host",
+            "'%.*s' is no host; allowed is a name such as tax.finance.example, no address, no '*'",
+            SLICE_ARG(text));
+    } else if (!slice_eq(host, text)) {
+        findings_error(l->out, yaml_place(n), "wrong-host",
+                       "a host is written in lower case, without port and last dot: '%.*s'",
+                       SLICE_ARG(host));
+    } else if (map_get(hosts, text)) {
+        findings_error(l->out, yaml_place(n), "duplicate-host",
+                       "the host '%.*s' is another application's too", SLICE_ARG(text));
+    } else {
+        app->host = text;
+        (void)map_set(hosts, text, app);
+    }
+}
+
+static void load_upstream(struct loader *l, const struct yaml *n, struct application *app)
+{
+    static const struct slice not_yet[] = {SLICE_INIT("https://"), SLICE_INIT("h2c://"),
+                                           SLICE_INIT("h2://"), SLICE_INIT("grpc://")};
+    static const struct slice scheme = SLICE_INIT("http://");
+    struct upstream_address *up = &app->upstreams[app->upstream_count];
+    if (!load_word(l, n, "an upstream", &up->text))
+        return;
+    for (size_t i = 0; i < COUNT_OF(not_yet); i++) {
+        if (slice_starts(up->text, not_yet[i])) {
+            findings_error(l->out, yaml_place(n), "not-carried",
+                           "'%.*s' is not yet carried; allowed is http://", SLICE_ARG(not_yet[i]));
+            return;
+        }
+    }
+    const struct slice address =
+        slice_skip(up->text, slice_starts(up->text, scheme) ? scheme.len : up->text.len);
+    if (!address_parse(&up->address, &up->address_len, address) ||
+        slice_ends(address, SLICE(":0"))) {
+        findings_error(l->out, yaml_place(n), "wrong-upstream",
+                       "'%.*s' is no upstream; allowed is http:// with an address and a port and "
+                       "nothing behind, such as "
+                       "http://127.0.0.1:9001 or http://[::1]:9001 (names are not yet carried)",
+                       SLICE_ARG(up->text));
+        return;
+    }
+    for (uint32_t i = 0; i < app->upstream_count; i++)
+        if (slice_eq(app->upstreams[i].text, up->text)) {
+            findings_warn(l->out, yaml_place(n), "repeated", "'%.*s' is repeated",
+                          SLICE_ARG(up->text));
+            return;
+        }
+    app->upstream_count++;
+}
+
+static void load_upstreams(struct loader *l, const struct yaml *map, struct application *app)
+{
+    const struct yaml *list = load_list(l, map, "upstreams", LOAD_REQUIRED);
+    const size_t count = yaml_count(list);
+    if (!list)
+        return;
+    if (!count || count > MAX_UPSTREAMS) {
+        findings_error(l->out, yaml_place(list), count ? "too-many" : "empty-list",
+                       "upstreams must have from 1 to %d entries", MAX_UPSTREAMS);
+        return;
+    }
+    app->upstreams = arena_array(l->a, struct upstream_address, count);
+    for (size_t i = 0; i < count; i++)
+        load_upstream(l, yaml_item(list, i), app);
+}
+
+static const struct slice *provider_ids(const struct loader *l)
+{
+    struct slice *ids = arena_array(l->a, struct slice, l->bundle->provider_count + 1);
+    for (uint32_t i = 0; i < l->bundle->provider_count; i++)
+        ids[i] = l->bundle->providers[i].id;
+    return ids;
+}
+
+static void add_provider(struct loader *l, const struct yaml *n, struct application *app)
+{
+    struct slice id;
+    if (!load_word(l, n, "an identity provider", &id))
+        return;
+    const struct provider *p = map_get(&l->providers, id);
+    if (!p) {
+        load_unknown(l, yaml_place(n), "the identity provider", id, provider_ids(l),
+                     l->bundle->provider_count);
+        return;
+    }
+    for (uint32_t i = 0; i < app->provider_count; i++) {
+        if (app->providers[i] == p) {
+            findings_warn(l->out, yaml_place(n), "repeated", "'%.*s' is repeated", SLICE_ARG(id));
+            return;
+        }
+        /* A token is given to a provider by its issuer: with two, whose keys count would be chance.
+         */
+        if (slice_eq(app->providers[i]->issuer, p->issuer))
+            findings_error(
+                l->out, yaml_place(n), "duplicate-issuer",
+                "'%.*s' and '%.*s' have one issuer; an application may use only one of them",
+                SLICE_ARG(app->providers[i]->id), SLICE_ARG(id));
+    }
+    app->providers[app->provider_count++] = p;
+}
+
+static void use_providers(struct loader *l, const struct yaml *map, struct application *app)
+{
+    const struct yaml *list = load_list(l, map, "identity_providers", LOAD_OPTIONAL);
+    const size_t count = yaml_count(list);
+    if (count > MAX_PROVIDERS) {
+        findings_error(l->out, yaml_place(list), "too-many",
+                       "identity_providers must have at most %d entries", MAX_PROVIDERS);
+        return;
+    }
+    if (!count)
+        return;
+    app->providers = arena_array(l->a, const struct provider *, count);
+    for (size_t i = 0; i < count; i++)
+        add_provider(l, yaml_item(list, i), app);
+}
+
+static void load_path_options(struct loader *l, const struct yaml *map,
+                              struct path_options *options)
+{
+    static const struct slice allow = SLICE_INIT("allow"), fold = SLICE_INIT("fold");
+    static const struct slice keys[] = {SLICE_INIT("encoded_slash"), SLICE_INIT("percent"),
+                                        SLICE_INIT("parameters"), SLICE_INIT("empty_segments"),
+                                        SLICE_INIT("case")};
+    const struct yaml *paths = load_map(l, map, "paths", LOAD_OPTIONAL);
+    uint32_t choice;
+    if (!paths)
+        return;
+    (void)yaml_check_keys(paths, "paths", keys, COUNT_OF(keys), l->out);
+    options->allow_encoded_slash =
+        load_choice(l, paths, "encoded_slash", LOAD_OPTIONAL, &allow, 1, &choice);
+    options->allow_percent = load_choice(l, paths, "percent", LOAD_OPTIONAL, &allow, 1, &choice);
+    options->allow_parameters =
+        load_choice(l, paths, "parameters", LOAD_OPTIONAL, &allow, 1, &choice);
+    options->allow_empty_segments =
+        load_choice(l, paths, "empty_segments", LOAD_OPTIONAL, &allow, 1, &choice);
+    options->fold_case = load_choice(l, paths, "case", LOAD_OPTIONAL, &fold, 1, &choice);
+}
+
+static void load_limits(struct loader *l, const struct yaml *map, struct application *app)
+{
+    static const struct slice keys[] = {SLICE_INIT("body")};
+    const struct yaml *limits = load_map(l, map, "limits", LOAD_OPTIONAL);
+    int64_t body = GIB + MIB; /* a file of 1 GiB and what a form puts around it */
+    if (limits) {
+        (void)yaml_check_keys(limits, "limits", keys, COUNT_OF(keys), l->out);
+        const struct yaml *n = load_member(l, limits, "body", LOAD_OPTIONAL);
+        if (n)
+            (void)yaml_bytes(n, "limits.body", 1, 1024 * GIB, &body, l->out);
+    }
+    app->max_body_bytes = (uint64_t)body;
+}
+
+static void load_timeouts(struct loader *l, const struct yaml *map, struct application *app)
+{
+    static const struct slice keys[] = {SLICE_INIT("connect"), SLICE_INIT("first_byte"),
+                                        SLICE_INIT("idle")};
+    const struct yaml *timeouts = load_map(l, map, "timeouts", LOAD_OPTIONAL), *n;
+    app->connect_ms = 5000;
+    app->first_byte_ms = 60000;
+    app->idle_ms = 60000;
+    if (!timeouts)
+        return;
+    (void)yaml_check_keys(timeouts, "timeouts", keys, COUNT_OF(keys), l->out);
+    if ((n = load_member(l, timeouts, "connect", LOAD_OPTIONAL)))
+        (void)yaml_duration_ms(n, "timeouts.connect", 10, 60000, &app->connect_ms, l->out);
+    if ((n = load_member(l, timeouts, "first_byte", LOAD_OPTIONAL)))
+        (void)yaml_duration_ms(n, "timeouts.first_byte", 10, 3600000, &app->first_byte_ms, l->out);
+    if ((n = load_member(l, timeouts, "idle", LOAD_OPTIONAL)))
+        (void)yaml_duration_ms(n, "timeouts.idle", 10, 86400000, &app->idle_ms, l->out);
+}
+
+static void load_device(struct loader *l, const struct yaml *map, struct application *app)
+{
+    static const struct slice modes[] = {
+        [DEVICE_REQUIRED_BY_TLS] = SLICE_INIT("required_by_tls"),
+        [DEVICE_REQUIRED] = SLICE_INIT("required"),
+        [DEVICE_OPTIONAL] = SLICE_INIT("optional"),
+        [DEVICE_NONE] = SLICE_INIT("none"),
+    };
+    uint32_t mode = 0;
+    if (!load_choice(l, map, "device", LOAD_REQUIRED, modes, COUNT_OF(modes), &mode))
+        return;
+    app->device = (enum device_mode)mode;
+    if (app->device != DEVICE_NONE && !l->bundle->authority_count)
+        findings_warn(
+            l->out, yaml_place(yaml_get(map, SLICE("device"))), "no-authority",
+            "a device is asked for, but there are no device_authorities, so none is ever known");
+}
+
+struct seen {
+    struct map ids;
+    struct map hosts;
+};
+
+static void load_application(struct loader *l, const struct yaml *map, struct application *app,
+                             struct seen *seen)
+{
+    static const struct slice keys[] = {
+        SLICE_INIT("id"),       SLICE_INIT("name"),          SLICE_INIT("host"),
+        SLICE_INIT("device"),   SLICE_INIT("upstreams"),     SLICE_INIT("identity_providers"),
+        SLICE_INIT("paths"),    SLICE_INIT("forward_token"), SLICE_INIT("limits"),
+        SLICE_INIT("timeouts"), SLICE_INIT("rules"),
+    };
+    app->entity = l->bundle->entity;
+    app->place = yaml_place(map);
+    if (yaml_kind(map) != YAML_MAP) {
+        findings_error(l->out, app->place, "wrong-kind", "an application must be a map");
+        return;
+    }
+    (void)yaml_check_keys(map, "an application", keys, COUNT_OF(keys), l->out);
+    if (load_id(l, map, "id", &app->id))
+        (void)load_unique(l, &seen->ids, app->id, map, app);
+    load_name(l, map, app);
+    load_host(l, map, app, &seen->hosts);
+    load_device(l, map, app);
+    load_upstreams(l, map, app);
+    use_providers(l, map, app);
+    load_path_options(l, map, &app->paths);
+    const struct yaml *forward = load_member(l, map, "forward_token", LOAD_OPTIONAL);
+    if (forward)
+        (void)yaml_bool(forward, "forward_token", &app->forward_token, l->out);
+    load_limits(l, map, app);
+    load_timeouts(l, map, app);
+    load_rules(l, map, app);
+}
+
+void load_applications(struct loader *l, const struct yaml *root)
+{
+    const struct yaml *list = load_list(l, root, "applications", LOAD_REQUIRED);
+    const uint32_t count = (uint32_t)yaml_count(list);
+    struct seen seen;
+    if (!count)
+        return;
+    map_init(&seen.ids);
+    map_init(&seen.hosts);
+    l->bundle->applications = arena_array(l->a, struct application, count);
+    l->bundle->application_count = count;
+    for (uint32_t i = 0; i < count; i++)
+        load_application(l, yaml_item(list, i), &l->bundle->applications[i], &seen);
+    map_fini(&seen.ids);
+    map_fini(&seen.hosts);
+}

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* `device_authorities`: whose certificates name a device, or a service, of this entity.
+ * Owns: what a CA must be to stand in a bundle. Does not own: judging chains (auth/). No clock: an
+ * expired CA is found when a chain is judged. */
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+
+#include "base/hash.h"
+#include "policy/load_in.h"
+
+#define CA_MAX_COUNT 64 /* of one authority; each is parsed at every load */
+
+static void refuse_ca(struct loader *l, struct place at, uint32_t number, const char *why)
+{
+    findings_error(l->out, at, "wrong-ca", "certificate %u %s", number, why);
+}
+
+/* NIST SP 800-131A and RFC 9325 §4.5: what is too weak to give trust. NULL where it is fine. */
+static const char *weakness(X509 *ca)
+{
+    int digest = NID_undef;
+    EVP_PKEY *key = X509_get0_pubkey(ca);
+    if (!key)
+        return "has a key that can't be read";
+    const int type = EVP_PKEY_get_base_id(key), bits = EVP_PKEY_get_bits(key);
+    if ((type == EVP_PKEY_RSA || type == EVP_PKEY_RSA_PSS) && bits < 2048)
+        return "has an RSA key of less than 2048 bits";
+    if (type == EVP_PKEY_EC && bits < 256)
+        return "has an EC key of less than 256 bits";
+    if (type != EVP_PKEY_RSA && type != EVP_PKEY_RSA_PSS && type != EVP_PKEY_EC &&
+        type != EVP_PKEY_ED25519 && type != EVP_PKEY_ED448)
+        return "has a key that is none of RSA, EC, Ed25519 and Ed448";
+    if (!X509_get_signature_info(ca, &digest, NULL, NULL, NULL))
+        return "is signed by an unknown algorithm";
+    if (digest == NID_sha1 || digest == NID_md5 || digest == NID_md4 || digest == NID_md5_sha1)
+        return "is signed over SHA-1 or MD5; it must be SHA-256 or better";
+    return NULL;
+}
+
+/* RFC 5280 §4.2.1.9 and §4.2.1.3: basicConstraints cA, and keyCertSign where there is a keyUsage.
+ */
+static void check_ca(struct loader *l, struct place at, uint32_t number, X509 *ca, bool *has_root)
+{
+    const char *why = weakness(ca);
+    if (why)
+        refuse_ca(l, at, number, why);
+    if (X509_check_ca(ca) != 1)
+        refuse_ca(l, at, number,
+                  "is not a certificate authority's (basicConstraints CA:TRUE, keyCertSign)");
+    if (X509_self_signed(ca, 0) == 1)
+        *has_root = true;
+}
+
+/* One block of PEM; false where there is none any more. */
+static bool check_block(struct loader *l, struct place at, uint32_t number, BIO *bio,
+                        bool *has_root)
+{
+    char *name = NULL, *header = NULL;
+    unsigned char *data = NULL;
+    long len = 0;
+    if (!PEM_read_bio(bio, &name, &header, &data, &len)) {
+        const bool is_end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+        if (!is_end)
+            refuse_ca(l, at, number, "is broken PEM");
+        ERR_clear_error();
+        return false;
+    }
+    const unsigned char *der = data;
+    X509 *ca = NULL;
+    if (strstr(name, "PRIVATE KEY"))
+        findings_error(l->out, at, "private-key",
+                       "a private key stands here; only certificates belong here, and that key "
+                       "must be replaced");
+    else if (strcmp(name, PEM_STRING_X509) != 0)
+        refuse_ca(l, at, number, "is no CERTIFICATE block");
+    else if (!(ca = d2i_X509(NULL, &der, len)) || der != data + len)
+        refuse_ca(l, at, number, "does not parse");
+    else
+        check_ca(l, at, number, ca, has_root);
+    X509_free(ca);
+    OPENSSL_free(name);
+    OPENSSL_free(header);
+    OPENSSL_clear_free(data, (size_t)len);
+    ERR_clear_error();
+    return true;
+}
+
+static void check_pem(struct loader *l, const struct yaml *n, struct slice pem)
+{
+    const struct place at = yaml_place(n);
+    uint32_t count = 0;
+    bool has_root = false;
+    BIO *bio = pem.len <= LOAD_MAX_FILE ? BIO_new_mem_buf(pem.ptr, (int)pem.len) : NULL;
+    if (!bio) {
+        findings_error(l->out, at, "too-large", "larger than %u bytes", LOAD_MAX_FILE);
+        return;
+    }
+    while (count < CA_MAX_COUNT && check_block(l, at, count + 1, bio, &has_root))
+        count++;
+    BIO_free(bio);
+    if (!count)
+        findings_error(l->out, at, "wrong-ca", "no certificate in PEM stands here");
+    else if (count == CA_MAX_COUNT)
+        findings_error(l->out, at, "too-many", "%d certificates or more stand here", CA_MAX_COUNT);
+    else if (!has_root)
+        findings_warn(l->out, at, "no-root",
+                      "no certificate here is self-signed, so no chain ends here");
+}
+
+static void load_ca(struct loader *l, const struct yaml *map, struct authority *a)
+{
+    const struct yaml *file = load_member(l, map, "ca_file", LOAD_OPTIONAL);
+    const struct yaml *text = yaml_get(map, SLICE("ca_pem"));
+    if (file && text)
+        findings_error(l->out, yaml_place(map), "conflict",
+                       "only one of ca_file and ca_pem can hold the CAs");
+    else if (!text && !yaml_get(map, SLICE("ca_file")))
+        findings_error(l->out, yaml_place(map), "missing-key", "the key 'ca_file' is missing");
+    else if (file ? load_file(l, file, &a->ca_pem)
+                  : load_long_text(l, map, "ca_pem", LOAD_OPTIONAL, &a->ca_pem))
+        check_pem(l, file ? file : text, a->ca_pem);
+}
+
+/* SPIFFE-ID §2.1: lower-case letters, digits, dots, dashes and underscores. */
+static void load_trust_domain(struct loader *l, const struct yaml *map, struct authority *a)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyz0123456789.-_";
+    struct slice domain;
+    if (!load_text(l, map, "trust_domain", LOAD_OPTIONAL, &domain))
+        return;
+    bool is_good = domain.len <= 255;
+    for (size_t i = 0; i < domain.len; i++)
+        is_good = is_good && strchr(allowed, domain.ptr[i]);
+    const struct place at = yaml_place(yaml_get(map, SLICE("trust_domain")));
+    if (!is_good)
+        findings_error(
+            l->out, at, "wrong-value",
+            "'%.*s' is no trust domain; allowed are at most 255 of a-z, 0-9, '.', '-' and '_'",
+            SLICE_ARG(domain));
+    else if (!a->identifies_service)
+        findings_error(l->out, at, "conflict", "a trust domain is for 'identifies: service' only");
+    else if (a->name != DEVICE_NAME_URI)
+        findings_error(l->out, at, "conflict",
+                       "a SPIFFE id is a URI: with a trust domain say 'device_name: san.uri'");
+    else
+        a->trust_domain = domain;
+}
+
+static void digest_authority(struct loader *l, struct authority *a)
+{
+    const struct slice parts[] = {
+        SLICE("belfry authority 1"),
+        l->bundle->entity,
+        a->id,
+        a->trust,
+        a->trust_domain,
+        a->ca_pem,
+        arena_printf(l->a, "%d %d", (int)a->name, (int)a->identifies_service),
+    };
+    sha256_parts(a->digest, parts, COUNT_OF(parts));
+}
+
+static void load_authority(struct loader *l, const struct yaml *map, struct authority *a,
+                           struct map *seen)
+{
+    static const struct slice keys[] = {
+        SLICE_INIT("id"),           SLICE_INIT("trust"),       SLICE_INIT("identifies"),
+        SLICE_INIT("trust_domain"), SLICE_INIT("device_name"), SLICE_INIT("ca_file"),
+        SLICE_INIT("ca_pem"),
+    };
+    static const struct slice kinds[] = {SLICE_INIT("device"), SLICE_INIT("service")};
+    static const struct slice names[] = {
+        [DEVICE_NAME_COMMON_NAME] = SLICE_INIT("subject.CN"),
+        [DEVICE_NAME_SERIAL_NUMBER] = SLICE_INIT("subject.serialNumber"),
+        [DEVICE_NAME_URI] = SLICE_INIT("san.uri"),
+        [DEVICE_NAME_DNS] = SLICE_INIT("san.dns"),
+    };
+    uint32_t choice = 0;
+    if (yaml_kind(map) != YAML_MAP) {
+        findings_error(l->out, yaml_place(map), "wrong-kind", "a device authority must be a map");
+        return;
+    }
+    (void)yaml_check_keys(map, "a device authority", keys, COUNT_OF(keys), l->out);
+    if (load_id(l, map, "id", &a->id))
+        (void)load_unique(l, seen, a->id, map, a);
+    (void)load_text(l, map, "trust", LOAD_REQUIRED, &a->trust);
+    if (load_choice(l, map, "identifies", LOAD_OPTIONAL, kinds, COUNT_OF(kinds), &choice))
+        a->identifies_service = choice == 1;
+    if (load_choice(l, map, "device_name", LOAD_REQUIRED, names, COUNT_OF(names), &choice))
+        a->name = (enum device_name)choice;
+    load_trust_domain(l, map, a);
+    load_ca(l, map, a);
+    digest_authority(l, a);
+}
+
+void load_authorities(struct loader *l, const struct yaml *root)
+{
+    const struct yaml *list = load_list(l, root, "device_authorities", LOAD_OPTIONAL);
+    const uint32_t count = (uint32_t)yaml_count(list);
+    struct map seen;
+    if (!count)
+        return;
+    map_init(&seen);
+    l->bundle->authorities = arena_array(l->a, struct authority, count);
+    l->bundle->authority_count = count;
+    for (uint32_t i = 0; i < count; i++)
+        load_authority(l, yaml_item(list, i), &l->bundle->authorities[i], &seen);
+    map_fini(&seen);
+}

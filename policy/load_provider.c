@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* `identity_providers`: who may issue tokens for the applications of this entity, and what of a
+ * token counts. Owns: the settings' digest, under which keys and verified tokens are kept: every
+ * setting goes in. */
+#include "base/hash.h"
+#include "base/jtree.h"
+#include "base/sign.h"
+#include "policy/load_in.h"
+
+#define HOUR_S 3600
+#define DAY_S (24 * HOUR_S)
+
+static void load_algorithms(struct loader *l, const struct yaml *map, struct provider *p)
+{
+    static const struct slice names[] = {SLICE_INIT("RS256"), SLICE_INIT("ES256")};
+    static const enum algorithm algorithms[] = {ALGORITHM_RS256, ALGORITHM_ES256};
+    struct slices words;
+    p->algorithms = 1u << ALGORITHM_RS256 | 1u << ALGORITHM_ES256;
+    if (!load_words(l, map, "algorithms", LOAD_OPTIONAL, &words))
+        return;
+    const struct yaml *list = yaml_get(map, SLICE("algorithms"));
+    p->algorithms = 0;
+    for (uint32_t i = 0; i < words.count; i++) {
+        size_t k = 0;
+        while (k < COUNT_OF(names) && !slice_eq(words.at[i], names[k]))
+            k++;
+        if (k < COUNT_OF(names))
+            p->algorithms |= 1u << algorithms[k];
+        else
+            load_unknown(l, yaml_place(list), "the algorithm", words.at[i], names, COUNT_OF(names));
+    }
+}
+
+static bool is_type(struct slice type)
+{
+    for (size_t i = 0; i < type.len; i++) {
+        const char c = type.ptr[i];
+        if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && !strchr("+-.", c))
+            return false;
+    }
+    return true;
+}
+
+/* JWTs of another purpose, which the same issuer signs with the same keys (RFC 8725 §3.12). */
+static bool is_foreign_type(struct slice type)
+{
+    static const struct slice foreign[] = {
+        SLICE_INIT("logout+jwt"), SLICE_INIT("dpop+jwt"), SLICE_INIT("secevent+jwt"),
+        SLICE_INIT("token-introspection+jwt"), SLICE_INIT("oauth-authz-req+jwt")};
+    for (size_t i = 0; i < COUNT_OF(foreign); i++)
+        if (slice_eq(type, foreign[i]))
+            return true;
+    return false;
+}
+
+static void load_token_types(struct loader *l, const struct yaml *map, struct provider *p)
+{
+    static const struct slice access_token = SLICE_INIT("at+jwt");
+    p->token_types = (struct slices){&access_token, 1};
+    if (!load_words(l, map, "token_types", LOAD_OPTIONAL, &p->token_types))
+        return;
+    for (uint32_t i = 0; i < p->token_types.count; i++)
+        if (!is_type(p->token_types.at[i]) || is_foreign_type(p->token_types.at[i]))
+            findings_error(
+                l->out, yaml_place(yaml_get(map, SLICE("token_types"))), "wrong-token-type",
+                "'%.*s' is no type of an access token; write it in lower case and without "
+                "'application/', such as at+jwt or jwt",
+                SLICE_ARG(p->token_types.at[i]));
+}
+
+static void load_claims(struct loader *l, const struct yaml *map, struct provider *p)
+{
+    static const struct slice keys[] = {SLICE_INIT("groups"), SLICE_INIT("acr")};
+    static const struct slice acr[] = {SLICE_INIT("acr"), SLICE_INIT("amr")};
+    p->groups_claim = SLICE("groups");
+    p->acr_claims = (struct slices){acr, COUNT_OF(acr)};
+    const struct yaml *claims = load_map(l, map, "claims", LOAD_OPTIONAL);
+    if (!claims)
+        return;
+    (void)yaml_check_keys(claims, "claims", keys, COUNT_OF(keys), l->out);
+    (void)load_text(l, claims, "groups", LOAD_OPTIONAL, &p->groups_claim);
+    (void)load_word_or_words(l, claims, "acr", LOAD_OPTIONAL, &p->acr_claims);
+}
+
+/* A set of public keys: a private member in a document that everyone may read is the end of that
+ * key. */
+static void check_jwks(struct loader *l, const struct yaml *n, struct slice jwks)
+{
+    json_t *tree = jtree_parse(jwks), *key;
+    const json_t *keys = json_object_get(tree, "keys");
+    size_t i;
+    if (!json_array_size(keys))
+        findings_error(
+            l->out, yaml_place(n), "wrong-jwks",
+            "this must be a JSON object with 'keys', a list of at least one (RFC 7517 §5)");
+    json_array_foreach(keys, i, key)
+    {
+        if (!json_is_object(key))
+            findings_error(l->out, yaml_place(n), "wrong-jwks", "key %zu is no JSON object", i);
+        else if (jtree_has(key, "d") || jtree_has(key, "k"))
+            findings_error(l->out, yaml_place(n), "private-key",
+                           "key %zu holds its private part; only public keys belong here, and that "
+                           "one must be replaced",
+                           i);
+    }
+    json_decref(tree);
+}
+
+static void load_keys(struct loader *l, const struct yaml *map, struct provider *p)
+{
+    const struct yaml *file = load_member(l, map, "jwks_file", LOAD_OPTIONAL);
+    const struct yaml *text = yaml_get(map, SLICE("jwks"));
+    const bool has_url = load_url(l, map, "jwks_uri", LOAD_OPTIONAL, true, &p->jwks_uri);
+    if ((file != NULL) + (text != NULL) + has_url > 1)
+        findings_error(l->out, yaml_place(map), "conflict",
+                       "only one of jwks_uri, jwks_file and jwks can say where the keys are");
+    if (file ? load_file(l, file, &p->jwks)
+             : load_long_text(l, map, "jwks", LOAD_OPTIONAL, &p->jwks))
+        check_jwks(l, file ? file : text, p->jwks);
+}
+
+/* A list as parts of a digest: how many, then each. */
+static size_t add_parts(struct loader *l, struct slice *parts, size_t at, struct slices list)
+{
+    parts[at++] = arena_printf(l->a, "%u", list.count);
+    for (uint32_t i = 0; i < list.count; i++)
+        parts[at++] = list.at[i];
+    return at;
+}
+
+static void digest_provider(struct loader *l, struct provider *p)
+{
+    const size_t room = 16 + p->audiences.count + p->token_types.count + p->acr_claims.count;
+    struct slice *parts = arena_array(l->a, struct slice, room);
+    size_t count = 0;
+    parts[count++] = SLICE("belfry provider 1");
+    parts[count++] = p->entity;
+    parts[count++] = p->id;
+    parts[count++] = p->issuer;
+    parts[count++] = p->jwks_uri;
+    parts[count++] = p->jwks;
+    parts[count++] = p->groups_claim;
+    parts[count++] = arena_printf(l->a, "%u %lld %lld %lld", p->algorithms, (long long)p->leeway_s,
+                                  (long long)p->max_token_age_s, (long long)p->keys_max_stale_s);
+    count = add_parts(l, parts, count, p->audiences);
+    count = add_parts(l, parts, count, p->token_types);
+    count = add_parts(l, parts, count, p->acr_claims);
+    sha256_parts(p->digest, parts, count);
+}
+
+static void load_provider(struct loader *l, const struct yaml *map, struct provider *p)
+{
+    static const struct slice keys[] = {
+        SLICE_INIT("id"),         SLICE_INIT("issuer"),        SLICE_INIT("jwks_uri"),
+        SLICE_INIT("jwks_file"),  SLICE_INIT("jwks"),          SLICE_INIT("audiences"),
+        SLICE_INIT("algorithms"), SLICE_INIT("token_types"),   SLICE_INIT("claims"),
+        SLICE_INIT("leeway"),     SLICE_INIT("max_token_age"), SLICE_INIT("keys_max_stale"),
+    };
+    *p = (struct provider){.entity = l->bundle->entity,
+                           .leeway_s = 30,
+                           .max_token_age_s = DAY_S,
+                           .keys_max_stale_s = DAY_S};
+    if (yaml_kind(map) != YAML_MAP) {
+        findings_error(l->out, yaml_place(map), "wrong-kind", "an identity provider must be a map");
+        return;
+    }
+    (void)yaml_check_keys(map, "an identity provider", keys, COUNT_OF(keys), l->out);
+    if (load_id(l, map, "id", &p->id))
+        (void)load_unique(l, &l->providers, p->id, map, p);
+    (void)load_url(l, map, "issuer", LOAD_REQUIRED, false, &p->issuer);
+    (void)load_words(l, map, "audiences", LOAD_REQUIRED, &p->audiences);
+    load_algorithms(l, map, p);
+    load_token_types(l, map, p);
+    load_claims(l, map, p);
+    load_keys(l, map, p);
+    (void)load_duration_s(l, map, "leeway", 0, 60, &p->leeway_s);
+    (void)load_duration_s(l, map, "max_token_age", 60, 30 * DAY_S, &p->max_token_age_s);
+    (void)load_duration_s(l, map, "keys_max_stale", 60, 30 * DAY_S, &p->keys_max_stale_s);
+    digest_provider(l, p);
+}
+
+void load_providers(struct loader *l, const struct yaml *root)
+{
+    const struct yaml *list = load_list(l, root, "identity_providers", LOAD_OPTIONAL);
+    const uint32_t count = (uint32_t)yaml_count(list);
+    if (!count)
+        return;
+    l->bundle->providers = arena_array(l->a, struct provider, count);
+    l->bundle->provider_count = count;
+    for (uint32_t i = 0; i < count; i++)
+        load_provider(l, yaml_item(list, i), &l->bundle->providers[i]);
+}

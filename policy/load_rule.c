@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* `rules` of an application: effect, methods, path patterns, condition.
+ * Owns: the grammar of a pattern. A pattern that could never match, or would match another thing
+ * than its writer thinks, is an error: a forbid that matches nothing is an open door. */
+#include "policy/load_in.h"
+
+/* ---- methods ---- */
+
+static const struct slice methods[METHOD_COUNT] = {
+    [METHOD_OTHER] = SLICE_INIT(""), /* no name is empty */
+    [METHOD_GET] = SLICE_INIT("GET"),         [METHOD_HEAD] = SLICE_INIT("HEAD"),
+    [METHOD_POST] = SLICE_INIT("POST"),       [METHOD_PUT] = SLICE_INIT("PUT"),
+    [METHOD_DELETE] = SLICE_INIT("DELETE"),   [METHOD_PATCH] = SLICE_INIT("PATCH"),
+    [METHOD_OPTIONS] = SLICE_INIT("OPTIONS"),
+};
+
+/* Methods are case-sensitive (RFC 9110 §9.1), and all in use are in upper case: "get" is a mistake.
+ */
+static bool is_method(struct slice word)
+{
+    for (size_t i = 0; i < word.len; i++) {
+        const char c = word.ptr[i];
+        if (!(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') && c != '-' && c != '_')
+            return false;
+    }
+    return true;
+}
+
+static struct slice upper(struct arena *a, struct slice word)
+{
+    char *out = arena_bytes(a, word.len);
+    for (size_t i = 0; i < word.len; i++)
+        out[i] = (char)(word.ptr[i] >= 'a' && word.ptr[i] <= 'z' ? word.ptr[i] - 'a' + 'A'
+                                                                 : word.ptr[i]);
+    return (struct slice){out, word.len};
+}
+
+static void add_method(struct loader *l, struct place at, struct slice word, struct rule *rule,
+                       struct slice *others)
+{
+    const struct slice near = nearest_name(upper(l->a, word), methods + 1, METHOD_COUNT - 1);
+    for (uint32_t m = METHOD_OTHER + 1; m < METHOD_COUNT; m++) {
+        if (slice_eq(word, methods[m])) {
+            rule->methods |= 1u << m;
+            return;
+        }
+    }
+    if (!is_method(word)) {
+        findings_error(
+            l->out, at, "wrong-method",
+            near.len
+                ? "'%.*s' is no method; allowed are names in upper case; did you mean '%.*s'?"
+                : "'%.*s' is no method; allowed are names in upper case, such as GET or PROPFIND",
+            SLICE_ARG(word), SLICE_ARG(near));
+        return;
+    }
+    if (slice_eq(word, SLICE("CONNECT")) || slice_eq(word, SLICE("TRACE"))) {
+        findings_error(l->out, at, "wrong-method", "%.*s is never carried, so no rule can name it",
+                       SLICE_ARG(word));
+        return;
+    }
+    if (near.len)
+        findings_warn(l->out, at, "unusual-method",
+                      "'%.*s' is an unusual method; did you mean '%.*s'?", SLICE_ARG(word),
+                      SLICE_ARG(near));
+    rule->methods |= 1u << METHOD_OTHER;
+    others[rule->other_methods.count++] = word;
+}
+
+static void load_methods(struct loader *l, const struct yaml *effect, struct rule *rule)
+{
+    struct slices words;
+    if (!load_words(l, effect, "methods", LOAD_OPTIONAL, &words))
+        return;
+    const struct place at = yaml_place(yaml_get(effect, SLICE("methods")));
+    struct slice *others = arena_array(l->a, struct slice, words.count);
+    rule->other_methods.at = others;
+    for (uint32_t i = 0; i < words.count; i++)
+        add_method(l, at, words.at[i], rule, others);
+}
+
+/* ---- path patterns ---- */
+
+static bool is_name(struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        const char c = text.ptr[i];
+        if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') &&
+            c != '_' && c != '-')
+            return false;
+    }
+    return text.len > 0;
+}
+
+static bool is_hex(char c)
+{
+    return (c >= '0' && c <= '9') || (ascii_lower(c) >= 'a' && ascii_lower(c) <= 'f');
+}
+
+static bool has_escape(struct slice text)
+{
+    for (size_t i = 0; i + 2 < text.len; i++)
+        if (text.ptr[i] == '%' && is_hex(text.ptr[i + 1]) && is_hex(text.ptr[i + 2]))
+            return true;
+    return false;
+}
+
+static bool holds(struct slice text, char c)
+{
+    return text.len && memchr(text.ptr, c, text.len);
+}
+
+/* What is wrong with a segment's text, or NULL. It is compared with decoded segments. */
+static const char *segment_fault(struct slice text, struct path_options options, bool is_last)
+{
+    if (!text.len && !is_last && !options.allow_empty_segments)
+        return "has an empty segment; no path with one is let through";
+    if (slice_eq(text, SLICE(".")) || slice_eq(text, SLICE("..")))
+        return "has a dot segment; no path with one is let through";
+    if (has_escape(text) && !options.allow_percent)
+        return "has an escape; write the decoded character itself";
+    if (holds(text, '\\'))
+        return "holds '\\'; no path with one is let through";
+    if (holds(text, ';') && !options.allow_parameters)
+        return "holds ';'; no path with one is let through, unless the application says "
+               "'parameters: allow'";
+    if (holds(text, '?') || holds(text, '#'))
+        return "holds '?' or '#'; a pattern is of the path alone: look at request.query in 'when'";
+    return NULL;
+}
+
+/* Reads one segment; what is wrong with it, or NULL. */
+static const char *parse_segment(struct slice text, struct pattern_segment *out, bool is_last)
+{
+    struct slice tail = text;
+    const bool has_star = holds(text, '*');
+    if (slice_eq(text, SLICE("**"))) {
+        out->kind = PATTERN_REST;
+        return is_last ? NULL : "has '**' before its end; it can only be the last segment";
+    }
+    if (slice_eq(text, SLICE("*"))) {
+        out->kind = PATTERN_ONE;
+        return NULL;
+    }
+    if (holds(text, '{') || holds(text, '}')) {
+        out->kind = PATTERN_ONE;
+        const bool is_whole = slice_starts(text, SLICE("{")) && slice_ends(text, SLICE("}")) &&
+                              text.len > 2 && is_name((struct slice){text.ptr + 1, text.len - 2});
+        return is_whole ? NULL : "has braces that are not a whole segment, such as {id}";
+    }
+    const struct slice head = slice_cut(&tail, '*');
+    *out = (struct pattern_segment){has_star ? PATTERN_GLOB : PATTERN_TEXT, head, tail};
+    return holds(tail, '*') ? "has two stars in one segment; allowed are '*', '**' at the end, or "
+                              "one star in a text"
+                            : NULL;
+}
+
+static const char *parse_pattern(struct loader *l, struct pattern *out, struct path_options options)
+{
+    struct slice rest = slice_skip(out->text, 1);
+    uint32_t count = 0;
+    if (!slice_starts(out->text, SLICE("/")))
+        return "must begin with '/'";
+    for (size_t i = 0; i < out->text.len; i++)
+        count += out->text.ptr[i] == '/';
+    if (count > PATH_MAX_SEGMENTS)
+        return "has more segments than any path may have";
+    if (!rest.len)
+        return NULL; /* "/" has no segments */
+    out->segments = arena_array(l->a, struct pattern_segment, count);
+    while (out->count < count) {
+        const bool is_last = out->count + 1 == count;
+        const struct slice text = slice_cut(&rest, '/');
+        const char *fault = segment_fault(text, options, is_last);
+        if (!fault)
+            fault = parse_segment(text, &out->segments[out->count], is_last);
+        if (fault)
+            return fault;
+        out->count++;
+    }
+    return NULL;
+}
+
+static void load_paths(struct loader *l, const struct yaml *effect, struct rule *rule,
+                       struct path_options options)
+{
+    struct slices words;
+    if (!load_words(l, effect, "paths", LOAD_OPTIONAL, &words))
+        return;
+    const struct yaml *list = yaml_get(effect, SLICE("paths"));
+    rule->paths = arena_array(l->a, struct pattern, words.count);
+    rule->path_count = words.count;
+    for (uint32_t i = 0; i < words.count; i++) {
+        rule->paths[i].text = words.at[i];
+        const char *fault = parse_pattern(l, &rule->paths[i], options);
+        if (!fault)
+            continue;
+        /* Words that are repeated were left out: so the place is looked for by the text. */
+        size_t at = 0;
+        while (!slice_eq(yaml_text(yaml_item(list, at)), words.at[i]))
+            at++;
+        findings_error(l->out, yaml_place(yaml_item(list, at)), "wrong-path",
+                       "the pattern '%.*s' %s", SLICE_ARG(words.at[i]), fault);
+    }
+}
+
+/* ---- rules ---- */
+
+static void load_effect(struct loader *l, const struct yaml *map, struct rule *rule,
+                        struct path_options options)
+{
+    static const struct slice keys[] = {SLICE_INIT("methods"), SLICE_INIT("paths")};
+    const bool permits = yaml_get(map, SLICE("permit")) != NULL;
+    const bool forbids = yaml_get(map, SLICE("forbid")) != NULL;
+    if (permits == forbids) {
+        findings_error(l->out, rule->place, "no-effect",
+                       permits ? "a rule has either 'permit' or 'forbid', not both"
+                               : "a rule needs 'permit' or 'forbid'; permit: {} is for everything");
+        return;
+    }
+    rule->effect = forbids ? RULE_FORBID : RULE_PERMIT;
+    const struct yaml *effect = load_map(l, map, forbids ? "forbid" : "permit", LOAD_REQUIRED);
+    if (!effect)
+        return;
+    (void)yaml_check_keys(effect, forbids ? "forbid" : "permit", keys, COUNT_OF(keys), l->out);
+    load_methods(l, effect, rule);
+    load_paths(l, effect, rule, options);
+}
+
+static void load_when(struct loader *l, const struct yaml *map, struct rule *rule)
+{
+    if (load_long_text(l, map, "when", LOAD_OPTIONAL, &rule->when_text))
+        rule->when = cel_compile(l->a, rule->when_text,
+                                 load_text_place(l, yaml_get(map, SLICE("when"))), l->out);
+    else if (rule->effect == RULE_PERMIT && yaml_get(map, SLICE("permit")) &&
+             !yaml_get(map, SLICE("when")))
+        findings_warn(l->out, rule->place, "no-condition",
+                      "this permit has no 'when': it lets in everyone, signed in or not");
+}
+
+static void load_remedy(struct loader *l, const struct yaml *map, struct rule *rule)
+{
+    static const struct slice remedies[] = {SLICE_INIT("step_up")};
+    uint32_t choice;
+    if (!load_choice(l, map, "remedy", LOAD_OPTIONAL, remedies, 1, &choice))
+        return;
+    rule->remedy = REMEDY_STEP_UP;
+    if (rule->effect == RULE_FORBID)
+        findings_error(l->out, yaml_place(yaml_get(map, SLICE("remedy"))), "remedy-on-forbid",
+                       "a forbid has no remedy; only a permit can have one");
+}
+
+static void load_rule(struct loader *l, const struct yaml *map, struct rule *rule,
+                      struct path_options options, struct map *seen)
+{
+    static const struct slice keys[] = {
+        SLICE_INIT("id"),   SLICE_INIT("owner"),  SLICE_INIT("permit"), SLICE_INIT("forbid"),
+        SLICE_INIT("when"), SLICE_INIT("remedy"), SLICE_INIT("mode")};
+    static const struct slice modes[] = {SLICE_INIT("shadow")};
+    uint32_t choice;
+    rule->place = yaml_place(map);
+    if (yaml_kind(map) != YAML_MAP) {
+        findings_error(l->out, rule->place, "wrong-kind", "a rule must be a map");
+        return;
+    }
+    (void)yaml_check_keys(map, "a rule", keys, COUNT_OF(keys), l->out);
+    if (load_id(l, map, "id", &rule->id))
+        (void)load_unique(l, seen, rule->id, map, rule);
+    (void)load_text(l, map, "owner", LOAD_OPTIONAL, &rule->owner);
+    rule->is_shadow = load_choice(l, map, "mode", LOAD_OPTIONAL, modes, COUNT_OF(modes), &choice);
+    load_effect(l, map, rule, options);
+    load_when(l, map, rule);
+    load_remedy(l, map, rule);
+}
+
+void load_rules(struct loader *l, const struct yaml *map, struct application *app)
+{
+    const struct yaml *list = load_list(l, map, "rules", LOAD_REQUIRED);
+    const uint32_t count = (uint32_t)yaml_count(list);
+    struct map seen;
+    if (list && !count)
+        findings_warn(l->out, yaml_place(list), "no-rules",
+                      "without rules every request is denied");
+    if (!count)
+        return;
+    map_init(&seen);
+    app->rule_list = arena_array(l->a, struct rule, count);
+    app->rule_count = count;
+    for (uint32_t i = 0; i < count; i++)
+        load_rule(l, yaml_item(list, i), &app->rule_list[i], app->paths, &seen);
+    map_fini(&seen);
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* A bundle's own tests: invented facts, one request, and what the rules must say of it. Loaded with
+ * the bundle (its arena owns everything here), judged by decide(). The loader reads `given`; the
+ * two one-line texts `request` and `expect` are read here, beside what judges them. */
+#pragma once
+
+#include "base/arena.h"
+#include "base/findings.h"
+#include "belfry/facts.h"
+#include "belfry/reason.h"
+#include "belfry/request.h"
+
+struct bundle;
+
+enum expectation {
+    EXPECT_NOTHING = 0, /* a test that was not filled in fails */
+    EXPECT_PERMIT,
+    EXPECT_DENY,
+};
+
+struct policy_test {
+    struct slice name;
+    struct place place; /* of the test's first character */
+
+    /* given: each part only where the test names it. A fact that is not given is left zero, which
+     * is missing. */
+    bool has_user;
+    bool has_device;
+    bool has_service;
+    struct facts_user user;
+    struct facts_device device;
+    struct facts_service service;
+    struct slice client_address; /* given: { request: { client_address: ... } }; empty: 127.0.0.1 */
+    enum protocol protocol;      /* given: { request: { protocol: h1 | h2 } } */
+    struct wall now;             /* given: { now: 2027-01-01T08:00:00Z }; 0: the time of the run */
+
+    /* request, by policy_test_request */
+    enum method method;
+    struct slice method_name;
+    struct slice host;   /* canonical */
+    struct slice target; /* path and query, as written */
+
+    /* expect, by policy_test_expect */
+    enum expectation expect;
+    struct slice rule; /* "by RULE"; empty: any */
+    bool has_reason;   /* "because REASON_NAME" */
+    enum reason reason;
+    struct place expect_place;
+};
+
+/* "GET https://host/path?query" → method, method_name, host, target. False with a finding at `at`.
+ * `text` is borrowed: it lies in the bundle's arena or is copied there before. */
+MUST_USE bool policy_test_request(struct policy_test *t, struct slice text, struct place at,
+                                  struct arena *a, struct findings *out);
+/* "permit", "permit by RULE", "deny", "deny by RULE", "deny because REASON_NAME" → expect, rule,
+ * reason and expect_place. False with a finding at `at`. Whether RULE exists is judged by
+ * policy_test_run. */
+MUST_USE bool policy_test_expect(struct policy_test *t, struct slice text, struct place at,
+                                 struct findings *out);
+
+/* Judges every test of a compiled bundle (bundle_compile). Each failure is an error at the test's
+ * place: what was expected, what was decided and by which rule. True where none failed. */
+MUST_USE bool policy_test_run(const struct bundle *b, struct wall now, struct findings *out);

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* What a refused caller gets: JSON problem details (RFC 9457) for services, a page for browsers.
+ * Pure. The same reference stands in the answer and in the audit line. Never the reason why a token
+ * was bad: a prober learns nothing. */
+#pragma once
+
+#include "base/arena.h"
+#include "belfry/decision.h"
+#include "belfry/id.h"
+#include "belfry/request.h"
+#include "policy/bundle.h"
+
+struct refusal {
+    enum reason reason;
+    const struct application *app;   /* NULL: none known */
+    const struct decision *decision; /* NULL: none made; rule and what was missing come from it */
+    const char *device_detail;       /* with DEVICE_INVALID: chain_answer.detail; may be NULL */
+    struct slice reference;
+    bool wants_html;
+    struct slice accept_language; /* as it came; empty where none */
+    bool had_token;               /* 401: invalid_token rather than a bare challenge */
+    uint32_t retry_after_s;       /* 0: none */
+};
+
+#define ANSWER_MAX_FIELDS 12
+struct answer {
+    uint16_t status;
+    struct field fields[ANSWER_MAX_FIELDS]; /* names in lower case; content-length included */
+    uint32_t field_count;
+    struct slice body; /* in the arena or static */
+};
+void answer_make(struct arena *a, const struct refusal *r, struct answer *out);
+/* The page in which language: the best of nl, fr, de, en by Accept-Language (RFC 9110 §12.5.4); en
+ * where none fits. */
+enum language answer_language(struct slice accept_language);

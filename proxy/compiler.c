@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* One thread, one slot for the next job. A lock is fine here: neither side is on the way of a
+ * request. */
+#include "proxy/compiler.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include "base/fault.h"
+#include "base/logger.h"
+#include "base/mem.h"
+#include "policy/store.h"
+
+struct compiler {
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    /* Under the lock. */
+    struct documents *next;
+    const struct config *reload;
+    bool is_stopping;
+    /* The thread's own. */
+    const struct config *config;
+    struct documents *documents;
+    struct serials known;
+    struct edition *last;
+    struct keyring *keyring;
+    struct compiler_hook hook;
+    uint8_t
+        told[32]; /* digest of the refusals last logged, so that a reconcile does not repeat them */
+};
+
+static void host_is_missing(void *owner, const struct fault *why)
+{
+    (void)owner;
+    log_fault(LOG_LEVEL_WARNING, "compiler", why);
+}
+
+static struct snapshot *build(struct compiler *c, const struct config *config)
+{
+    uint32_t count = c->documents ? c->documents->count : 0;
+    struct snapshot_document *at = mem_array(struct snapshot_document, count ? count : 1);
+    struct snapshot_input input = {.federation_keys = config->federation_keys,
+                                   .federation_key_count = config->federation_key_count,
+                                   .min_charter_serial = config->min_charter_serial,
+                                   .documents = at,
+                                   .document_count = count,
+                                   .known = &c->known,
+                                   .last = c->last ? c->last->snapshot : NULL,
+                                   .now = {time(NULL)}};
+    struct snapshot *s;
+    for (uint32_t i = 0; i < count; i++)
+        at[i] = (struct snapshot_document){slice_of(c->documents->at[i].entity),
+                                           c->documents->at[i].blob->bytes};
+    s = snapshot_build(&input);
+    mem_free(at);
+    return s;
+}
+
+static uint32_t tell_refusals(struct compiler *c, const struct snapshot *s)
+{
+    uint32_t refused = 0;
+    struct buf all;
+    uint8_t digest[32];
+    buf_init(&all, 1u << 20);
+    for (uint32_t i = 0; i < s->status_count; i++) {
+        const struct document_status *d = &s->status[i];
+        if (d->fate != FATE_REFUSED && d->fate != FATE_EXPIRED)
+            continue;
+        refused++;
+        if (!buf_add(&all, d->entity) || !buf_add(&all, slice_of(d->why.text)))
+            break; /* 1,000 refusals of a line each stay below the ceiling */
+    }
+    sha256(digest, buf_slice(&all));
+    buf_fini(&all);
+    if (memcmp(digest, c->told, sizeof digest) == 0)
+        return refused;
+    memcpy(c->told, digest, sizeof digest);
+    for (uint32_t i = 0; i < s->status_count; i++) {
+        const struct document_status *d = &s->status[i];
+        if (d->fate == FATE_REFUSED || d->fate == FATE_EXPIRED)
+            log_error("compiler", "%s%.*s is not activated: %s",
+                      d->entity.len ? "bundle of " : "charter", SLICE_ARG(d->entity), d->why.text);
+    }
+    return refused;
+}
+
+/* The envelope that is active now for an entity (the charter where empty): what state_dir is to
+ * hold. */
+static bool add_memory(struct compiler *c, struct store_memory *m, struct slice entity,
+                       int64_t serial, const struct sealed *sealed)
+{
+    const struct serial *known = serials_find(&c->known, entity);
+    if (known && known->serial == serial && memcmp(known->digest, sealed->payload_digest, 32) == 0)
+        return false;
+    *m = (struct store_memory){entity, sealed->bytes, serial};
+    return true;
+}
+
+static bool remember(struct compiler *c, const struct config *config, const struct snapshot *s,
+                     struct fault *f)
+{
+    struct store_memory *m = mem_array(struct store_memory, s->bundle_count + 1);
+    size_t count = 0;
+    bool ok = true;
+    if (s->charter)
+        count +=
+            add_memory(c, &m[count], SLICE(""), s->charter->charter->serial, &s->charter->sealed);
+    for (uint32_t i = 0; i < s->bundle_count; i++) {
+        const struct bundle_ref *b = s->bundles[i];
+        count += add_memory(c, &m[count], b->bundle->entity, b->bundle->serial, &b->sealed);
+    }
+    if (count)
+        ok = store_remember(config->state_dir.ptr, &c->known, m, count, (struct wall){time(NULL)},
+                            f);
+    mem_free(m);
+    return ok;
+}
+
+static void work(struct compiler *c, const struct config *config, bool is_reload)
+{
+    struct compiled out = {.is_reload = is_reload, .config = config};
+    struct edition_settings settings = {.certificates_dir = config->certificates_dir.ptr};
+    struct keyring *keyring = NULL;
+    struct snapshot *s;
+    if (is_reload || !c->keyring) {
+        keyring = keyring_read(config->keys_dir.ptr, (struct wall){time(NULL)}, &out.why);
+        if (!keyring) {
+            c->hook.made(c->hook.owner, &out);
+            return;
+        }
+        keyring_unref(c->keyring);
+        c->keyring = keyring;
+    }
+    s = build(c, config);
+    out.refused = tell_refusals(c, s);
+    if (!remember(c, config, s, &out.why)) {
+        (void)fault_within(&out.why, "nothing new is activated, since it can't be remembered");
+        snapshot_unref(s);
+        c->hook.made(c->hook.owner, &out);
+        return;
+    }
+    c->config = config;
+    out.edition = edition_make(s, keyring_ref(c->keyring), &settings, c->last, host_is_missing, c);
+    edition_unref(c->last);
+    c->last = edition_ref(out.edition);
+    c->hook.made(c->hook.owner, &out);
+}
+
+static void *compiler_main(void *arg)
+{
+    struct compiler *c = arg;
+    sigset_t all;
+    sigfillset(&all);
+    (void)pthread_sigmask(SIG_BLOCK, &all, NULL);
+    (void)pthread_setname_np(pthread_self(), "compiler");
+    (void)pthread_mutex_lock(&c->lock);
+    while (!c->is_stopping) {
+        struct documents *documents = c->next;
+        const struct config *reload = c->reload;
+        if (!documents && !reload) {
+            (void)pthread_cond_wait(&c->wake, &c->lock);
+            continue;
+        }
+        c->next = NULL;
+        c->reload = NULL;
+        (void)pthread_mutex_unlock(&c->lock);
+        if (documents) {
+            documents_unref(c->documents);
+            c->documents = documents;
+        }
+        work(c, reload ? reload : c->config, reload != NULL);
+        (void)pthread_mutex_lock(&c->lock);
+    }
+    (void)pthread_mutex_unlock(&c->lock);
+    return NULL;
+}
+
+struct compiler *compiler_start(const struct config *config, struct serials *take_known,
+                                struct compiler_hook hook, struct fault *f)
+{
+    struct compiler *c = mem_new(struct compiler);
+    int error;
+    c->config = config;
+    c->known = *take_known;
+    *take_known = (struct serials){0};
+    c->hook = hook;
+    (void)pthread_mutex_init(&c->lock, NULL);
+    (void)pthread_cond_init(&c->wake, NULL);
+    error = pthread_create(&c->thread, NULL, compiler_main, c);
+    if (!error)
+        return c;
+    (void)fault_errno(f, error, "cannot start the compiler's thread");
+    serials_fini(&c->known);
+    mem_free(c);
+    return NULL;
+}
+
+void compiler_documents(struct compiler *c, struct documents *take)
+{
+    (void)pthread_mutex_lock(&c->lock);
+    documents_unref(c->next);
+    c->next = take;
+    (void)pthread_cond_signal(&c->wake);
+    (void)pthread_mutex_unlock(&c->lock);
+}
+
+void compiler_reload(struct compiler *c, const struct config *config)
+{
+    (void)pthread_mutex_lock(&c->lock);
+    c->reload = config;
+    (void)pthread_cond_signal(&c->wake);
+    (void)pthread_mutex_unlock(&c->lock);
+}
+
+void compiler_stop(struct compiler *c)
+{
+    if (!c)
+        return;
+    (void)pthread_mutex_lock(&c->lock);
+    c->is_stopping = true;
+    (void)pthread_cond_signal(&c->wake);
+    (void)pthread_mutex_unlock(&c->lock);
+    (void)pthread_join(c->thread, NULL);
+    (void)pthread_mutex_destroy(&c->lock);
+    (void)pthread_cond_destroy(&c->wake);
+    documents_unref(c->next);
+    documents_unref(c->documents);
+    serials_fini(&c->known);
+    edition_unref(c->last);
+    keyring_unref(c->keyring);
+    mem_free(c);
+}

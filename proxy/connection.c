@@ -1,0 +1,405 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* One client connection, in the order of its life: accept, handshake, read, write, close.
+ *
+ *   HANDSHAKE → OPEN → (closes_when_sent) → LINGER → buried
+ *
+ * Bytes in: as many SSL_read as the turn's share allows, each handed to the protocol. Bytes out:
+ * once, at the end of the turn, the protocol fills the worker's buffer and it is written in full
+ * records; only what the socket did not take is kept by the connection, so a quiet connection holds
+ * no buffer. */
+#include "proxy/connection.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fault.h"
+#include "base/mem.h"
+#include "base/network.h"
+#include "proxy/h1.h"
+#include "proxy/h2.h"
+
+#define READ_SHARE_BYTES                                                                           \
+    131072 /* a turn's share of one client, so that one fast sender starves nobody */
+#define RECORD_BYTES 16384
+#define OUT_CEILING                                                                                \
+    1048576 /* far above FILL_MARK and one frame, which is all that a turn fills                   \
+             */
+#define LINGER_MS 2000
+#define LINGER_MAX_BYTES 1048576
+
+static struct connection *connection_of(void *data)
+{
+    struct connection *c = data;
+    assert(c->magic == CONNECTION_MAGIC);
+    return c;
+}
+
+/* Frees; runs at the end of the turn in which the connection was closed. */
+static void bury(struct later *self)
+{
+    struct connection *c = container_of(self, struct connection, bury);
+    SSL_free(c->ssl);
+    tls_peer_fini(&c->peer);
+    device_unref(c->device);
+    buf_fini(&c->out);
+    (void)close(c->fd);
+    c->magic = 0;
+    mem_free(c);
+}
+
+void connection_close(struct connection *c)
+{
+    struct worker *w = c->worker;
+    if (c->is_closed)
+        return;
+    c->is_closed = true;
+    if (c->ops)
+        c->ops->end(c);
+    ev_io_stop(w->loop.ev, &c->readable);
+    ev_io_stop(w->loop.ev, &c->writable);
+    deadline_cancel(&c->deadline);
+    later_cancel(&c->flush);
+    later_cancel(&c->again);
+    link_remove(&c->in_worker);
+    w->connection_count--;
+    metric_set(&w->metrics, METRIC_CONNECTIONS_OPEN, w->connection_count);
+    if (w->is_draining && !w->connection_count)
+        loop_stop(&w->loop);
+    loop_later(&w->loop, &c->bury);
+}
+
+void connection_limit(struct connection *c, int64_t ms)
+{
+    deadline_arm(worker_deadlines(c->worker, ms), &c->deadline);
+}
+
+void connection_kick(struct connection *c)
+{
+    if (!c->is_closed)
+        loop_later(&c->worker->loop, &c->flush);
+}
+
+void connection_pause(struct connection *c)
+{
+    c->is_reading_paused = true;
+    ev_io_stop(c->worker->loop.ev, &c->readable);
+}
+
+void connection_go_on(struct connection *c)
+{
+    if (!c->is_reading_paused || c->is_closed)
+        return;
+    c->is_reading_paused = false;
+    ev_io_start(c->worker->loop.ev, &c->readable);
+    loop_later(&c->worker->loop,
+               &c->again); /* OpenSSL may hold bytes that the socket won't tell of */
+}
+
+void connection_close_when_sent(struct connection *c)
+{
+    c->closes_when_sent = true;
+    connection_kick(c);
+}
+
+void connection_drain(struct connection *c)
+{
+    if (!c->ops) {
+        connection_close(c);
+        return;
+    }
+    c->ops->drain(c);
+    if (c->ops->is_quiet(c))
+        connection_close_when_sent(c);
+    connection_kick(c);
+}
+
+/* The time is over: of the handshake, of a head, of a quiet connection, of a client that takes
+ * nothing. */
+static void time_is_over(struct deadline *self)
+{
+    struct connection *c = container_of(self, struct connection, deadline);
+    if (c->ops && !c->closes_when_sent && c->ops->is_quiet(c) && !buf_len(&c->out)) {
+        c->ops->drain(c);
+        connection_close_when_sent(c);
+        return;
+    }
+    connection_close(c);
+}
+
+/* A failed handshake has an audit event too: who, which name, why. */
+static void handshake_failed(struct connection *c)
+{
+    struct worker *w = c->worker;
+    struct event e = {.kind = EVENT_REFUSAL,
+                      .reason = REASON_HANDSHAKE_FAILED,
+                      .time_us = loop_wall(&w->loop).s * 1000000,
+                      .host = slice_from(c->peer.sni, c->peer.sni_len),
+                      .client_address = slice_from(c->address, c->address_len)};
+    const char *detail = c->peer.refusal;
+    if (!detail)
+        detail = ERR_reason_error_string(ERR_peek_error());
+    e.detail = detail ? slice_of(detail) : SLICE("the client went away");
+    reference_make(&w->dice, &e.reference);
+    ERR_clear_error();
+    metric_add(&w->metrics, METRIC_HANDSHAKES_FAILED_TOTAL, 1);
+    metric_answer(&w->metrics, REASON_HANDSHAKE_FAILED);
+    audit_refusal(w->audit, &e);
+    connection_close(c);
+}
+
+/* What the handshake has shown of the device becomes facts. */
+static void device_arrives(struct connection *c)
+{
+    struct device_judged *j = &c->peer.device;
+    struct fault fault = {0};
+    c->device_seen = j->seen;
+    c->device_detail = j->detail;
+    if (j->seen != DEVICE_SEEN_GOOD)
+        return;
+    c->device = device_new(j->leaf, j->authority, &fault);
+    if (!c->device) {
+        c->device_seen = DEVICE_SEEN_BAD;
+        c->device_detail = "the certificate lacks the name that its authority gives";
+    }
+}
+
+static bool shake_hands(struct connection *c)
+{
+    struct worker *w = c->worker;
+    const unsigned char *alpn = NULL;
+    unsigned alpn_len = 0;
+    ERR_clear_error();
+    int done = SSL_accept(c->ssl);
+    if (done != 1) {
+        int why = SSL_get_error(c->ssl, done);
+        if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE) {
+            if (why == SSL_ERROR_WANT_WRITE)
+                ev_io_start(w->loop.ev, &c->writable);
+            return false;
+        }
+        handshake_failed(c);
+        return false;
+    }
+    ev_io_stop(w->loop.ev, &c->writable);
+    tls_peer_settle(&c->peer, c->ssl);
+    metric_add(&w->metrics, METRIC_HANDSHAKES_TOTAL, 1);
+    if (SSL_session_reused(c->ssl))
+        metric_add(&w->metrics, METRIC_HANDSHAKES_RESUMED_TOTAL, 1);
+    if (c->peer.ticket_refused)
+        metric_add(&w->metrics, METRIC_RESUMPTIONS_REFUSED_TOTAL, 1);
+    device_arrives(c);
+    SSL_get0_alpn_selected(c->ssl, &alpn, &alpn_len);
+    bool is_h2 = slice_eq(slice_from(alpn, alpn_len), SLICE("h2"));
+    c->http_major = is_h2 ? 2 : 1;
+    c->ops = is_h2 ? &h2_protocol : &h1_protocol;
+    c->is_established = true;
+    c->ops->start(c);
+    if (w->is_draining)
+        connection_drain(c);
+    return !c->is_closed;
+}
+
+/* The client's rest after our answer: read and dropped, so that no reset overtakes the answer. */
+static void linger(struct connection *c, size_t n)
+{
+    c->lingered += (uint32_t)n;
+    if (c->lingered > LINGER_MAX_BYTES)
+        connection_close(c);
+}
+
+static void read_ended(struct connection *c, int result)
+{
+    switch (SSL_get_error(c->ssl, result)) {
+    case SSL_ERROR_WANT_READ:
+        return;
+    case SSL_ERROR_WANT_WRITE:
+        ev_io_start(c->worker->loop.ev, &c->writable);
+        return;
+    default: /* close_notify, an end without it, or an error: all the same, nothing more comes */
+        connection_close(c);
+    }
+}
+
+static void read_what_is_there(struct connection *c)
+{
+    struct worker *w = c->worker;
+    size_t share = READ_SHARE_BYTES;
+    while (!c->is_closed && !c->is_reading_paused && share) {
+        ERR_clear_error();
+        int n = SSL_read(c->ssl, w->scratch, RECORD_BYTES);
+        if (n <= 0) {
+            read_ended(c, n);
+            return;
+        }
+        share -= (size_t)n < share ? (size_t)n : share;
+        if (c->is_lingering || c->has_read_all)
+            linger(c, (size_t)n);
+        else if (!c->ops->receive(c, w->scratch, (size_t)n))
+            c->has_read_all = true;
+    }
+    if (!c->is_closed && !share)
+        loop_later(&w->loop, &c->again);
+}
+
+static void on_readable(EV_P_ ev_io *io, int events)
+{
+    struct connection *c = connection_of(io->data);
+    (void)loop, (void)events;
+    if (c->is_closed || (!c->is_established && !shake_hands(c)))
+        return;
+    read_what_is_there(c);
+}
+
+static void on_again(struct later *self)
+{
+    struct connection *c = container_of(self, struct connection, again);
+    if (!c->is_closed && c->is_established && !c->is_reading_paused)
+        read_what_is_there(c);
+}
+
+/* All is sent that was there: the end of a connection that has said so. */
+static void all_sent(struct connection *c)
+{
+    ev_io_stop(c->worker->loop.ev, &c->writable);
+    buf_release(&c->out);
+    if (!c->closes_when_sent || c->is_lingering)
+        return;
+    c->is_lingering = true;
+    c->is_reading_paused = false;
+    (void)SSL_shutdown(c->ssl);
+    (void)shutdown(c->fd, SHUT_WR);
+    ev_io_start(c->worker->loop.ev, &c->readable);
+    connection_limit(c, LINGER_MS);
+}
+
+/* Writes from `out` until it is empty (true) or the socket is full or broken (false). */
+static bool write_out(struct connection *c, struct buf *out)
+{
+    while (buf_len(out)) {
+        struct slice bytes = buf_slice(out);
+        ERR_clear_error();
+        int n =
+            SSL_write(c->ssl, bytes.ptr, bytes.len < RECORD_BYTES ? (int)bytes.len : RECORD_BYTES);
+        if (n > 0) {
+            buf_skip(out, (size_t)n);
+            continue;
+        }
+        int why = SSL_get_error(c->ssl, n);
+        if (why == SSL_ERROR_WANT_WRITE) {
+            ev_io_start(c->worker->loop.ev, &c->writable);
+            if (!c->deadline.at_ms || !link_is_in(&c->deadline.link))
+                connection_limit(c, c->worker->config->stalled_ms);
+        } else if (why != SSL_ERROR_WANT_READ) {
+            connection_close(c);
+        }
+        return false;
+    }
+    return true;
+}
+
+static void on_flush(struct later *self)
+{
+    struct connection *c = container_of(self, struct connection, flush);
+    struct buf *shared = &c->worker->out;
+    size_t share = READ_SHARE_BYTES * 2;
+    if (c->is_closed || !c->ops || c->is_lingering)
+        return;
+    if (!write_out(c, &c->out))
+        return;
+    for (;;) {
+        bool has_more = c->ops->fill(c, shared);
+        size_t filled = buf_len(shared);
+        if (c->is_closed)
+            break;
+        if (!filled) {
+            all_sent(c);
+            return;
+        }
+        if (!write_out(c, shared) && !c->is_closed) {
+            if (!buf_add(&c->out, buf_slice(shared)))
+                connection_close(c);
+            break;
+        }
+        if (c->is_closed)
+            break;
+        share -= filled < share ? filled : share;
+        if (has_more && !share) { /* others first; the socket will say that it has room */
+            ev_io_start(c->worker->loop.ev, &c->writable);
+            break;
+        }
+    }
+    buf_clear(shared);
+}
+
+static void on_writable(EV_P_ ev_io *io, int events)
+{
+    struct connection *c = connection_of(io->data);
+    (void)loop, (void)events;
+    if (c->is_closed)
+        return;
+    if (!c->is_established) {
+        on_readable(EV_A_ & c->readable, events);
+        return;
+    }
+    ev_io_stop(c->worker->loop.ev, &c->writable);
+    if (!c->is_lingering && buf_len(&c->out))
+        connection_limit(c, c->worker->config->stalled_ms); /* it does take some */
+    connection_kick(c);
+}
+
+/* RFC 8446 and ours: what was judged once is judged again whenever rules or authorities have
+ * changed. */
+void connection_judge_again(struct connection *c, struct held *now)
+{
+    const struct door *door;
+    if (c->judged_on == now->number)
+        return;
+    c->judged_on = now->number;
+    door = edition_door(now->edition, slice_from(c->peer.sni, c->peer.sni_len));
+    if (!door || memcmp(door->view->digest, c->peer.view->digest, 32) == 0)
+        return;
+    /* A certificate that was not asked for can't be judged: the old view stays, and requests get
+     * 421. */
+    if (c->peer.view->device == DEVICE_NONE || door->view->device == DEVICE_NONE)
+        return;
+    tls_peer_judge_again(&c->peer, door->view, loop_wall(&c->worker->loop));
+    if (c->device_seen == DEVICE_SEEN_NONE)
+        return;
+    device_unref(c->device);
+    c->device = NULL;
+    device_arrives(c);
+}
+
+void connection_accept(struct worker *w, int take_fd, const struct sockaddr *from)
+{
+    struct connection *c = mem_new(struct connection);
+    int one = 1;
+    c->magic = CONNECTION_MAGIC;
+    c->worker = w;
+    c->fd = take_fd;
+    c->deadline.passed = time_is_over;
+    c->flush.run = on_flush;
+    c->bury.run = bury;
+    c->again.run = on_again;
+    c->address_len = (uint32_t)address_text(c->address, from);
+    buf_init(&c->out, OUT_CEILING);
+    (void)setsockopt(take_fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    list_push(&w->connections, &c->in_worker);
+    w->connection_count++;
+    metric_add(&w->metrics, METRIC_CONNECTIONS_TOTAL, 1);
+    metric_set(&w->metrics, METRIC_CONNECTIONS_OPEN, w->connection_count);
+    ev_io_init(&c->readable, on_readable, take_fd, EV_READ);
+    ev_io_init(&c->writable, on_writable, take_fd, EV_WRITE);
+    c->readable.data = c->writable.data = c;
+    c->ssl = tls_accept(w->tls, &c->peer, edition_ref(w->held->edition), take_fd);
+    if (!c->ssl) {
+        connection_close(c);
+        return;
+    }
+    ev_io_start(w->loop.ev, &c->readable);
+    connection_limit(c, w->config->handshake_ms);
+}

@@ -1,0 +1,499 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* The control thread, in the order of a gateway's life: start, news from the store, keys,
+ * readiness, reload, drain. */
+#include "proxy/control.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "audit/writer.h"
+#include "auth/issuer.h"
+#include "base/fault.h"
+#include "base/logger.h"
+#include "base/mem.h"
+#include "base/network.h"
+#include "policy/store.h"
+#include "proxy/admin.h"
+#include "proxy/compiler.h"
+#include "proxy/exchange.h"
+#include "proxy/worker.h"
+
+#define WATCH_S 1 /* how often ages are looked at */
+
+struct control {
+    struct loop loop;
+    struct mailbox mailbox;
+    struct metrics metrics;
+    const struct config *config;   /* of the start: what workers use */
+    const struct config *in_force; /* the last one that was taken over */
+    struct ticket_ring tickets;
+    struct worker **workers;
+    uint32_t worker_count;
+    uint32_t started;
+    struct compiler *compiler;
+    struct store *store;
+    struct issuer_desk *issuers;
+    struct audit_writer *audit;
+    struct admin *admin;
+    struct edition *edition; /* the one in force */
+    uint32_t refused;        /* documents of the store that are not active */
+    struct mono activated_at;
+    struct mono store_seen_at; /* when the store last answered */
+    bool is_store_connected;
+    bool is_draining;
+    uint32_t drained;
+    ev_signal terminate;
+    ev_signal interrupt;
+    ev_signal hangup;
+    ev_signal reopen;
+    ev_timer watch;
+};
+
+/* --- Sockets, before any thread. */
+
+static int listen_on(struct slice text, struct fault *f)
+{
+    struct sockaddr_storage address;
+    socklen_t len;
+    int one = 1;
+    int fd = -1;
+    if (address_parse(&address, &len, text))
+        fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        (void)fault_errno(f, errno, "cannot make a socket for '%.*s'", SLICE_ARG(text));
+        return -1;
+    }
+    if (address.ss_family == AF_INET6)
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) != 0 ||
+        bind(fd, (const struct sockaddr *)&address, len) != 0 || listen(fd, 4096) != 0) {
+        (void)fault_errno(f, errno, "cannot listen on '%.*s'", SLICE_ARG(text));
+        (void)close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static bool make_workers(struct control *c, struct fault *f)
+{
+    c->workers = mem_array(struct worker *, c->config->workers);
+    for (int64_t i = 0; i < c->config->workers; i++) {
+        int fds[CONFIG_MAX_LISTENERS];
+        for (uint32_t j = 0; j < c->config->listen_count; j++) {
+            fds[j] = listen_on(c->config->listen[j], f);
+            if (fds[j] < 0) {
+                while (j--)
+                    (void)close(fds[j]);
+                return false;
+            }
+        }
+        c->workers[c->worker_count++] =
+            worker_new((uint32_t)i, c->config, &c->tickets, c, fds, c->config->listen_count);
+    }
+    return true;
+}
+
+static bool start_audit(struct control *c, struct fault *f)
+{
+    struct audit_settings s = {.path = c->config->audit_file.ptr,
+                               .rotate_bytes = c->config->audit_rotate_bytes,
+                               .max_behind_ms = c->config->audit_max_behind_ms,
+                               .is_synced = c->config->audit_synced,
+                               .gateway = NULL};
+    struct audit_ring **rings = mem_array(struct audit_ring *, c->worker_count);
+    char host[256] = "belfry";
+    (void)gethostname(host, sizeof host - 1);
+    s.gateway = host;
+    for (uint32_t i = 0; i < c->worker_count; i++)
+        rings[i] = c->workers[i]->audit;
+    c->audit = audit_writer_start(&s, rings, c->worker_count, &c->metrics, f);
+    mem_free(rings);
+    return c->audit != NULL;
+}
+
+/* --- News: documents → compiler → edition → workers. */
+
+static void on_documents(void *owner, struct documents *documents)
+{
+    struct control *c = owner;
+    c->store_seen_at = loop_now(&c->loop);
+    compiler_documents(c->compiler, documents_ref(documents));
+}
+
+static void on_store(void *owner, bool is_connected)
+{
+    struct control *c = owner;
+    c->is_store_connected = is_connected;
+    c->store_seen_at = loop_now(&c->loop);
+    metric_set(&c->metrics, METRIC_STORE_CONNECTED, is_connected);
+    if (is_connected)
+        log_notice("store", "connected: rules are followed as they are published");
+    else
+        log_warning("store", "lost: decisions go on by the rules that are known");
+}
+
+struct compiled_letter {
+    struct letter letter;
+    struct compiled compiled;
+};
+
+static void drop_compiled(struct letter *self)
+{
+    struct compiled_letter *l = container_of(self, struct compiled_letter, letter);
+    edition_unref(l->compiled.edition);
+    mem_free(l);
+}
+
+/* A reload is answered: the new configuration is in force, or the old one stays. */
+static void settle_reload(struct control *c, const struct compiled *made)
+{
+    const struct config *old = made->edition ? c->in_force : made->config;
+    if (made->edition) {
+        c->in_force = made->config;
+        logger_set_level(made->config->log_level);
+        metric_add(&c->metrics, METRIC_RELOADS_TOTAL, 1);
+        log_notice("control", "configuration taken over");
+    } else {
+        metric_add(&c->metrics, METRIC_RELOADS_REFUSED_TOTAL, 1);
+        log_error("control", "configuration refused, the old one goes on: %s", made->why.text);
+    }
+    if (old != c->config && old != c->in_force)
+        config_free((struct config *)(uintptr_t)old);
+}
+
+static void open_compiled(struct letter *self, void *owner)
+{
+    struct compiled_letter *l = container_of(self, struct compiled_letter, letter);
+    struct control *c = owner;
+    struct compiled *made = &l->compiled;
+    if (made->is_reload)
+        settle_reload(c, made);
+    if (made->edition) {
+        bool is_first = !c->edition;
+        if (made->refused > c->refused)
+            metric_add(&c->metrics, METRIC_BUNDLES_REFUSED_TOTAL, made->refused - c->refused);
+        c->refused = made->refused;
+        edition_unref(c->edition);
+        c->edition = made->edition;
+        made->edition = NULL;
+        c->activated_at = loop_now(&c->loop);
+        for (uint32_t i = 0; i < c->worker_count; i++)
+            worker_post_edition(c->workers[i], edition_ref(c->edition));
+        issuer_desk_follow(c->issuers, c->edition->snapshot);
+        metric_set(&c->metrics, METRIC_SNAPSHOT, (int64_t)c->edition->snapshot->number);
+        log_info("control", "snapshot %llu is live: %u applications",
+                 (unsigned long long)c->edition->snapshot->number, c->edition->door_count);
+        if (is_first)
+            log_notice("control", "ready on %.*s%s", SLICE_ARG(c->config->listen[0]),
+                       c->config->listen_count > 1 ? " and more" : "");
+    } else if (!made->is_reload) {
+        log_error("control", "%s", made->why.text);
+    }
+    drop_compiled(self);
+}
+
+/* On the compiler's thread. */
+static void on_compiled(void *owner, const struct compiled *made)
+{
+    struct control *c = owner;
+    struct compiled_letter *l = mem_new(struct compiled_letter);
+    l->letter.open = open_compiled;
+    l->letter.drop = drop_compiled;
+    l->compiled = *made;
+    mailbox_post(&c->mailbox, &l->letter);
+}
+
+/* --- Keys: a worker's exchange waits, the desk answers, the worker looks again. */
+
+/* Travels as a letter: worker → control → worker. The exchange may end before; only its worker
+ * looks at `x`. */
+struct key_wait {
+    struct letter letter;
+    struct control *control;
+    struct worker *worker;
+    struct exchange *x; /* NULL: cancelled. Read and written on the worker's thread only */
+    uint8_t digest[32];
+};
+
+static void drop_wait(struct letter *self)
+{
+    mem_free(container_of(self, struct key_wait, letter));
+}
+
+static void open_answer(struct letter *self, void *owner)
+{
+    struct key_wait *k = container_of(self, struct key_wait, letter);
+    struct exchange *x = k->x;
+    (void)owner;
+    mem_free(k);
+    if (x)
+        exchange_keys_answered(x);
+}
+
+static void keys_answered(void *owner)
+{
+    struct key_wait *k = owner;
+    k->letter.open = open_answer;
+    mailbox_post(&k->worker->mailbox, &k->letter);
+}
+
+static void open_want(struct letter *self, void *owner)
+{
+    struct key_wait *k = container_of(self, struct key_wait, letter);
+    struct control *c = owner;
+    issuer_desk_want(c->issuers, k->digest, keys_answered, k);
+}
+
+struct key_wait *control_want_keys(struct control *c, struct exchange *x,
+                                   const uint8_t provider_digest[32])
+{
+    struct key_wait *k = mem_new(struct key_wait);
+    k->letter.open = open_want;
+    k->letter.drop = drop_wait;
+    k->control = c;
+    k->worker = x->worker;
+    k->x = x;
+    memcpy(k->digest, provider_digest, sizeof k->digest);
+    mailbox_post(&c->mailbox, &k->letter);
+    return k;
+}
+
+void key_wait_cancel(struct key_wait *w)
+{
+    w->x = NULL;
+}
+
+static void on_issuers(void *owner, struct issuers *take)
+{
+    struct control *c = owner;
+    for (uint32_t i = 0; i < c->worker_count; i++)
+        worker_post_issuers(c->workers[i], issuers_ref(take));
+    issuers_unref(take);
+}
+
+/* --- Readiness and metrics. */
+
+static bool is_ready(void *owner, struct buf *out)
+{
+    struct control *c = owner;
+    const struct snapshot *s = c->edition ? c->edition->snapshot : NULL;
+    int64_t away_ms = c->is_store_connected ? 0 : loop_now(&c->loop).ms - c->store_seen_at.ms;
+    bool is_fine = s && s->charter && c->edition->door_count && !c->is_draining;
+    bool ok = true;
+    if (c->is_draining)
+        ok &= buf_printf(out, "failed drain: the gateway is going down\n");
+    if (!s || !s->charter)
+        ok &= buf_printf(out, "failed policy: no charter is in force\n");
+    else if (!c->edition->door_count)
+        ok &= buf_printf(out, "failed policy: no application can be reached\n");
+    else
+        ok &= buf_printf(out, "ok policy: snapshot %llu, %u applications\n",
+                         (unsigned long long)s->number, c->edition->door_count);
+    if (c->refused)
+        ok &= buf_printf(
+            out, "degraded documents: %u in the store are not activated; the log says why\n",
+            c->refused);
+    if (c->is_store_connected) {
+        ok &= buf_printf(out, "ok store\n");
+    } else if (away_ms <= c->config->store_max_stale_ms) {
+        ok &= buf_printf(
+            out, "degraded store: away for %lld s; decisions go on by the rules that are known\n",
+            (long long)(away_ms / 1000));
+    } else {
+        ok &= buf_printf(out, "failed store: away for %lld s, longer than store.max_stale\n",
+                         (long long)(away_ms / 1000));
+        is_fine = false;
+    }
+    if (issuer_desk_without_keys(c->issuers))
+        ok &= buf_printf(out, "degraded keys: %u identity providers have no usable key set\n",
+                         issuer_desk_without_keys(c->issuers));
+    return is_fine && ok;
+}
+
+static void print_metrics(void *owner, struct buf *out)
+{
+    struct control *c = owner;
+    struct metrics **all = mem_array(struct metrics *, c->worker_count + 1);
+    for (uint32_t i = 0; i < c->worker_count; i++)
+        all[i] = &c->workers[i]->metrics;
+    all[c->worker_count] = &c->metrics;
+    metric_set(&c->metrics, METRIC_SNAPSHOT_AGE_SECONDS,
+               c->edition ? (loop_now(&c->loop).ms - c->activated_at.ms) / 1000 : 0);
+    metric_set(&c->metrics, METRIC_CONTROL_BUSY_SECONDS, (int64_t)(loop_busy(&c->loop) * 1e6));
+    metric_set(&c->metrics, METRIC_STORE_RESYNCS_TOTAL, (int64_t)store_resyncs(c->store));
+    metrics_print(out, all, c->worker_count + 1);
+    mem_free(all);
+}
+
+/* --- Signals. */
+
+static void on_hangup(EV_P_ ev_signal *signal, int events)
+{
+    struct control *c = signal->data;
+    struct findings found;
+    struct config *next;
+    (void)loop, (void)events;
+    findings_init(&found);
+    next = config_read(c->in_force->path.ptr, &found);
+    if (next) {
+        struct slice fixed = config_fixed_difference(c->config, next);
+        if (fixed.len) {
+            findings_error(&found, (struct place){0}, "fixed", "'%.*s' changes only by a restart",
+                           SLICE_ARG(fixed));
+            config_free(next);
+            next = NULL;
+        }
+    }
+    if (!next) {
+        metric_add(&c->metrics, METRIC_RELOADS_REFUSED_TOTAL, 1);
+        log_error("control", "configuration refused, the old one goes on: %s",
+                  found.count ? found.at[0].text : "it can't be read");
+        findings_print(&found, stderr);
+    } else {
+        compiler_reload(c->compiler, next);
+    }
+    findings_fini(&found);
+    audit_writer_reopen(c->audit);
+}
+
+static void on_terminate(EV_P_ ev_signal *signal, int events)
+{
+    struct control *c = signal->data;
+    (void)loop, (void)events;
+    if (c->is_draining)
+        return;
+    c->is_draining = true;
+    log_notice("control", "going down: requests under way have %lld s",
+               (long long)(c->config->drain_ms / 1000));
+    for (uint32_t i = 0; i < c->worker_count; i++)
+        worker_post_drain(c->workers[i]);
+    loop_stop(&c->loop); /* workers end by themselves; the rest of the end waits for them */
+}
+
+static void on_reopen(EV_P_ ev_signal *signal, int events)
+{
+    struct control *c = signal->data;
+    (void)loop, (void)events;
+    audit_writer_reopen(c->audit);
+}
+
+static void on_watch(EV_P_ ev_timer *timer, int events)
+{
+    struct control *c = timer->data;
+    (void)loop, (void)events;
+    if (c->is_store_connected)
+        c->store_seen_at = loop_now(&c->loop);
+}
+
+static void watch_signals(struct control *c)
+{
+    struct ev_loop *ev = c->loop.ev;
+    ev_signal_init(&c->terminate, on_terminate, SIGTERM);
+    ev_signal_init(&c->interrupt, on_terminate, SIGINT);
+    ev_signal_init(&c->hangup, on_hangup, SIGHUP);
+    ev_signal_init(&c->reopen, on_reopen, SIGUSR1);
+    ev_timer_init(&c->watch, on_watch, WATCH_S, WATCH_S);
+    c->terminate.data = c->interrupt.data = c->hangup.data = c->reopen.data = c->watch.data = c;
+    ev_signal_start(ev, &c->terminate);
+    ev_signal_start(ev, &c->interrupt);
+    ev_signal_start(ev, &c->hangup);
+    ev_signal_start(ev, &c->reopen);
+    ev_timer_start(ev, &c->watch);
+    (void)signal(SIGPIPE, SIG_IGN);
+}
+
+/* --- Life. */
+
+static bool start(struct control *c, struct fault *f)
+{
+    struct documents *remembered = NULL;
+    struct serials known = {0};
+    struct store_settings store = {.address = c->config->store};
+    struct issuer_settings issuers = {
+        .ca_file = c->config->fetch_ca_file.len ? c->config->fetch_ca_file.ptr : NULL};
+    bool ok = false;
+    if (!ticket_ring_read(&c->tickets, c->config->keys_dir.ptr, f) || !make_workers(c, f) ||
+        !start_audit(c, f) || !store_recall(c->config->state_dir.ptr, &remembered, &known, f))
+        goto out;
+    metric_set(&c->metrics, METRIC_TRUST_MEMORY, known.count > 0);
+    if (!known.count)
+        log_warning("control",
+                    "no serials are remembered in %s: until the first documents are verified, only "
+                    "trust.min_charter_serial and not_after keep old ones out",
+                    c->config->state_dir.ptr);
+    c->issuers =
+        issuer_desk_new(&c->loop, &issuers, &c->metrics, (struct issuer_hooks){on_issuers, c});
+    c->compiler = compiler_start(c->config, &known, (struct compiler_hook){on_compiled, c}, f);
+    if (!c->compiler)
+        goto out;
+    for (; c->started < c->worker_count; c->started++)
+        if (!worker_start(c->workers[c->started], f))
+            goto out;
+    if (c->config->admin_listen.len) {
+        c->admin = admin_new(&c->loop, c->config->admin_listen,
+                             (struct admin_hooks){is_ready, print_metrics, c}, f);
+        if (!c->admin)
+            goto out;
+    }
+    /* What is remembered decides until the store has spoken; it is verified like anything else. */
+    if (remembered && remembered->count)
+        compiler_documents(c->compiler, documents_ref(remembered));
+    store.start = remembered;
+    c->store_seen_at = loop_now(&c->loop);
+    c->store = store_new(&c->loop, &store, (struct store_hooks){on_documents, on_store, c});
+    ok = true;
+out:
+    documents_unref(remembered);
+    serials_fini(&known);
+    return ok;
+}
+
+static void stop(struct control *c)
+{
+    for (uint32_t i = 0; i < c->started; i++) {
+        worker_post_drain(c->workers[i]);
+        worker_join(c->workers[i]);
+    }
+    compiler_stop(c->compiler);
+    store_free(c->store);
+    admin_free(c->admin);
+    mailbox_fini(&c->mailbox); /* before the desk: letters may wait for its keys */
+    issuer_desk_free(c->issuers);
+    if (c->audit)
+        audit_writer_stop(c->audit);
+    for (uint32_t i = 0; i < c->worker_count; i++)
+        worker_free(c->workers[i]);
+    mem_free(c->workers);
+    edition_unref(c->edition);
+    ticket_ring_wipe(&c->tickets);
+    if (c->in_force != c->config)
+        config_free((struct config *)(uintptr_t)c->in_force);
+    config_free((struct config *)(uintptr_t)c->config);
+    loop_fini(&c->loop);
+    mem_free(c);
+}
+
+int gateway_run(struct config *take)
+{
+    struct control *c = mem_new(struct control);
+    struct fault fault = {0};
+    bool ok;
+    c->config = c->in_force = take;
+    logger_set_level(take->log_level);
+    loop_init(&c->loop);
+    mailbox_init(&c->mailbox, &c->loop, c);
+    watch_signals(c);
+    ok = start(c, &fault);
+    if (ok)
+        loop_run(&c->loop);
+    else
+        log_fault(LOG_LEVEL_ERROR, "control", &fault);
+    stop(c);
+    if (ok)
+        log_notice("control", "gone");
+    return ok ? 0 : 3;
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* Puts snapshot, views and keys together. Views that did not change are taken from the last
+ * edition. */
+#include "proxy/edition.h"
+
+#include "base/fault.h"
+#include "base/mem.h"
+
+static struct view **views_of(const struct edition *e)
+{
+    struct view **views = mem_array(struct view *, e && e->door_count ? e->door_count : 1);
+    for (uint32_t i = 0; e && i < e->door_count; i++)
+        views[i] = e->doors[i].view;
+    return views;
+}
+
+struct edition *edition_make(struct snapshot *take_snapshot, struct keyring *take_keyring,
+                             const struct edition_settings *s, const struct edition *last,
+                             void (*missing)(void *owner, const struct fault *why), void *owner)
+{
+    struct edition *e = mem_new(struct edition);
+    struct view **old = views_of(last);
+    atomic_init(&e->references, 1);
+    e->snapshot = take_snapshot;
+    e->keyring = take_keyring;
+    e->doors =
+        mem_array(struct door, e->snapshot->application_count ? e->snapshot->application_count : 1);
+    map_init(&e->hosts);
+    for (uint32_t i = 0; i < e->snapshot->application_count; i++) {
+        const struct application *app = e->snapshot->applications[i];
+        const struct bundle *bundle = snapshot_bundle(e->snapshot, app->entity);
+        struct fault why = {0};
+        struct view_settings view = {.app = app,
+                                     .authorities = bundle ? bundle->authorities : NULL,
+                                     .authority_count = bundle ? bundle->authority_count : 0,
+                                     .certificates_dir = s->certificates_dir};
+        struct view *made = view_make(&view, old, last ? last->door_count : 0, &why);
+        if (made && !keyring_has(e->keyring, app->entity)) {
+            view_unref(made);
+            made = NULL;
+            (void)fault_set(&why, FAULT_CONFIG,
+                            "entity '%.*s' has no keys; make them with: belfry key ring new "
+                            "KEYS_DIR/assertion/%.*s and KEYS_DIR/audit/%.*s",
+                            SLICE_ARG(app->entity), SLICE_ARG(app->entity), SLICE_ARG(app->entity));
+        }
+        if (!made) {
+            missing(owner, &why);
+            continue;
+        }
+        e->doors[e->door_count] = (struct door){app, made};
+        (void)map_set(&e->hosts, app->host, &e->doors[e->door_count]);
+        e->door_count++;
+    }
+    mem_free(old);
+    return e;
+}
+
+struct edition *edition_ref(struct edition *e)
+{
+    if (e)
+        atomic_fetch_add_explicit(&e->references, 1, memory_order_relaxed);
+    return e;
+}
+
+void edition_unref(struct edition *e)
+{
+    if (!e || atomic_fetch_sub_explicit(&e->references, 1, memory_order_acq_rel) != 1)
+        return;
+    for (uint32_t i = 0; i < e->door_count; i++)
+        view_unref(e->doors[i].view);
+    map_fini(&e->hosts);
+    mem_free(e->doors);
+    snapshot_unref(e->snapshot);
+    keyring_unref(e->keyring);
+    mem_free(e);
+}
+
+const struct door *edition_door(const struct edition *e, struct slice host)
+{
+    return e ? map_get(&e->hosts, host) : NULL;
+}

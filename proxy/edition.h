@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* What a worker works by: a snapshot, the TLS views made for its hosts, and the gateway's key ring.
+ * Immutable, made on the compiler thread, delivered to every worker in one message: there is no
+ * moment at which a request sees the rules of one snapshot and the doors of another. */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "auth/keyring.h"
+#include "base/map.h"
+#include "policy/snapshot.h"
+#include "proxy/view.h"
+
+/* Where a host leads: to its application, through its view. */
+struct door {
+    const struct application *app;
+    struct view *view;
+};
+
+struct edition {
+    _Atomic uint32_t references;
+    struct snapshot *snapshot;
+    struct keyring *keyring;
+    struct door *doors;
+    uint32_t door_count;
+    struct map hosts; /* host → struct door */
+};
+
+struct edition_settings {
+    const char *certificates_dir;
+};
+
+/* Takes both references. Hosts without a usable certificate have no door; each is told through
+ * `missing` (called once a host, on this thread). */
+struct edition *edition_make(struct snapshot *take_snapshot, struct keyring *take_keyring,
+                             const struct edition_settings *s, const struct edition *last,
+                             void (*missing)(void *owner, const struct fault *why), void *owner);
+struct edition *edition_ref(struct edition *e);
+void edition_unref(struct edition *e);
+/* NULL: nothing is behind that name. `host` is canonical. */
+const struct door *edition_door(const struct edition *e, struct slice host);

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* Which of the exchange's facts the audit holds: enough to prove who was let in by what, nothing
+ * that identifies a person but the keyed hash. */
+#include "proxy/event_of.h"
+
+#include <time.h>
+
+static int64_t now_us(clockid_t clock)
+{
+    struct timespec t;
+    (void)clock_gettime(clock, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+/* Groups name roles, not persons; joined by commas as the event's format says. */
+static struct slice roles_of(const struct exchange *x)
+{
+    const struct slices *groups = &x->facts.user->groups;
+    char text[512];
+    size_t len = 0;
+    for (uint32_t i = 0; i < groups->count; i++) {
+        if (len + groups->at[i].len + 1 > sizeof text)
+            break;
+        if (i)
+            text[len++] = ',';
+        memcpy(text + len, groups->at[i].ptr, groups->at[i].len);
+        len += groups->at[i].len;
+    }
+    return arena_copy((struct arena *)(uintptr_t)&x->arena, (struct slice){text, len});
+}
+
+static void who(const struct exchange *x, struct event *e)
+{
+    if (x->facts.user) {
+        e->user_provider = x->facts.user->provider;
+        e->user_hash = x->facts.user->hash;
+        e->user_roles = roles_of(x);
+        e->acr_level = x->facts.user->acr_level;
+    }
+    if (x->facts.service)
+        e->service = x->facts.service->id;
+    if (x->facts.device) {
+        e->device = x->facts.device->id;
+        e->device_digest = x->facts.device->digest;
+        e->device_authority = x->facts.device->authority;
+        e->device_serial = x->facts.device->serial;
+    }
+}
+
+static void what(const struct exchange *x, struct event *e)
+{
+    e->reference = x->reference;
+    e->reason = x->reason;
+    e->time_us = now_us(CLOCK_REALTIME);
+    e->method = x->request.method_name;
+    e->host = x->request.host;
+    e->path = x->request.path.canonical;
+    e->client_address = x->facts.client_address;
+    e->trace_id = trace_id(&x->trace);
+    e->http_major = x->connection->http_major;
+    e->tls_version = slice_of(SSL_get_version(x->connection->ssl));
+    e->tls_cipher = slice_of(SSL_get_cipher_name(x->connection->ssl));
+    e->status = x->response.status;
+    if (x->facts.app) {
+        e->entity = x->facts.app->entity;
+        e->application = x->facts.app->id;
+    }
+    if (x->held)
+        e->snapshot = x->held->edition->snapshot->number;
+}
+
+void event_of_decision(const struct exchange *x, struct event *out)
+{
+    *out = (struct event){.is_permit = x->decision.verdict == DECISION_PERMIT &&
+                                       x->reason == REASON_PERMITTED};
+    what(x, out);
+    who(x, out);
+    out->kind =
+        x->facts.user || x->facts.device || x->facts.service ? EVENT_DECISION : EVENT_REFUSAL;
+    if (out->is_permit)
+        out->kind = EVENT_DECISION;
+    out->rule = x->decision.rule;
+    out->missing = x->decision.missing;
+    out->detail = slice_of(x->detail);
+    if (out->is_permit)
+        out->status = 0; /* the application's is in the end's event */
+}
+
+void event_of_end(const struct exchange *x, struct event *out)
+{
+    *out = (struct event){.kind = EVENT_END, .is_permit = true};
+    what(x, out);
+    out->rule = x->decision.rule;
+    out->detail = slice_of(x->detail);
+    out->bytes_in = x->bytes_in;
+    out->bytes_out = x->bytes_out;
+    out->duration_us = (uint64_t)(now_us(CLOCK_MONOTONIC) - x->began_us);
+}

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* An exchange as an audit event. */
+#pragma once
+
+#include "belfry/event.h"
+#include "proxy/exchange.h"
+
+/* EVENT_DECISION where device or identity is known or the rules were asked, else EVENT_REFUSAL. */
+void event_of_decision(const struct exchange *x, struct event *out);
+void event_of_end(const struct exchange *x, struct event *out);

@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* The one list of what does not pass. A field's name is folded (lower case, "_" and "." are "-")
+ * before it is looked up, so an alias fares as the field that it would become in a framework. */
+#include "proxy/fields.h"
+
+#define NAME_MAX_FOLDED 64 /* longer than any name in the lists; a longer one is none of them */
+
+/* Sorted by nothing: looked through only where first letter and length fit. */
+struct listed {
+    struct slice name;
+    enum removal removal;
+    bool is_prefix;
+};
+#define HOP(n)                                                                                     \
+    {                                                                                              \
+        SLICE_INIT(n), FIELD_HOP_BY_HOP, false                                                     \
+    }
+#define FORGED(n)                                                                                  \
+    {                                                                                              \
+        SLICE_INIT(n), FIELD_FORGEABLE, false                                                      \
+    }
+#define FORGED_ALL(n)                                                                              \
+    {                                                                                              \
+        SLICE_INIT(n), FIELD_FORGEABLE, true                                                       \
+    }
+static const struct listed listed[] = {
+    /* RFC 9110 §7.6.1; Content-Length and Transfer-Encoding are written anew from the framing that
+       was judged. */
+    HOP("connection"),
+    HOP("keep-alive"),
+    HOP("proxy-connection"),
+    HOP("te"),
+    HOP("trailer"),
+    HOP("transfer-encoding"),
+    HOP("content-length"),
+    HOP("upgrade"),
+    HOP("proxy-authenticate"),
+    HOP("proxy-authorization"),
+    HOP("proxy-authentication-info"),
+    HOP("http2-settings"),
+    HOP("expect"),
+    HOP("host"),
+    /* Who one is, and where one comes from: only the gateway says so. */
+    FORGED_ALL("belfry-"),
+    FORGED_ALL("x-belfry-"),
+    FORGED("forwarded"),
+    FORGED_ALL("x-forwarded"),
+    FORGED("x-real-ip"),
+    FORGED("x-client-ip"),
+    FORGED("true-client-ip"),
+    FORGED("cf-connecting-ip"),
+    FORGED("fastly-client-ip"),
+    FORGED("x-cluster-client-ip"),
+    FORGED("x-original-forwarded-for"),
+    FORGED("x-original-host"),
+    FORGED("x-originating-ip"),
+    FORGED("x-remote-ip"),
+    FORGED("x-remote-addr"),
+    FORGED("remote-addr"),
+    FORGED_ALL("x-envoy-"),
+    FORGED_ALL("client-cert"),
+    FORGED_ALL("x-client-cert"),
+    FORGED_ALL("ssl-client"),
+    FORGED_ALL("x-ssl-"),
+    FORGED_ALL("x-tls-client"),
+    FORGED_ALL("x-arr-clientcert"),
+    FORGED("x-spiffe-id"),
+    FORGED("remote-user"),
+    FORGED("x-remote-user"),
+    FORGED("x-user"),
+    FORGED("x-auth-user"),
+    FORGED("x-authenticated-user"),
+    FORGED("x-webauth-user"),
+    FORGED_ALL("x-auth-request-"),
+    FORGED("auth-user"),
+    FORGED_ALL("remote-"),
+    FORGED_ALL("oidc-"),
+    FORGED_ALL("x-ms-client-principal"),
+    FORGED_ALL("x-goog-"),
+    FORGED_ALL("x-amzn-oidc-"),
+    /* What makes a framework judge another request than the rules did. */
+    FORGED("x-original-url"),
+    FORGED("x-original-uri"),
+    FORGED("x-rewrite-url"),
+    FORGED("x-http-method"),
+    FORGED("x-http-method-override"),
+    FORGED("x-method-override"),
+    FORGED("x-host"),
+    FORGED("proxy"),
+    FORGED("x-script-name"),
+    FORGED("x-accel-redirect"),
+    FORGED("x-sendfile"),
+    FORGED("x-middleware-subrequest"),
+    /* Made anew. */
+    FORGED("traceparent"),
+    FORGED("tracestate"),
+};
+
+/* First letter → the run of entries to look through; made of the list at first use would be state,
+ * so: a bit for each first letter that occurs, which is enough to pass most names by. */
+static const uint32_t first_letters = 1u << ('a' - 'a') | 1u << ('b' - 'a') | 1u << ('c' - 'a') |
+                                      1u << ('e' - 'a') | 1u << ('f' - 'a') | 1u << ('h' - 'a') |
+                                      1u << ('k' - 'a') | 1u << ('o' - 'a') | 1u << ('p' - 'a') |
+                                      1u << ('r' - 'a') | 1u << ('s' - 'a') | 1u << ('t' - 'a') |
+                                      1u << ('u' - 'a') | 1u << ('x' - 'a');
+
+static struct slice fold(struct slice name, char room[NAME_MAX_FOLDED])
+{
+    size_t n = name.len < NAME_MAX_FOLDED ? name.len : NAME_MAX_FOLDED;
+    for (size_t i = 0; i < n; i++) {
+        char c = ascii_lower(name.ptr[i]);
+        room[i] = c == '_' || c == '.' ? '-' : c;
+    }
+    return (struct slice){room, n};
+}
+
+enum removal field_removal(struct slice name)
+{
+    char room[NAME_MAX_FOLDED];
+    struct slice folded;
+    uint8_t letter = name.len ? (uint8_t)(ascii_lower(name.ptr[0]) - 'a') : 255;
+    if (letter < 26 && !(first_letters & 1u << letter))
+        return FIELD_STAYS;
+    folded = fold(name, room);
+    for (size_t i = 0; i < sizeof listed / sizeof *listed; i++) {
+        const struct listed *l = &listed[i];
+        if (l->name.ptr[0] != folded.ptr[0])
+            continue;
+        if (l->is_prefix ? slice_starts(folded, l->name)
+                         : name.len <= NAME_MAX_FOLDED && slice_eq(folded, l->name))
+            return l->removal;
+    }
+    return FIELD_STAYS;
+}
+
+/* RFC 9110 §7.6.1: what Connection names goes no further. */
+static bool is_named(struct slice connection, struct slice name)
+{
+    char a[NAME_MAX_FOLDED];
+    char b[NAME_MAX_FOLDED];
+    struct slice folded = fold(name, a);
+    struct slice item;
+    while (list_next(&connection, &item))
+        if (item.len == name.len && slice_eq(fold(item, b), folded))
+            return true;
+    return false;
+}
+
+static bool add_field(struct buf *out, struct slice name, struct slice value)
+{
+    char *at;
+    size_t len = name.len + value.len + 4;
+    if (!buf_reserve(out, len, &at))
+        return false;
+    memcpy(at, name.ptr, name.len);
+    at += name.len;
+    *at++ = ':';
+    *at++ = ' ';
+    memcpy(at, value.ptr, value.len);
+    at += value.len;
+    *at++ = '\r';
+    *at = '\n';
+    buf_grew(out, len);
+    return true;
+}
+
+/* Cookies pass, but for the gateway's own. RFC 6265 §4.2.1 */
+static bool add_cookies(struct buf *out, struct slice value)
+{
+    bool is_first = true;
+    if (!memmem(value.ptr, value.len, "__Host-belfry", 13))
+        return add_field(out, SLICE("cookie"), value);
+    while (value.len) {
+        struct slice pair = slice_trim(slice_cut(&value, ';'));
+        if (!pair.len || slice_starts(pair, SLICE("__Host-belfry")))
+            continue;
+        if (!buf_add(out, is_first ? SLICE("cookie: ") : SLICE("; ")) || !buf_add(out, pair))
+            return false;
+        is_first = false;
+    }
+    return is_first || buf_add(out, SLICE("\r\n"));
+}
+
+/* Authorization that Belfry has verified is spent here, unless the application asks for it. */
+static bool passes_authorization(const struct exchange *x, struct slice value)
+{
+    struct slice scheme = slice_cut(&value, ' ');
+    bool is_token =
+        slice_eq_nocase(scheme, SLICE("bearer")) || slice_eq_nocase(scheme, SLICE("dpop"));
+    return !is_token || (x->token && x->facts.app->forward_token);
+}
+
+static bool add_passing(const struct exchange *x, struct buf *out, bool *has_via)
+{
+    const struct request *r = &x->request;
+    struct slice connection = exchange_field(x, SLICE("connection"));
+    bool is_joined = false; /* RFC 9113 §8.2.3: crumbs become one field in HTTP/1.1 */
+    for (uint32_t i = 0; i < r->field_count; i++) {
+        const struct field *f = &r->fields[i];
+        if (connection.len && is_named(connection, f->name))
+            continue;
+        if (slice_eq(f->name, SLICE("cookie"))) {
+            struct slice all = f->value;
+            if (is_joined)
+                continue;
+            is_joined = true;
+            for (uint32_t j = i + 1; j < r->field_count; j++)
+                if (slice_eq(r->fields[j].name, SLICE("cookie")))
+                    all = arena_printf((struct arena *)(uintptr_t)&x->arena, "%.*s; %.*s",
+                                       SLICE_ARG(all), SLICE_ARG(r->fields[j].value));
+            if (!add_cookies(out, all))
+                return false;
+            continue;
+        }
+        if (slice_eq(f->name, SLICE("authorization")) && !passes_authorization(x, f->value))
+            continue;
+        if (slice_eq(f->name, SLICE("via"))) {
+            *has_via = true;
+            if (!buf_add(out, SLICE("via: ")) || !buf_add(out, f->value) ||
+                !buf_add(out, r->protocol == PROTOCOL_H2 ? SLICE(", 2 belfry\r\n")
+                                                         : SLICE(", 1.1 belfry\r\n")))
+                return false;
+            continue;
+        }
+        if (field_removal(f->name) == FIELD_STAYS && !add_field(out, f->name, f->value))
+            return false;
+    }
+    return true;
+}
+
+static bool add_framing(const struct request *r, struct buf *out)
+{
+    if (r->has_body && r->body_length == BODY_LENGTH_UNKNOWN)
+        return buf_add(out, SLICE("transfer-encoding: chunked\r\n"));
+    if (r->has_body || r->method == METHOD_POST || r->method == METHOD_PUT ||
+        r->method == METHOD_PATCH)
+        return buf_printf(out, "content-length: %llu\r\n", (unsigned long long)r->body_length);
+    return true;
+}
+
+/* RFC 7239 §4: v6 addresses in brackets and quotes. `by` is obfuscated (§6.3). */
+static bool add_forwarded(const struct exchange *x, struct buf *out)
+{
+    struct slice from = x->facts.client_address;
+    bool is_v6 = memchr(from.ptr, ':', from.len) != NULL;
+    return buf_add(out, is_v6 ? SLICE("forwarded: for=\"[") : SLICE("forwarded: for=")) &&
+           buf_add(out, from) && buf_add(out, is_v6 ? SLICE("]\";host=") : SLICE(";host=")) &&
+           buf_add(out, x->request.host) && buf_add(out, SLICE(";proto=https;by=_belfry\r\n"));
+}
+
+bool fields_request(const struct exchange *x, struct slice assertion, struct buf *out)
+{
+    const struct request *r = &x->request;
+    bool has_via = false;
+    if (!buf_add(out, r->method_name) || !buf_add(out, SLICE(" ")) ||
+        !buf_add(out, r->path.canonical) ||
+        (r->has_query && (!buf_add(out, SLICE("?")) || !buf_add(out, r->query))) ||
+        !buf_add(out, SLICE(" HTTP/1.1\r\n")))
+        return false;
+    if (!add_field(out, SLICE("host"), r->host) || !add_passing(x, out, &has_via) ||
+        !add_framing(r, out) || !add_forwarded(x, out))
+        return false;
+    if (!has_via &&
+        !add_field(out, SLICE("via"),
+                   r->protocol == PROTOCOL_H2 ? SLICE("2 belfry") : SLICE("1.1 belfry")))
+        return false;
+    return add_field(out, SLICE("traceparent"), slice_from(x->trace.text, TRACEPARENT_CHARS)) &&
+           (!x->tracestate.len || add_field(out, SLICE("tracestate"), x->tracestate)) &&
+           add_field(out, SLICE("belfry-reference"),
+                     slice_from(x->reference.text, REFERENCE_CHARS)) &&
+           add_field(out, SLICE("belfry-assertion"), assertion) && buf_add(out, SLICE("\r\n"));
+}
+
+/* Of an answer, only what is between two hops, and what would set our own names, is removed. */
+static bool answer_field_stays(const struct field *f, bool keeps_length)
+{
+    static const struct slice hop[] = {
+        SLICE_INIT("connection"), SLICE_INIT("keep-alive"),        SLICE_INIT("proxy-connection"),
+        SLICE_INIT("te"),         SLICE_INIT("trailer"),           SLICE_INIT("transfer-encoding"),
+        SLICE_INIT("upgrade"),    SLICE_INIT("proxy-authenticate")};
+    char room[NAME_MAX_FOLDED];
+    if (slice_eq(f->name, SLICE("content-length")))
+        return keeps_length;
+    for (size_t i = 0; i < sizeof hop / sizeof *hop; i++)
+        if (slice_eq(f->name, hop[i]))
+            return false;
+    if (slice_eq(f->name, SLICE("set-cookie")) &&
+        slice_starts(slice_trim(f->value), SLICE("__Host-belfry")))
+        return false;
+    return !slice_starts(fold(f->name, room), SLICE("belfry-"));
+}
+
+/* NTLM and Negotiate authenticate the pooled connection: the next person would inherit it. */
+static bool authenticates_connection(const struct field *f)
+{
+    struct slice rest = f->value;
+    struct slice item;
+    if (!slice_eq(f->name, SLICE("www-authenticate")))
+        return false;
+    while (list_next(&rest, &item)) {
+        struct slice scheme = slice_cut(&item, ' ');
+        if (slice_eq_nocase(scheme, SLICE("ntlm")) || slice_eq_nocase(scheme, SLICE("negotiate")))
+            return true;
+    }
+    return false;
+}
+
+enum reason fields_response(struct exchange *x, const struct h1_head *head)
+{
+    struct arena *a = &x->arena;
+    struct slice connection = {0};
+    /* A 204 has no length, whatever it says (RFC 9110 §8.6); nor has what comes chunked or until
+     * the end. */
+    bool keeps_length =
+        head->framing == H1_LENGTH || (head->framing == H1_NO_BODY && head->status != 204);
+    struct response *out = &x->response;
+    out->fields = arena_array(a, struct field, head->field_count + 2);
+    for (uint32_t i = 0; i < head->field_count; i++)
+        if (slice_eq(head->fields[i].name, SLICE("connection")))
+            connection = head->fields[i].value;
+    for (uint32_t i = 0; i < head->field_count; i++) {
+        const struct field *f = &head->fields[i];
+        if (authenticates_connection(f))
+            return REASON_CONNECTION_AUTH;
+        if (!answer_field_stays(f, keeps_length) ||
+            (connection.len && is_named(connection, f->name)))
+            continue;
+        out->fields[out->field_count++] =
+            (struct field){arena_copy(a, f->name), arena_copy(a, f->value)};
+    }
+    out->fields[out->field_count++] = (struct field){SLICE("via"), SLICE("1.1 belfry")};
+    out->fields[out->field_count++] =
+        (struct field){SLICE("belfry-reference"), slice_from(x->reference.text, REFERENCE_CHARS)};
+    return REASON_PERMITTED;
+}

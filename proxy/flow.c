@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* The bodies as two one-way pipes. Up: what the client sent waits in x->up until the link takes it,
+ * and only then may the client send more. Down: what the link has (or what is left of our own
+ * answer) is pulled by the client's protocol, and only then is more read from upstream. */
+#include "proxy/link_h1.h"
+
+struct slice flow_down_peek(struct exchange *x)
+{
+    return x->link ? link_peek(x->link) : x->answer;
+}
+
+void flow_down_take(struct exchange *x, size_t n)
+{
+    x->bytes_out += n;
+    if (!n)
+        return;
+    if (!x->link) {
+        x->answer = slice_skip(x->answer, n);
+        return;
+    }
+    link_take(x->link, n);
+    exchange_upstream_progress(x);
+}
+
+bool flow_down_is_ended(struct exchange *x)
+{
+    return x->link ? link_is_ended(x->link) : !x->answer.len;
+}
+
+bool flow_down_ends_after(struct exchange *x, size_t n)
+{
+    return x->link ? link_ends_after(x->link, n) : x->answer.len == n;
+}
+
+void flow_up_taken(struct exchange *x, size_t n)
+{
+    buf_skip(&x->up, n);
+    if (!buf_len(&x->up))
+        buf_release(&x->up);
+    x->up_was_taken = true;
+    x->client->body_taken(x, n);
+}

@@ -1,0 +1,521 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* nghttp2's callbacks and nothing of the story: a header block becomes a request, DATA goes into
+ * the exchange, and what the exchange has to say becomes frames when the connection asks for bytes.
+ *
+ * Windows: the connection's is opened at receipt, a stream's only when the upstream took the bytes,
+ * so one stalled upload stops nobody else and a connection holds at most streams × window. What
+ * nghttp2 would silently drop (an invalid field) resets the stream: what is refused over h1 is
+ * refused over h2. */
+#include "proxy/h2.h"
+
+#include <assert.h>
+#include <nghttp2/nghttp2.h>
+
+#include "base/mem.h"
+#include "base/method.h"
+#include "proxy/exchange.h"
+
+#define H2_HEADER_LIST_MAX 65536 /* like H1_HEAD_MAX_BYTES, counted as RFC 9113 §6.5.2 says */
+#define H2_CONNECTION_WINDOW 16777216
+#define H2_GLITCHES_PER_S                                                                          \
+    100 /* of frames that a good client sends rarely; a flood is far above                         \
+         */
+#define H2_GLITCHES_BURST 1000
+
+struct h2 {
+    struct connection *connection;
+    nghttp2_session *session;
+    struct link streams; /* not needed to find one, only to end all */
+    uint32_t stream_count;
+    bool is_draining;
+    bool is_broken; /* nothing more is read; what nghttp2 has to say (GOAWAY) is still sent */
+    int64_t glitches;
+    int64_t glitches_at_ms;
+    struct buf *target; /* during fill */
+    struct later bury;
+};
+
+/* A stream while its exchange lives; in the exchange's arena. */
+struct stream {
+    struct link in_session;
+    struct exchange *x;
+    struct field fields[H1_MAX_FIELDS];
+    uint32_t field_count;
+    size_t list_bytes;
+    struct slice method;
+    struct slice scheme;
+    struct slice authority;
+    struct slice path;
+    struct slice host;
+    uint32_t hosts;
+    uint64_t announced;
+    bool has_length;
+    bool is_too_large;
+    bool has_begun;
+    bool is_deferred;
+};
+
+static struct h2 *h2_of(void *data)
+{
+    return data;
+}
+
+static const struct client_ops h2_client;
+
+static struct stream *stream_of(nghttp2_session *session, int32_t id)
+{
+    return nghttp2_session_get_stream_user_data(session, id);
+}
+
+static struct h2 *h2_under(const struct exchange *x)
+{
+    return x->connection->protocol;
+}
+
+/* One leaky bucket for all that costs us and brings nothing. RFC 9113 §10.5. */
+static void glitch(struct h2 *h, int64_t weight)
+{
+    int64_t now = loop_now(&h->connection->worker->loop).ms;
+    int64_t leaked = (now - h->glitches_at_ms) * H2_GLITCHES_PER_S / 1000;
+    if (leaked > 0) {
+        h->glitches = h->glitches > leaked ? h->glitches - leaked : 0;
+        h->glitches_at_ms = now;
+    }
+    h->glitches += weight;
+    if (h->glitches > H2_GLITCHES_BURST && !h->is_broken) {
+        (void)nghttp2_session_terminate_session(h->session, NGHTTP2_ENHANCE_YOUR_CALM);
+        h->is_broken = true;
+    }
+}
+
+/* A stream ends. */
+static void stream_fini(struct h2 *h, struct stream *s)
+{
+    struct connection *c = h->connection;
+    link_remove(&s->in_session);
+    h->stream_count--;
+    if (!h->stream_count)
+        connection_limit(c, c->worker->config->keepalive_ms);
+    exchange_let_go(s->x);
+}
+
+/* Headers in. */
+static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *data)
+{
+    struct h2 *h = h2_of(data);
+    if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
+        return 0;
+    struct exchange *x = exchange_new(h->connection, &h2_client);
+    struct stream *s = arena_new(&x->arena, struct stream);
+    s->x = x;
+    x->stream_id = frame->hd.stream_id;
+    x->client_stream = s;
+    list_push(&h->streams, &s->in_session);
+    if (!h->stream_count++)
+        deadline_cancel(&h->connection->deadline);
+    if (nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, s) != 0)
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    return 0;
+}
+
+static void take_pseudo(struct stream *s, struct slice name, struct slice value)
+{
+    if (slice_eq(name, SLICE(":method")))
+        s->method = value;
+    else if (slice_eq(name, SLICE(":scheme")))
+        s->scheme = value;
+    else if (slice_eq(name, SLICE(":authority")))
+        s->authority = value;
+    else if (slice_eq(name, SLICE(":path")))
+        s->path = value;
+}
+
+static void take_field(struct stream *s, struct slice name, struct slice value)
+{
+    if (slice_eq(name, SLICE("host"))) {
+        s->hosts++;
+        s->host = value;
+        return;
+    }
+    if (slice_eq(name, SLICE("content-length"))) /* nghttp2 has checked that it is one number */
+        s->has_length = slice_u64(value, INT64_MAX, &s->announced);
+    if (s->field_count == H1_MAX_FIELDS)
+        s->is_too_large = true;
+    else
+        s->fields[s->field_count++] = (struct field){name, value};
+}
+
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
+                     size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
+                     void *data)
+{
+    struct stream *s = stream_of(session, frame->hd.stream_id);
+    struct slice n;
+    struct slice v;
+    (void)flags, (void)data;
+    if (!s || s->has_begun || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
+        return 0; /* trailers: checked by nghttp2, and dropped */
+    s->list_bytes += name_len + value_len + 32;
+    if (s->list_bytes > H2_HEADER_LIST_MAX) {
+        s->is_too_large = true;
+        return 0;
+    }
+    n = arena_copy(&s->x->arena, slice_from(name, name_len));
+    v = arena_copy(&s->x->arena, slice_from(value, value_len));
+    if (n.ptr[0] == ':')
+        take_pseudo(s, n, v);
+    else
+        take_field(s, n, v);
+    return 0;
+}
+
+static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *frame,
+                             nghttp2_rcbuf *name, nghttp2_rcbuf *value, uint8_t flags, void *data)
+{
+    (void)session, (void)frame, (void)name, (void)value, (void)flags;
+    glitch(h2_of(data), 10);
+    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* RST_STREAM */
+}
+
+/* The block is whole: the request, or why not. */
+static void begin(struct stream *s, bool has_body)
+{
+    struct exchange *x = s->x;
+    struct request *r = &x->request;
+    enum reason early = REASON_PERMITTED;
+    const char *detail = NULL;
+    s->has_begun = true;
+    r->protocol = PROTOCOL_H2;
+    r->method_name = s->method;
+    r->method = method_of(s->method);
+    r->authority = s->authority.len ? s->authority : s->host;
+    r->target = s->path;
+    r->fields = s->fields;
+    r->field_count = s->field_count;
+    r->has_body = has_body;
+    r->body_length = !has_body ? 0 : s->has_length ? s->announced : BODY_LENGTH_UNKNOWN;
+    if (s->is_too_large) {
+        early = REASON_HEADERS_TOO_LARGE;
+        detail = "the header fields are too large";
+    } else if (s->hosts > 1 ||
+               (s->hosts && s->authority.len && !slice_eq_nocase(s->host, s->authority))) {
+        early = REASON_REQUEST_AMBIGUOUS; /* RFC 9113 §8.3.1 */
+        detail = "Host and :authority differ";
+    } else if (!slice_eq(s->scheme, SLICE("https"))) {
+        early = REASON_REQUEST_MALFORMED;
+        detail = "the scheme is not https";
+    } else if (r->target.len > H1_TARGET_MAX_BYTES) {
+        early = REASON_URI_TOO_LONG;
+        detail = "the target is too long";
+    }
+    exchange_begin(x, early, detail);
+}
+
+static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *data)
+{
+    struct h2 *h = h2_of(data);
+    bool ends = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
+    struct stream *s;
+    switch (frame->hd.type) {
+    case NGHTTP2_HEADERS:
+    case NGHTTP2_DATA:
+        s = stream_of(session, frame->hd.stream_id);
+        if (frame->hd.type == NGHTTP2_DATA && !frame->hd.length && !ends)
+            glitch(h, 2);
+        if (!s)
+            return 0;
+        if (!s->has_begun)
+            begin(s, !ends);
+        else if (ends)
+            exchange_receive_end(s->x);
+        return 0;
+    case NGHTTP2_RST_STREAM:
+    case NGHTTP2_SETTINGS:
+    case NGHTTP2_PING:
+        glitch(h, 10);
+        return 0;
+    case NGHTTP2_PRIORITY:
+    case NGHTTP2_WINDOW_UPDATE:
+        glitch(h, frame->hd.type == NGHTTP2_PRIORITY ? 5 : 0);
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *bytes,
+                   size_t len, void *data)
+{
+    struct stream *s = stream_of(session, id);
+    (void)flags, (void)data;
+    (void)nghttp2_session_consume_connection(session, len);
+    if (s && s->has_begun && exchange_wants_body(s->x))
+        exchange_receive(s->x, slice_from(bytes, len));
+    else
+        (void)nghttp2_session_consume_stream(session, id, len);
+    return 0;
+}
+
+static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error, void *data)
+{
+    struct h2 *h = h2_of(data);
+    struct stream *s = stream_of(session, id);
+    if (!s)
+        return 0;
+    (void)nghttp2_session_set_stream_user_data(session, id, NULL);
+    if (error == NGHTTP2_NO_ERROR && s->x->is_end_sent)
+        exchange_sent(s->x);
+    else
+        exchange_client_gone(s->x, REASON_CLIENT_GONE);
+    stream_fini(h, s);
+    return 0;
+}
+
+/* We reset a stream: as dear as one that is reset by the client (MadeYouReset, CVE-2025-8671). And
+ * RFC 9113 §8.1: a complete answer to a request whose body is not wanted is followed by a reset
+ * without error. */
+static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *data)
+{
+    bool ends = (frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS) &&
+                (frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
+    if (ends && nghttp2_session_get_stream_remote_close(session, frame->hd.stream_id) == 0)
+        (void)nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
+                                        NGHTTP2_NO_ERROR);
+    if (frame->hd.type == NGHTTP2_RST_STREAM && frame->rst_stream.error_code != NGHTTP2_NO_ERROR)
+        glitch(h2_of(data), 10);
+    return 0;
+}
+
+/* Out: nghttp2 asks how much of the body there is, and then has it put behind the frame's head. */
+static ssize_t body_read(nghttp2_session *session, int32_t id, uint8_t *unused, size_t room,
+                         uint32_t *flags, nghttp2_data_source *source, void *data)
+{
+    struct stream *s = source->ptr;
+    struct slice ready = flow_down_peek(s->x);
+    (void)session, (void)id, (void)unused, (void)data;
+    if (!ready.len && !flow_down_is_ended(s->x)) {
+        s->is_deferred = true;
+        return NGHTTP2_ERR_DEFERRED;
+    }
+    if (ready.len > room)
+        ready.len = room;
+    *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+    if (flow_down_ends_after(s->x, ready.len)) {
+        *flags |= NGHTTP2_DATA_FLAG_EOF;
+        s->x->is_end_sent = true;
+    }
+    return (ssize_t)ready.len;
+}
+
+static int body_send(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *head,
+                     size_t len, nghttp2_data_source *source, void *data)
+{
+    struct h2 *h = h2_of(data);
+    struct stream *s = source->ptr;
+    struct slice ready = flow_down_peek(s->x);
+    (void)session;
+    assert(ready.len >= len && !frame->data.padlen); /* we never pad, and nothing came between */
+    if (!buf_add(h->target, slice_from(head, 9)) ||
+        !buf_add(h->target, (struct slice){ready.ptr, len}))
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    flow_down_take(s->x, len);
+    return 0;
+}
+
+static ssize_t frame_length(nghttp2_session *session, uint8_t type, int32_t id,
+                            int32_t connection_window, int32_t stream_window, uint32_t frame_max,
+                            void *data)
+{
+    (void)session, (void)type, (void)id, (void)connection_window, (void)stream_window, (void)data;
+    return frame_max < 16384 ? frame_max : 16384; /* one frame, one TLS record */
+}
+
+static nghttp2_nv pair(struct slice name, struct slice value)
+{
+    return (nghttp2_nv){(uint8_t *)(uintptr_t)name.ptr, (uint8_t *)(uintptr_t)value.ptr, name.len,
+                        value.len, NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE};
+}
+
+static void say_continue(struct exchange *x)
+{
+    nghttp2_nv nv = pair(SLICE(":status"), SLICE("100"));
+    (void)nghttp2_submit_headers(h2_under(x)->session, NGHTTP2_FLAG_NONE, x->stream_id, NULL, &nv,
+                                 1, NULL);
+    connection_kick(x->connection);
+}
+
+/* The fields lie in the exchange's arena, which lives until the stream is closed: no copies. */
+static void send_head(struct exchange *x)
+{
+    struct h2 *h = h2_under(x);
+    const struct response *r = &x->response;
+    nghttp2_nv *nv = arena_array(&x->arena, nghttp2_nv, r->field_count + 1);
+    nghttp2_data_provider body = {.source.ptr = x->client_stream, .read_callback = body_read};
+    nv[0] = pair(SLICE(":status"), arena_printf(&x->arena, "%03u", (unsigned)r->status % 1000));
+    for (uint32_t i = 0; i < r->field_count; i++)
+        nv[i + 1] = pair(r->fields[i].name, r->fields[i].value);
+    x->is_end_sent = !r->has_body;
+    if (nghttp2_submit_response(h->session, x->stream_id, nv, r->field_count + 1,
+                                r->has_body ? &body : NULL) != 0)
+        (void)nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, x->stream_id,
+                                        NGHTTP2_INTERNAL_ERROR);
+    connection_kick(x->connection);
+}
+
+static void body_ready(struct exchange *x)
+{
+    struct stream *s = x->client_stream;
+    if (s->is_deferred) {
+        s->is_deferred = false;
+        (void)nghttp2_session_resume_data(h2_under(x)->session, x->stream_id);
+    }
+    connection_kick(x->connection);
+}
+
+static void body_taken(struct exchange *x, size_t n)
+{
+    (void)nghttp2_session_consume_stream(h2_under(x)->session, x->stream_id, n);
+    connection_kick(x->connection);
+}
+
+static void cut(struct exchange *x)
+{
+    (void)nghttp2_submit_rst_stream(h2_under(x)->session, NGHTTP2_FLAG_NONE, x->stream_id,
+                                    x->reason == REASON_CLIENT_GONE ? NGHTTP2_CANCEL
+                                                                    : NGHTTP2_INTERNAL_ERROR);
+    connection_kick(x->connection);
+}
+
+static const struct client_ops h2_client = {say_continue, send_head, body_ready, body_taken, cut};
+
+/* The connection's side. */
+static nghttp2_session_callbacks *callbacks_new(void)
+{
+    nghttp2_session_callbacks *cb;
+    if (nghttp2_session_callbacks_new(&cb) != 0)
+        abort();
+    nghttp2_session_callbacks_set_on_begin_headers_callback(cb, on_begin_headers);
+    nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
+    nghttp2_session_callbacks_set_on_invalid_header_callback2(cb, on_invalid_header);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame);
+    nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_frame_sent);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);
+    nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
+    nghttp2_session_callbacks_set_send_data_callback(cb, body_send);
+    nghttp2_session_callbacks_set_data_source_read_length_callback(cb, frame_length);
+    return cb;
+}
+
+static nghttp2_option *options_new(void)
+{
+    nghttp2_option *o;
+    if (nghttp2_option_new(&o) != 0)
+        abort();
+    nghttp2_option_set_no_auto_window_update(o, 1);
+    nghttp2_option_set_stream_reset_rate_limit(o, 500, 50);
+    nghttp2_option_set_max_continuations(o, 8);
+    nghttp2_option_set_max_outbound_ack(o, 100);
+    nghttp2_option_set_no_closed_streams(o, 1);
+    return o;
+}
+
+static void bury(struct later *self)
+{
+    struct h2 *h = container_of(self, struct h2, bury);
+    nghttp2_session_del(h->session);
+    mem_free(h);
+}
+
+static void start(struct connection *c)
+{
+    const struct config *config = c->worker->config;
+    nghttp2_session_callbacks *cb = callbacks_new();
+    nghttp2_option *o = options_new();
+    struct h2 *h = mem_new(struct h2);
+    nghttp2_settings_entry settings[] = {
+        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, (uint32_t)config->max_streams},
+        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, (uint32_t)config->stream_window_bytes},
+        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, H2_HEADER_LIST_MAX},
+    };
+    h->connection = c;
+    h->bury.run = bury;
+    list_init(&h->streams);
+    c->protocol = h;
+    if (nghttp2_session_server_new2(&h->session, cb, h, o) != 0)
+        abort(); /* no memory: the one thing that it fails for */
+    nghttp2_option_del(o);
+    nghttp2_session_callbacks_del(cb);
+    (void)nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, settings,
+                                  sizeof settings / sizeof *settings);
+    (void)nghttp2_session_set_local_window_size(h->session, NGHTTP2_FLAG_NONE, 0,
+                                                H2_CONNECTION_WINDOW);
+    connection_limit(c, config->keepalive_ms);
+    connection_kick(c);
+}
+
+static bool receive(struct connection *c, char *bytes, size_t len)
+{
+    struct h2 *h = c->protocol;
+    ssize_t n =
+        h->is_broken ? -1 : nghttp2_session_mem_recv(h->session, (const uint8_t *)bytes, len);
+    connection_kick(c);
+    if (n >= 0 && !h->is_broken)
+        return true;
+    h->is_broken = true;
+    connection_close_when_sent(c);
+    return false;
+}
+
+static bool fill(struct connection *c, struct buf *out)
+{
+    struct h2 *h = c->protocol;
+    h->target = out;
+    while (buf_len(out) < FILL_MARK) {
+        const uint8_t *bytes;
+        size_t before = buf_len(out);
+        ssize_t n = nghttp2_session_mem_send(h->session, &bytes);
+        if (n < 0 || (n > 0 && !buf_add(out, slice_from(bytes, (size_t)n)))) {
+            connection_close(c);
+            return false;
+        }
+        if (n == 0 && buf_len(out) == before) {
+            if (!nghttp2_session_want_read(h->session) && !nghttp2_session_want_write(h->session))
+                connection_close_when_sent(c);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_quiet(const struct connection *c)
+{
+    return !((const struct h2 *)c->protocol)->stream_count;
+}
+
+/* RFC 9113 §6.8: first a GOAWAY that says that one is coming would be gentler; that needs a round
+ * trip, and clients that meet this one may try the refused streams again. */
+static void drain(struct connection *c)
+{
+    struct h2 *h = c->protocol;
+    if (h->is_draining)
+        return;
+    h->is_draining = true;
+    (void)nghttp2_submit_goaway(h->session, NGHTTP2_FLAG_NONE,
+                                nghttp2_session_get_last_proc_stream_id(h->session),
+                                NGHTTP2_NO_ERROR, NULL, 0);
+}
+
+static void end(struct connection *c)
+{
+    struct h2 *h = c->protocol;
+    while (!list_is_empty(&h->streams)) {
+        struct stream *s = container_of(h->streams.next, struct stream, in_session);
+        exchange_client_gone(s->x, REASON_CLIENT_GONE);
+        link_remove(&s->in_session);
+        exchange_let_go(s->x);
+    }
+    loop_later(&c->worker->loop, &h->bury);
+    c->ops = NULL;
+}
+
+const struct protocol_ops h2_protocol = {start, receive, fill, is_quiet, drain, end};

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* /.belfry/jwks.json: the public keys under which this entity's assertions are signed (RFC 7517).
+ */
+#include "proxy/own.h"
+
+bool own_is(const struct exchange *x)
+{
+    const struct path *p = &x->request.path;
+    return p->segment_count && slice_eq_nocase(p->segments[0], SLICE(".belfry"));
+}
+
+bool own_answer(struct exchange *x)
+{
+    static const struct field fields[] = {
+        {SLICE_INIT("content-type"), SLICE_INIT("application/jwk-set+json")},
+        {SLICE_INIT("cache-control"), SLICE_INIT("public, max-age=300")},
+        {SLICE_INIT("x-content-type-options"), SLICE_INIT("nosniff")},
+    };
+    const uint32_t count = sizeof fields / sizeof *fields;
+    enum method m = x->request.method;
+    struct slice keys = keyring_jwks(x->held->edition->keyring, x->facts.app->entity);
+    if (!slice_eq(x->request.path.canonical, SLICE("/.belfry/jwks.json")) ||
+        (m != METHOD_GET && m != METHOD_HEAD))
+        return false;
+    x->response = (struct response){
+        .status = 200, .field_count = count + 1, .has_body = m == METHOD_GET, .length = keys.len};
+    x->response.fields = arena_array(&x->arena, struct field, count + 1);
+    memcpy(x->response.fields, fields, sizeof fields);
+    x->response.fields[count] =
+        (struct field){SLICE("content-length"), arena_printf(&x->arena, "%zu", keys.len)};
+    x->answer = m == METHOD_GET ? keys : (struct slice){0};
+    x->up_stopped = true;
+    return true;
+}

@@ -1,0 +1,499 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* What happens inside a handshake, in its order: hello (the view is chosen), ticket (resumed or
+ * not), verify (the certificate is judged), ALPN, ticket made. All callbacks are set on the
+ * worker's context and on every view's: OpenSSL asks some of them of the one and some of the other,
+ * and after SSL_set_SSL_CTX only the certificate has moved; verify mode, authorities' names and
+ * session id context are set by hand. */
+#include "proxy/tls.h"
+
+#include <dirent.h>
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+
+#include "base/codec.h"
+#include "base/entropy.h"
+#include "base/fault.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "base/secret.h"
+
+#define TICKET_LIFE_S 3600 /* a morning's reconnects; each use judges the certificate anyway */
+#define TICKET_DATA_VERSION 1
+#define TICKET_CHAIN_MAX_BYTES 6144 /* intermediates beyond this: no ticket that can be used */
+
+static int peer_slot = -1; /* the ex_data number of struct tls_peer; set once, before any thread */
+
+static struct tls_peer *peer_of(const SSL *ssl)
+{
+    return SSL_get_ex_data(ssl, peer_slot);
+}
+
+static struct wall wall_now(void)
+{
+    return (struct wall){(int64_t)time(NULL)};
+}
+
+static void judged_fini(struct device_judged *j)
+{
+    X509_free(j->leaf);
+    sk_X509_pop_free(j->untrusted, X509_free);
+    *j = (struct device_judged){0};
+}
+
+/* Copies of what the client sent besides its own certificate. */
+static STACK_OF(X509) * untrusted_copy(STACK_OF(X509) * sent, const X509 *leaf)
+{
+    STACK_OF(X509) *copy = NULL;
+    for (int i = 0; i < sk_X509_num(sent); i++) {
+        X509 *x = sk_X509_value(sent, i);
+        if (x == leaf)
+            continue;
+        if (!copy)
+            copy = sk_X509_new_null();
+        if (copy && X509_up_ref(x) && !sk_X509_push(copy, x))
+            X509_free(x);
+    }
+    return copy;
+}
+
+static void judge(struct device_judged *out, const struct view *view, X509 *leaf,
+                  STACK_OF(X509) * untrusted, struct wall now, int *x509_error)
+{
+    struct chain_answer answer = {0};
+    if (view->trust)
+        chain_judge(view->trust, leaf, untrusted, now, &answer);
+    else
+        answer.detail = "not asked for";
+    out->is_set = true;
+    out->seen = answer.verdict == CHAIN_GOOD ? DEVICE_SEEN_GOOD : DEVICE_SEEN_BAD;
+    out->detail = answer.detail;
+    out->authority = answer.authority;
+    if (x509_error)
+        *x509_error = answer.verdict == CHAIN_GOOD ? X509_V_OK : answer.x509_error;
+}
+
+/* 1. Hello. RFC 6066 §3: a list with one host_name. Anything else is no name. */
+static bool sni_of_hello(SSL *ssl, struct slice *out)
+{
+    const unsigned char *p;
+    size_t len;
+    if (!SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &p, &len) || len < 5)
+        return false;
+    size_t list = (size_t)p[0] << 8 | p[1];
+    size_t name = (size_t)p[3] << 8 | p[4];
+    if (list != len - 2 || p[2] != TLSEXT_NAMETYPE_host_name || name != len - 5)
+        return false;
+    *out = slice_from(p + 5, name);
+    return true;
+}
+
+static int refuse_hello(struct tls_peer *peer, int *alert, int with, const char *why)
+{
+    peer->refusal = why;
+    *alert = with;
+    return SSL_CLIENT_HELLO_ERROR;
+}
+
+static void take_view(SSL *ssl, struct tls_peer *peer, struct view *view)
+{
+    static const int modes[] = {
+        [DEVICE_REQUIRED_BY_TLS] = SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
+        [DEVICE_REQUIRED] = SSL_VERIFY_PEER,
+        [DEVICE_OPTIONAL] = SSL_VERIFY_PEER,
+        [DEVICE_NONE] = SSL_VERIFY_NONE,
+    };
+    if (peer->view != view) {
+        view_unref(peer->view);
+        peer->view = view_ref(view);
+    }
+    SSL_set_SSL_CTX(ssl, view->ctx);
+    SSL_set_verify(ssl, modes[view->device], NULL);
+    if (view->trust)
+        SSL_set0_CA_list(ssl, SSL_dup_CA_list(chain_trust_names(view->trust)));
+}
+
+static int on_hello(SSL *ssl, int *alert, void *arg)
+{
+    struct tls_peer *peer = peer_of(ssl);
+    struct slice text;
+    struct slice host;
+    char canonical[HOST_MAX];
+    uint16_t port;
+    const struct door *door;
+    (void)arg;
+    if (!sni_of_hello(ssl, &text))
+        return refuse_hello(peer, alert, SSL_AD_UNRECOGNIZED_NAME, "no server name");
+    if (!host_parse(text, canonical, &host, &port) || port)
+        return refuse_hello(peer, alert, SSL_AD_UNRECOGNIZED_NAME, "malformed server name");
+    /* After a HelloRetryRequest there is a second hello; OpenSSL does not compare the names. */
+    if (peer->view && !slice_eq(host, slice_from(peer->sni, peer->sni_len)))
+        return refuse_hello(peer, alert, SSL_AD_ILLEGAL_PARAMETER,
+                            "a second hello names another host");
+    door = edition_door(peer->edition, host);
+    if (!door)
+        return refuse_hello(peer, alert, SSL_AD_UNRECOGNIZED_NAME, "unknown server name");
+    memcpy(peer->sni, host.ptr, host.len);
+    peer->sni_len = host.len;
+    take_view(ssl, peer, door->view);
+    if (SSL_set_session_id_context(ssl, door->view->digest, sizeof door->view->digest) != 1)
+        return refuse_hello(peer, alert, SSL_AD_INTERNAL_ERROR, "session id context");
+    return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+/* 2. Ticket. Its data is: version, view digest, 1 + leaf digest or 0, then each intermediate as
+ * length and DER. A session of a bad certificate holds nothing, and is never resumed. */
+struct ticket_data {
+    uint8_t bytes[1 + 32 + 1 + 32 + TICKET_CHAIN_MAX_BYTES];
+    size_t len;
+};
+
+static bool ticket_add_chain(struct ticket_data *d, STACK_OF(X509) * untrusted)
+{
+    for (int i = 0; i < sk_X509_num(untrusted); i++) {
+        X509 *x = sk_X509_value(untrusted, i);
+        int der = i2d_X509(x, NULL);
+        uint8_t *at = d->bytes + d->len + 2;
+        if (der <= 0 || der > UINT16_MAX || d->len + 2 + (size_t)der > sizeof d->bytes)
+            return false;
+        d->bytes[d->len] = (uint8_t)(der >> 8);
+        d->bytes[d->len + 1] = (uint8_t)der;
+        if (i2d_X509(x, &at) != der)
+            return false;
+        d->len += 2 + (size_t)der;
+    }
+    return true;
+}
+
+static bool leaf_digest(X509 *leaf, uint8_t out[32])
+{
+    unsigned len = 32;
+    return X509_digest(leaf, EVP_sha256(), out, &len) == 1 && len == 32;
+}
+
+static int on_ticket_made(SSL *ssl, void *arg)
+{
+    struct tls_peer *peer = peer_of(ssl);
+    struct ticket_data d;
+    SSL_SESSION *session = SSL_get_session(ssl);
+    const struct device_judged *j = SSL_session_reused(ssl) ? &peer->ticket : &peer->handshake;
+    (void)arg;
+    d.len = 0;
+    if (peer->view && (!j->is_set || j->seen == DEVICE_SEEN_GOOD)) {
+        d.bytes[d.len++] = TICKET_DATA_VERSION;
+        memcpy(d.bytes + d.len, peer->view->digest, 32);
+        d.len += 32;
+        d.bytes[d.len++] = j->is_set && j->leaf;
+        if (j->is_set && j->leaf) {
+            if (!leaf_digest(j->leaf, d.bytes + d.len))
+                d.len = 0;
+            else
+                d.len += 32;
+            if (d.len && !ticket_add_chain(&d, j->untrusted))
+                d.len = 0; /* intermediates not at hand later: no resumption */
+        }
+    }
+    return SSL_SESSION_set1_ticket_appdata(session, d.bytes, d.len);
+}
+
+/* The intermediates back out of the ticket; false where it is not what on_ticket_made writes. */
+static bool ticket_read_chain(struct slice rest, STACK_OF(X509) * *out)
+{
+    while (rest.len) {
+        const uint8_t *p = (const uint8_t *)rest.ptr;
+        size_t len = rest.len >= 2 ? (size_t)p[0] << 8 | p[1] : 0;
+        const uint8_t *der = p + 2;
+        X509 *x;
+        if (!len || len > rest.len - 2)
+            return false;
+        x = d2i_X509(NULL, &der, (long)len);
+        if (!x || der != p + 2 + len) {
+            X509_free(x);
+            return false;
+        }
+        if (!*out)
+            *out = sk_X509_new_null();
+        if (!*out || !sk_X509_push(*out, x)) {
+            X509_free(x);
+            return false;
+        }
+        rest = slice_skip(rest, 2 + len);
+    }
+    return true;
+}
+
+/* May this session be resumed at this view, now? Fills peer->ticket where it may. */
+static bool ticket_holds(struct tls_peer *peer, SSL_SESSION *session)
+{
+    void *bytes = NULL;
+    size_t len = 0;
+    uint8_t digest[32];
+    struct device_judged *j = &peer->ticket;
+    X509 *leaf = SSL_SESSION_get0_peer(session);
+    struct slice data;
+    judged_fini(j);
+    if (!peer->view || SSL_SESSION_get0_ticket_appdata(session, &bytes, &len) != 1 || len < 34)
+        return false;
+    data = slice_from(bytes, len);
+    if (data.ptr[0] != TICKET_DATA_VERSION || memcmp(data.ptr + 1, peer->view->digest, 32) != 0)
+        return false;
+    if (!data.ptr[33]) {
+        j->is_set = true;
+        j->seen = DEVICE_SEEN_NONE;
+        return !leaf && data.len == 34 && peer->view->device != DEVICE_REQUIRED_BY_TLS;
+    }
+    if (!leaf || data.len < 66 || !leaf_digest(leaf, digest) ||
+        memcmp(data.ptr + 34, digest, 32) != 0)
+        return false;
+    if (!ticket_read_chain(slice_skip(data, 66), &j->untrusted))
+        return false;
+    judge(j, peer->view, leaf, j->untrusted, wall_now(), NULL);
+    if (j->seen != DEVICE_SEEN_GOOD || X509_up_ref(leaf) != 1)
+        return false;
+    j->leaf = leaf;
+    return true;
+}
+
+static SSL_TICKET_RETURN on_ticket_opened(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
+                                          size_t name_len, SSL_TICKET_STATUS status, void *arg)
+{
+    struct tls_peer *peer = peer_of(ssl);
+    (void)name, (void)name_len, (void)arg;
+    if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW)
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    if (!ticket_holds(peer, session)) {
+        judged_fini(&peer->ticket);
+        peer->ticket_refused = true;
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    }
+    return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
+}
+
+static int on_ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
+                         EVP_MAC_CTX *mac, int enc)
+{
+    const struct ticket_ring *ring = peer_of(ssl)->ring;
+    const struct ticket_key *key = NULL;
+    OSSL_PARAM params[3];
+    if (enc) {
+        key = &ring->keys[0];
+        memcpy(name, key->name, sizeof key->name);
+        entropy_bytes(iv, 16);
+    } else {
+        for (uint32_t i = 0; i < ring->count && !key; i++)
+            if (memcmp(ring->keys[i].name, name, sizeof key->name) == 0)
+                key = &ring->keys[i];
+        if (!key)
+            return 0; /* not ours: a full handshake */
+    }
+    params[0] = OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, (void *)(uintptr_t)key->hmac,
+                                                  sizeof key->hmac);
+    params[1] =
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)(uintptr_t) "SHA256", 0);
+    params[2] = OSSL_PARAM_construct_end();
+    if (EVP_MAC_CTX_set_params(mac, params) != 1)
+        return -1;
+    if (EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, key->aes, iv, enc) != 1)
+        return -1;
+    return enc || key == &ring->keys[0] ? 1 : 2; /* 2: opened by an older key, seal a new ticket */
+}
+
+/* 3. Verify. Returns 1 on hosts that only ask: the verdict is kept and said in HTTP. */
+static int on_verify(X509_STORE_CTX *store, void *arg)
+{
+    const SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+    struct tls_peer *peer = peer_of(ssl);
+    struct device_judged *j = &peer->handshake;
+    X509 *leaf = X509_STORE_CTX_get0_cert(store);
+    int error = X509_V_ERR_UNSPECIFIED;
+    (void)arg;
+    judged_fini(j);
+    if (!peer->view || !leaf) {
+        X509_STORE_CTX_set_error(store, error);
+        return 0;
+    }
+    j->untrusted = untrusted_copy(X509_STORE_CTX_get0_untrusted(store), leaf);
+    judge(j, peer->view, leaf, j->untrusted, wall_now(), &error);
+    if (X509_up_ref(leaf) == 1)
+        j->leaf = leaf;
+    X509_STORE_CTX_set_error(store, error);
+    if (error != X509_V_OK && peer->view->device == DEVICE_REQUIRED_BY_TLS) {
+        peer->refusal = j->detail;
+        return 0;
+    }
+    return 1;
+}
+
+/* 4. ALPN (RFC 7301 §3.2): h2 where it is offered, else http/1.1; no overlap is an alert. */
+static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
+                   const unsigned char *in, unsigned in_len, void *arg)
+{
+    static const unsigned char ours[] = "\x02h2\x08http/1.1";
+    (void)ssl, (void)arg;
+    if (SSL_select_next_proto((unsigned char **)(uintptr_t)out, out_len, ours, sizeof ours - 1, in,
+                              in_len) != OPENSSL_NPN_NEGOTIATED)
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+static SSL_CTX *context_new(void)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    /* RFC 9113 §9.2.2 and RFC 9325: forward secrecy and AEAD only in TLS 1.2. */
+    if (!ctx || SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1 ||
+        SSL_CTX_set_cipher_list(ctx,
+                                "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
+                                "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
+                                "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305") != 1) {
+        fprintf(stderr, "belfry: OpenSSL can't make a TLS context\n");
+        abort();
+    }
+    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+                                 SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA |
+                                 SSL_OP_IGNORE_UNEXPECTED_EOF);
+    SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                              SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+    (void)SSL_CTX_set_timeout(ctx, TICKET_LIFE_S);
+    (void)SSL_CTX_set_max_early_data(ctx, 0);
+    (void)SSL_CTX_set_num_tickets(ctx, 1); /* two are the default; one is used */
+    SSL_CTX_set_client_hello_cb(ctx, on_hello, NULL);
+    SSL_CTX_set_cert_verify_callback(ctx, on_verify, NULL);
+    SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
+    (void)SSL_CTX_set_session_ticket_cb(ctx, on_ticket_made, on_ticket_opened, NULL);
+    return ctx;
+}
+
+SSL_CTX *tls_worker_context(const struct ticket_ring *ring)
+{
+    SSL_CTX *ctx = context_new();
+    if (peer_slot < 0)
+        peer_slot = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+    SSL_CTX_set_app_data(ctx, (void *)(uintptr_t)ring);
+    (void)SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket_key);
+    SSL_CTX_set_read_ahead(ctx, 1); /* one read(2) for several records */
+    return ctx;
+}
+
+SSL_CTX *tls_view_context(void)
+{
+    return context_new();
+}
+
+SSL *tls_accept(SSL_CTX *worker, struct tls_peer *peer, struct edition *take, int fd)
+{
+    SSL *ssl = SSL_new(worker);
+    *peer = (struct tls_peer){.edition = take, .ring = SSL_CTX_get_app_data(worker)};
+    if (!ssl || SSL_set_fd(ssl, fd) != 1 || SSL_set_ex_data(ssl, peer_slot, peer) != 1) {
+        SSL_free(ssl);
+        return NULL;
+    }
+    SSL_set_accept_state(ssl);
+    return ssl;
+}
+
+void tls_peer_fini(struct tls_peer *peer)
+{
+    judged_fini(&peer->handshake);
+    judged_fini(&peer->ticket);
+    judged_fini(&peer->device);
+    view_unref(peer->view);
+    edition_unref(peer->edition);
+    peer->view = NULL;
+    peer->edition = NULL;
+}
+
+void tls_peer_settle(struct tls_peer *peer, const SSL *ssl)
+{
+    struct device_judged *counts = SSL_session_reused(ssl) ? &peer->ticket : &peer->handshake;
+    peer->device = *counts;
+    *counts = (struct device_judged){0};
+    if (!peer->device.is_set) {
+        /* A resumption that no ticket callback judged can't be: then there is no good device. */
+        peer->device.seen = SSL_session_reused(ssl) ? DEVICE_SEEN_BAD : DEVICE_SEEN_NONE;
+        peer->device.detail = "resumed without a verdict";
+        peer->device.is_set = true;
+    }
+    judged_fini(&peer->handshake);
+    judged_fini(&peer->ticket);
+    edition_unref(peer->edition);
+    peer->edition = NULL;
+}
+
+void tls_peer_judge_again(struct tls_peer *peer, struct view *view, struct wall now)
+{
+    struct device_judged *j = &peer->device;
+    struct view *old = peer->view;
+    peer->view = view_ref(view);
+    if (j->leaf)
+        judge(j, view, j->leaf, j->untrusted, now, NULL);
+    view_unref(old);
+}
+
+static int by_name_down(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)b, *(char *const *)a);
+}
+
+static bool ticket_key_read(struct ticket_key *out, const char *path, struct fault *f)
+{
+    struct secret text = {0};
+    uint8_t raw[80];
+    bool ok;
+    if (!file_read_secret(&text, path, 4096, f))
+        return false;
+    struct slice hex = slice_from(text.bytes, text.len);
+    while (hex.len && (hex.ptr[hex.len - 1] == '\n' || hex.ptr[hex.len - 1] == '\r'))
+        hex.len--;
+    ok = hex.len == 2 * sizeof raw && hex_decode(raw, hex);
+    if (ok) {
+        memcpy(out->name, raw, 16);
+        memcpy(out->aes, raw + 16, 32);
+        memcpy(out->hmac, raw + 48, 32);
+    }
+    wipe(raw, sizeof raw);
+    secret_fini(&text);
+    return ok ||
+           fault_set(f, FAULT_SYNTAX, "'%s' is no ticket key: 160 hex digits are wanted", path);
+}
+
+bool ticket_ring_read(struct ticket_ring *out, const char *keys_dir, struct fault *f)
+{
+    char dir[400];
+    char path[700];
+    char *names[64];
+    size_t count = 0;
+    bool ok = true;
+    DIR *d;
+    *out = (struct ticket_ring){0};
+    (void)snprintf(dir, sizeof dir, "%s/ticket", keys_dir);
+    d = opendir(dir);
+    if (!d) {
+        out->count = 1;
+        entropy_bytes(&out->keys[0], sizeof out->keys[0]);
+        return true;
+    }
+    for (struct dirent *e; (e = readdir(d)) && count < 64;)
+        if (slice_ends(slice_of(e->d_name), SLICE(".key")))
+            names[count++] = mem_text(slice_of(e->d_name));
+    closedir(d);
+    qsort(names, count, sizeof *names, by_name_down);
+    for (size_t i = 0; i < count; i++) {
+        if (ok && out->count < TICKET_RING_MAX) {
+            (void)snprintf(path, sizeof path, "%s/%s", dir, names[i]);
+            ok = ticket_key_read(&out->keys[out->count], path, f);
+            out->count += ok;
+        }
+        mem_free(names[i]);
+    }
+    if (ok && !out->count)
+        return fault_set(f, FAULT_CONFIG, "no *.key in '%s'; make one with: belfry key ring new %s",
+                         dir, dir);
+    return ok;
+}
+
+void ticket_ring_wipe(struct ticket_ring *r)
+{
+    wipe(r, sizeof *r);
+}

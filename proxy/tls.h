@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* TLS ends here (1.2 and 1.3). The ClientHello's SNI picks the view before anything is resumed; the
+ * device's certificate is judged by one function (auth/chain.h), in a new handshake and in a ticket
+ * alike. One SSL_CTX a worker makes every SSL; a view's own SSL_CTX only lends its certificate. */
+#pragma once
+
+#include <openssl/ssl.h>
+
+#include "policy/host.h"
+#include "proxy/edition.h"
+
+/* The keys that seal tickets: the first seals, all open. Shared by workers (and, from
+ * keys_dir/ticket, by gateways), so that a ticket of one worker is good at the next. Immutable,
+ * outlives all contexts made with it. */
+#define TICKET_RING_MAX 4
+struct ticket_key {
+    uint8_t name[16];
+    uint8_t aes[32];
+    uint8_t hmac[32];
+};
+struct ticket_ring {
+    struct ticket_key keys[TICKET_RING_MAX];
+    uint32_t count;
+};
+/* From the *.key files of KEYS_DIR/ticket (160 hex digits: name, AES key, HMAC key), the newest
+ * name first; without that folder keys of this process alone. */
+MUST_USE bool ticket_ring_read(struct ticket_ring *out, const char *keys_dir, struct fault *f);
+void ticket_ring_wipe(struct ticket_ring *r);
+
+/* A bad certificate is never "no certificate": on a host that only asks, it is DEVICE_SEEN_BAD, and
+ * every request is refused for it. */
+enum device_seen { DEVICE_SEEN_BAD = 0, DEVICE_SEEN_NONE, DEVICE_SEEN_GOOD };
+
+struct device_judged {
+    bool is_set;
+    enum device_seen seen;
+    const char *detail;                /* with BAD: static text */
+    const struct authority *authority; /* with GOOD: borrowed from the view's trust */
+    X509 *leaf;                        /* owned; NULL with NONE */
+    STACK_OF(X509) * untrusted;        /* owned; what the client sent besides, may be NULL */
+};
+
+/* What TLS knows of one client connection. Lies in the connection; the SSL points to it. */
+struct tls_peer {
+    const struct ticket_ring *ring; /* the worker context's */
+    struct edition *edition;        /* of the moment of accept, held until the handshake is over */
+    struct view *view;              /* held */
+    char sni[HOST_MAX];             /* canonical; the only SNI that Belfry ever reads */
+    size_t sni_len;
+    struct device_judged handshake; /* by the verify callback, in a full handshake */
+    struct device_judged ticket; /* by the ticket callback; counts only where OpenSSL did resume */
+    struct device_judged device; /* after tls_peer_settle: the one that counts */
+    bool ticket_refused;
+    const char *refusal; /* why we ended the handshake; static text, or NULL */
+};
+
+SSL_CTX *tls_worker_context(const struct ticket_ring *ring); /* aborts where OpenSSL is broken */
+SSL_CTX *tls_view_context(void);
+
+/* An SSL in accept state on `fd`. The peer takes the reference of the edition. */
+SSL *tls_accept(SSL_CTX *worker, struct tls_peer *peer, struct edition *take, int fd);
+void tls_peer_fini(struct tls_peer *peer);
+/* The handshake is over: whichever verdict belongs to it is now in `device`. */
+void tls_peer_settle(struct tls_peer *peer, const SSL *ssl);
+/* Judges the device again, under `view` (a new edition's for this host), at `now`; the view is
+ * taken over by reference. */
+void tls_peer_judge_again(struct tls_peer *peer, struct view *view, struct wall now);

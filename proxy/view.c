@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* Makes TLS views. The digests decide what may share: a ticket, a connection, a whole view. What a
+ * handshake does with a view is in tls.c. */
+#include "proxy/view.h"
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+
+#include "base/fault.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "base/secret.h"
+#include "proxy/tls.h"
+
+#define CERTIFICATE_MAX_BYTES 262144 /* a chain of ten certificates with room to spare */
+
+static void digest_of(const struct view_settings *s, struct chain_trust *trust, uint8_t out[32])
+{
+    static const char modes[] = "trdn"; /* one letter an enum device_mode, in its order */
+    struct slice parts[] = {
+        SLICE("belfry view 1"),
+        s->app->entity,
+        {&modes[s->app->device], 1},
+        trust ? slice_from(chain_trust_digest(trust), 32) : SLICE("none"),
+    };
+    sha256_parts(out, parts, sizeof parts / sizeof *parts);
+}
+
+static void build_of(const struct view *v, struct slice host, struct slice chain, struct slice key,
+                     uint8_t out[32])
+{
+    struct slice parts[] = {slice_from(v->digest, 32), host, chain, key};
+    sha256_parts(out, parts, sizeof parts / sizeof *parts);
+}
+
+/* The chain into the context, leaf first; checks that it names the host and is in its time. */
+static bool use_chain(struct view *v, struct slice pem, const char *host, struct fault *f)
+{
+    bool ok = false;
+    X509 *leaf = NULL;
+    struct tm tm;
+    BIO *bio = BIO_new_mem_buf(pem.ptr, (int)pem.len);
+    leaf = bio ? PEM_read_bio_X509_AUX(bio, NULL, NULL, NULL) : NULL;
+    if (!leaf) {
+        (void)fault_set(f, FAULT_SYNTAX, "no certificate in it");
+        goto out;
+    }
+    if (X509_check_host(leaf, host, 0, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, NULL) != 1) {
+        (void)fault_set(f, FAULT_CONFIG, "the certificate does not name '%s'", host);
+        goto out;
+    }
+    if (X509_cmp_current_time(X509_get0_notAfter(leaf)) < 0 ||
+        ASN1_TIME_to_tm(X509_get0_notAfter(leaf), &tm) != 1) {
+        (void)fault_set(f, FAULT_TRUST, "the certificate has expired");
+        goto out;
+    }
+    v->certificate_not_after_s = timegm(&tm);
+    if (SSL_CTX_use_certificate(v->ctx, leaf) != 1) {
+        (void)fault_set(f, FAULT_CONFIG, "OpenSSL does not take the certificate");
+        goto out;
+    }
+    for (X509 *next; (next = PEM_read_bio_X509(bio, NULL, NULL, NULL));) {
+        if (SSL_CTX_add0_chain_cert(v->ctx, next) != 1) {
+            X509_free(next);
+            (void)fault_set(f, FAULT_CONFIG, "OpenSSL does not take a certificate of the chain");
+            goto out;
+        }
+    }
+    ERR_clear_error(); /* the end of the PEM text is an error to OpenSSL */
+    ok = true;
+out:
+    X509_free(leaf);
+    BIO_free(bio);
+    return ok;
+}
+
+static bool use_key(struct view *v, const struct secret *pem, struct fault *f)
+{
+    BIO *bio = BIO_new_mem_buf(pem->bytes, (int)pem->len);
+    EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL) : NULL;
+    bool ok =
+        key && SSL_CTX_use_PrivateKey(v->ctx, key) == 1 && SSL_CTX_check_private_key(v->ctx) == 1;
+    EVP_PKEY_free(key);
+    BIO_free(bio);
+    ERR_clear_error();
+    return ok || fault_set(f, FAULT_CONFIG, "the key does not fit the certificate");
+}
+
+static bool read_files(const struct view_settings *s, struct slice *chain, struct secret *key,
+                       struct fault *f)
+{
+    char path[512];
+    int n = snprintf(path, sizeof path, "%s/%.*s/fullchain.pem", s->certificates_dir,
+                     SLICE_ARG(s->app->host));
+    if (n < 0 || (size_t)n >= sizeof path)
+        return fault_set(f, FAULT_LIMIT, "the path of certificates_dir is too long");
+    if (!file_read(chain, path, CERTIFICATE_MAX_BYTES, f))
+        return false;
+    (void)snprintf(path, sizeof path, "%s/%.*s/key.pem", s->certificates_dir,
+                   SLICE_ARG(s->app->host));
+    return file_read_secret(key, path, CERTIFICATE_MAX_BYTES, f);
+}
+
+struct view *view_make(const struct view_settings *s, struct view *const *old, uint32_t old_count,
+                       struct fault *f)
+{
+    struct view *v = mem_new(struct view);
+    struct view *equal = NULL;
+    struct slice chain = {0};
+    struct secret key = {0};
+    bool ok = false;
+    char *host = mem_text(s->app->host);
+    atomic_init(&v->references, 1);
+    v->device = s->app->device;
+    if (v->device != DEVICE_NONE) {
+        v->trust = chain_trust_new(s->authorities, s->authority_count, f);
+        if (!v->trust)
+            goto out;
+    }
+    digest_of(s, v->trust, v->digest);
+    if (!read_files(s, &chain, &key, f))
+        goto out;
+    build_of(v, s->app->host, chain, slice_from(key.bytes, key.len), v->build);
+    for (uint32_t i = 0; i < old_count && !equal; i++)
+        if (memcmp(old[i]->build, v->build, sizeof v->build) == 0)
+            equal = view_ref(old[i]);
+    if (equal)
+        goto out;
+    v->ctx = tls_view_context();
+    ok = use_chain(v, chain, host, f) && use_key(v, &key, f);
+out:
+    mem_slice_free(&chain);
+    secret_fini(&key);
+    mem_free(host);
+    if (ok)
+        return v;
+    view_unref(v);
+    if (!equal)
+        (void)fault_within(f, "host '%.*s'", SLICE_ARG(s->app->host));
+    return equal;
+}
+
+struct view *view_ref(struct view *v)
+{
+    if (v)
+        atomic_fetch_add_explicit(&v->references, 1, memory_order_relaxed);
+    return v;
+}
+
+void view_unref(struct view *v)
+{
+    if (!v || atomic_fetch_sub_explicit(&v->references, 1, memory_order_acq_rel) != 1)
+        return;
+    chain_trust_unref(v->trust);
+    SSL_CTX_free(v->ctx);
+    mem_free(v);
+}

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* Start, letters, accept, drain, end. What a worker does with a connection is in connection.c. */
+#include "proxy/worker.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fault.h"
+#include "base/logger.h"
+#include "base/mem.h"
+#include "proxy/link_h1.h"
+
+#define ACCEPTS_A_TURN 32   /* so that a burst of new clients does not starve those who are there */
+#define CHUNKS_AT_REST 1024 /* 8 MiB a worker: what 1,000 requests at once take */
+#define BLOCKS_AT_REST 64   /* 4 MiB a worker */
+#define AUDIT_RING_BYTES 4194304 /* about 8,000 decisions: some 100 ms at full speed */
+
+/* --- What exchanges hold. */
+
+struct held *held_use(struct held *h)
+{
+    h->users++;
+    return h;
+}
+
+void held_drop(struct held *h)
+{
+    if (!h || --h->users)
+        return;
+    edition_unref(h->edition);
+    mem_free(h);
+}
+
+struct deadlines *worker_deadlines(struct worker *w, int64_t length_ms)
+{
+    for (uint32_t i = 0; i < w->length_count; i++)
+        if (w->lengths[i].length_ms == length_ms)
+            return &w->lengths[i];
+    if (w->length_count == WORKER_LENGTHS) {
+        /* More different limits than queues: the next longer one, so that nobody is cut early. */
+        struct deadlines *best = &w->lengths[0];
+        for (uint32_t i = 0; i < w->length_count; i++) {
+            int64_t ms = w->lengths[i].length_ms;
+            if (ms >= length_ms ? best->length_ms < length_ms || ms < best->length_ms
+                                : ms > best->length_ms)
+                best = &w->lengths[i];
+        }
+        return best;
+    }
+    deadlines_init(&w->lengths[w->length_count], &w->loop, length_ms);
+    return &w->lengths[w->length_count++];
+}
+
+char *worker_block(struct worker *w)
+{
+    char *block = w->blocks.free;
+    if (!block)
+        return mem_grow(NULL, WORKER_BLOCK_BYTES, 1);
+    memcpy(&w->blocks.free, block, sizeof w->blocks.free);
+    w->blocks.count--;
+    return block;
+}
+
+void worker_block_done(struct worker *w, char *take)
+{
+    if (!take)
+        return;
+    if (w->blocks.count == BLOCKS_AT_REST) {
+        mem_free(take);
+        return;
+    }
+    memcpy(take, &w->blocks.free, sizeof w->blocks.free);
+    w->blocks.free = take;
+    w->blocks.count++;
+}
+
+/* --- Accept. */
+
+static void on_acceptable(EV_P_ ev_io *io, int events)
+{
+    struct listener *l = io->data;
+    struct worker *w = l->worker;
+    (void)loop, (void)events;
+    for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+        struct sockaddr_storage from;
+        socklen_t len = sizeof from;
+        int fd = accept4(l->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0)
+            return;
+        if (!w->held || w->is_draining || w->connection_count >= w->config->max_connections) {
+            (void)close(fd); /* no rules yet, or no room: nothing is promised */
+            continue;
+        }
+        connection_accept(w, fd, (const struct sockaddr *)&from);
+    }
+}
+
+static void stop_listening(struct worker *w)
+{
+    for (uint32_t i = 0; i < w->listener_count; i++) {
+        if (w->listeners[i].fd < 0)
+            continue;
+        ev_io_stop(w->loop.ev, &w->listeners[i].io);
+        (void)close(w->listeners[i].fd);
+        w->listeners[i].fd = -1;
+    }
+}
+
+/* --- Letters. */
+
+struct worker_letter {
+    struct letter letter;
+    struct edition *edition;
+    struct issuers *issuers;
+};
+
+static void letter_free(struct letter *self)
+{
+    struct worker_letter *l = container_of(self, struct worker_letter, letter);
+    edition_unref(l->edition);
+    issuers_unref(l->issuers);
+    mem_free(l);
+}
+
+static void open_edition(struct letter *self, void *owner)
+{
+    struct worker_letter *l = container_of(self, struct worker_letter, letter);
+    struct worker *w = owner;
+    struct held *h = mem_new(struct held);
+    h->edition = l->edition;
+    h->number = w->held ? w->held->number + 1 : 1;
+    h->users = 1;
+    l->edition = NULL;
+    held_drop(w->held);
+    w->held = h;
+    letter_free(self);
+}
+
+static void open_issuers(struct letter *self, void *owner)
+{
+    struct worker_letter *l = container_of(self, struct worker_letter, letter);
+    struct worker *w = owner;
+    issuers_unref(w->issuers);
+    w->issuers = l->issuers;
+    l->issuers = NULL;
+    letter_free(self);
+}
+
+/* The deadline of the drain: what is still open is cut. */
+static void drain_is_over(EV_P_ ev_timer *timer, int events)
+{
+    struct worker *w = timer->data;
+    (void)loop, (void)events;
+    while (!list_is_empty(&w->connections))
+        connection_close(container_of(w->connections.next, struct connection, in_worker));
+    loop_stop(&w->loop);
+}
+
+static void open_drain(struct letter *self, void *owner)
+{
+    struct worker *w = owner;
+    letter_free(self);
+    if (w->is_draining)
+        return;
+    w->is_draining = true;
+    stop_listening(w);
+    pools_close(w);
+    for (struct link *it = w->connections.next, *next; it != &w->connections; it = next) {
+        next = it->next;
+        connection_drain(container_of(it, struct connection, in_worker));
+    }
+    if (!w->connection_count) {
+        loop_stop(&w->loop);
+        return;
+    }
+    ev_timer_init(&w->drain_timer, drain_is_over, (double)w->config->drain_ms / 1000, 0);
+    w->drain_timer.data = w;
+    ev_timer_start(w->loop.ev, &w->drain_timer);
+}
+
+static void post(struct worker *w, void (*open)(struct letter *, void *), struct edition *edition,
+                 struct issuers *issuers)
+{
+    struct worker_letter *l = mem_new(struct worker_letter);
+    l->letter.open = open;
+    l->letter.drop = letter_free;
+    l->edition = edition;
+    l->issuers = issuers;
+    mailbox_post(&w->mailbox, &l->letter);
+}
+
+void worker_post_edition(struct worker *w, struct edition *take)
+{
+    post(w, open_edition, take, NULL);
+}
+
+void worker_post_issuers(struct worker *w, struct issuers *take)
+{
+    post(w, open_issuers, NULL, take);
+}
+
+void worker_post_drain(struct worker *w)
+{
+    post(w, open_drain, NULL, NULL);
+}
+
+/* --- Life. */
+
+struct worker *worker_new(uint32_t number, const struct config *config, struct ticket_ring *tickets,
+                          struct control *control, const int *take_fds, uint32_t fd_count)
+{
+    struct worker *w = mem_new(struct worker);
+    w->number = number;
+    w->config = config;
+    w->tickets = tickets;
+    w->control = control;
+    loop_init(&w->loop);
+    mailbox_init(&w->mailbox, &w->loop, w);
+    list_init(&w->connections);
+    map_init(&w->pools);
+    w->chunks.limit = CHUNKS_AT_REST;
+    buf_init(&w->out, 1048576); /* FILL_MARK and one frame are what a turn fills */
+    w->scratch = mem_grow(NULL, WORKER_BLOCK_BYTES, 1);
+    w->tls = tls_worker_context(tickets);
+    w->tokens = token_cache_new(TOKEN_CACHE_ENTRIES, &w->metrics);
+    w->assertions = assertion_cache_new(&w->metrics);
+    w->audit = audit_ring_new(AUDIT_RING_BYTES, &w->metrics);
+    dice_init(&w->dice);
+    w->listeners = mem_array(struct listener, fd_count ? fd_count : 1);
+    w->listener_count = fd_count;
+    for (uint32_t i = 0; i < fd_count; i++) {
+        struct listener *l = &w->listeners[i];
+        l->worker = w;
+        l->fd = take_fds[i];
+        ev_io_init(&l->io, on_acceptable, l->fd, EV_READ);
+        l->io.data = l;
+        ev_io_start(w->loop.ev, &l->io);
+    }
+    return w;
+}
+
+static void *worker_main(void *arg)
+{
+    struct worker *w = arg;
+    char name[16];
+    sigset_t all;
+    sigfillset(&all);
+    (void)pthread_sigmask(SIG_BLOCK, &all, NULL); /* signals are the control thread's */
+    (void)snprintf(name, sizeof name, "worker-%u", w->number);
+    (void)pthread_setname_np(pthread_self(), name);
+    loop_run(&w->loop);
+    return NULL;
+}
+
+bool worker_start(struct worker *w, struct fault *f)
+{
+    int error = pthread_create(&w->thread, NULL, worker_main, w);
+    return error == 0 || fault_errno(f, error, "cannot start a worker");
+}
+
+void worker_join(struct worker *w)
+{
+    (void)pthread_join(w->thread, NULL);
+}
+
+void worker_free(struct worker *w)
+{
+    if (!w)
+        return;
+    stop_listening(w);
+    ev_timer_stop(w->loop.ev, &w->drain_timer);
+    while (!list_is_empty(&w->connections))
+        connection_close(container_of(w->connections.next, struct connection, in_worker));
+    pools_close(w);
+    ev_run(w->loop.ev, EVRUN_NOWAIT); /* what was left for the end of a turn */
+    mailbox_fini(&w->mailbox);
+    held_drop(w->held);
+    issuers_unref(w->issuers);
+    for (uint32_t i = 0; i < w->length_count; i++)
+        deadlines_fini(&w->lengths[i]);
+    pools_free(w);
+    token_cache_free(w->tokens);
+    assertion_cache_free(w->assertions);
+    audit_ring_free(w->audit);
+    chunk_store_fini(&w->chunks);
+    while (w->blocks.count) {
+        char *block = worker_block(w);
+        mem_free(block);
+    }
+    buf_fini(&w->out);
+    mem_free(w->scratch);
+    SSL_CTX_free(w->tls);
+    mem_free(w->listeners);
+    loop_fini(&w->loop);
+    mem_free(w);
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* A worker: one thread, one loop, its own listening sockets, TLS context, connections, upstream
+ * pools, caches and counters. Nothing on the way of a request takes a lock or waits. What comes
+ * from outside the thread comes through the mailbox. */
+#pragma once
+
+#include <pthread.h>
+
+#include "audit/record.h"
+#include "auth/assertion.h"
+#include "auth/issuer.h"
+#include "auth/token.h"
+#include "base/entropy.h"
+#include "base/mailbox.h"
+#include "proxy/config.h"
+#include "proxy/edition.h"
+#include "proxy/h1_head.h"
+#include "proxy/tls.h"
+
+#define WORKER_BLOCK_BYTES 65536 /* one read(2) from an upstream; kept in a small store */
+#define WORKER_LENGTHS 16        /* different time limits in one gateway */
+
+/* An edition as this worker holds it: counted without atomics by the exchanges that run on it. */
+struct held {
+    struct edition *edition;
+    uint64_t number; /* 1, 2, ... in this worker */
+    uint32_t users;  /* exchanges, and 1 while it is the current one */
+};
+
+/* Memory of one size at rest. */
+struct block_store {
+    void *free;
+    uint32_t count;
+};
+
+struct worker {
+    uint32_t number;
+    pthread_t thread;
+    struct loop loop;
+    struct mailbox mailbox;
+    struct control *control;     /* only to post letters to */
+    const struct config *config; /* of the start; outlives the worker */
+    struct ticket_ring *tickets;
+    SSL_CTX *tls;
+    struct held *held; /* the current one; NULL until the first edition has come */
+    struct issuers *issuers;
+
+    struct listener *listeners;
+    uint32_t listener_count;
+    struct link connections;
+    uint32_t connection_count;
+    bool is_draining;
+    ev_timer drain_timer;
+
+    struct map pools; /* upstream address text → struct pool */
+    struct deadlines lengths[WORKER_LENGTHS];
+    uint32_t length_count;
+
+    struct chunk_store chunks;
+    struct block_store blocks;
+    struct buf out;      /* what a turn writes to one client; empty between turns */
+    char *scratch;       /* WORKER_BLOCK_BYTES: what a turn reads from one client */
+    struct h1_head head; /* the head being parsed; copied out before the next */
+    struct token_cache *tokens;
+    struct assertion_cache *assertions;
+    struct audit_ring *audit;
+    struct metrics metrics;
+    struct dice dice;
+};
+
+struct listener {
+    struct worker *worker;
+    int fd;
+    ev_io io;
+};
+
+/* On the control thread, before worker_start: what can fail does so here. Takes the sockets. */
+struct worker *worker_new(uint32_t number, const struct config *config, struct ticket_ring *tickets,
+                          struct control *control, const int *take_fds, uint32_t fd_count);
+MUST_USE bool worker_start(struct worker *w, struct fault *f);
+void worker_join(struct worker *w);
+void worker_free(struct worker *w);
+
+/* Letters from the control thread. References are taken. */
+void worker_post_edition(struct worker *w, struct edition *take);
+void worker_post_issuers(struct worker *w, struct issuers *take);
+void worker_post_drain(struct worker *w);
+
+/* On the worker's own thread. */
+struct held *held_use(struct held *h);
+void held_drop(struct held *h);
+/* The queue of deadlines of that length; made at its first use. Lengths beyond WORKER_LENGTHS share
+ * the last. */
+struct deadlines *worker_deadlines(struct worker *w, int64_t length_ms);
+char *worker_block(struct worker *w); /* WORKER_BLOCK_BYTES, not zeroed */
+void worker_block_done(struct worker *w, char *take);

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: EUPL-1.2
+#include "base/escape.h"
+
+#include <criterion/criterion.h>
+
+#define FFFD "\xEF\xBF\xBD"
+
+static const struct {
+    struct slice in;
+    const char *json;
+    const char *html;
+} table[] = {
+    {SLICE_INIT("plain"), "plain", "plain"},
+    {SLICE_INIT("\"\\/'&<>"), "\\\"\\\\/'&<>", "&quot;\\/&#39;&amp;&lt;&gt;"},
+    {SLICE_INIT("\0\n\x1f\x7f"), "\\u0000\\u000a\\u001f\\u007f", FFFD FFFD FFFD FFFD},
+    {SLICE_INIT("\xC2\x9B"), "\\u009b", FFFD},     /* a terminal's CSI */
+    {SLICE_INIT("\xE2\x80\xA8"), "\\u2028", FFFD}, /* line separator */
+    {SLICE_INIT("\xE2\x80\xAE"), "\\u202e", FFFD}, /* right-to-left override */
+    {SLICE_INIT("\xC3\xA9\xE2\x82\xAC\xF0\x9F\x94\x94"), "\xC3\xA9\xE2\x82\xAC\xF0\x9F\x94\x94",
+     "\xC3\xA9\xE2\x82\xAC\xF0\x9F\x94\x94"},
+    {SLICE_INIT("\xC1\xBF"), FFFD FFFD, FFFD FFFD}, /* overlong */
+    {SLICE_INIT("\xE0\x80\xAF"), FFFD FFFD FFFD, FFFD FFFD FFFD},
+    {SLICE_INIT("\xED\xA0\x80"), FFFD FFFD FFFD, FFFD FFFD FFFD}, /* surrogate */
+    {SLICE_INIT("\xF4\x90\x80\x80"), FFFD FFFD FFFD FFFD, FFFD FFFD FFFD FFFD},
+    {SLICE_INIT("\xF0\x9F\x94"), FFFD FFFD FFFD, FFFD FFFD FFFD},
+    {SLICE_INIT("\xE2<"), FFFD "<", FFFD "&lt;"}, /* a cut character takes nothing with it */
+    {SLICE_INIT("\x80z"), FFFD "z", FFFD "z"},
+};
+
+Test(escape, lets_no_byte_be_read_as_syntax)
+{
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        char out[128];
+        *escape_json(out, table[i].in) = '\0';
+        cr_expect_str_eq(out, table[i].json, "json %zu", i);
+        *escape_html(out, table[i].in) = '\0';
+        cr_expect_str_eq(out, table[i].html, "html %zu", i);
+    }
+}
+
+Test(escape, needs_no_more_room_than_it_says)
+{
+    for (unsigned first = 0; first < 256; first++) {
+        const char in[4] = {(char)first, '\x80', '\x80', '"'};
+        char out[ESCAPE_ROOM(sizeof in)];
+        cr_expect_leq(escape_json(out, slice_from(in, sizeof in)) - out, (long)sizeof out);
+        cr_expect_leq(escape_html(out, slice_from(in, sizeof in)) - out, (long)sizeof out);
+    }
+}

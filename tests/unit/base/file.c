@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: EUPL-1.2
+#include <criterion/criterion.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/secret.h"
+
+static char folder[64];
+
+static void make_folder(void)
+{
+    (void)snprintf(folder, sizeof folder, "/tmp/belfry-file-XXXXXX");
+    cr_assert_not_null(mkdtemp(folder));
+}
+
+static void remove_folder(void)
+{
+    static const char *const names[] = {"a", "a.tmp", "b", "x/y/z", "x/y", "x"};
+    char path[128];
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        (void)snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+        (void)remove(path);
+    }
+    (void)rmdir(folder);
+}
+
+TestSuite(file, .init = make_folder, .fini = remove_folder);
+
+static const char *in_folder(const char *name)
+{
+    static char path[128];
+    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
+    return path;
+}
+
+Test(file, what_is_written_is_read_and_has_its_mode)
+{
+    struct fault f;
+    struct slice text;
+    struct stat about;
+    (void)umask(077);
+    cr_assert(file_write(in_folder("a"), SLICE("one\0two"), 0640, &f));
+    cr_assert_eq(stat(in_folder("a"), &about), 0);
+    cr_assert_eq(about.st_mode & 0777, 0640);
+    cr_assert(file_read(&text, in_folder("a"), 7, &f));
+    cr_assert(slice_eq(text, SLICE("one\0two")));
+    cr_assert_eq(text.ptr[text.len], '\0');
+    mem_slice_free(&text);
+    cr_assert_neq(access(in_folder("a.tmp"), F_OK), 0);
+}
+
+Test(file, a_file_over_the_limit_is_refused_by_one_byte)
+{
+    struct fault f;
+    struct slice text = {NULL, 0};
+    char large[10000] = "";
+    cr_assert(file_write(in_folder("a"), slice_from(large, sizeof large), 0600, &f));
+    cr_assert_not(file_read(&text, in_folder("a"), sizeof large - 1, &f));
+    cr_assert_eq(f.code, FAULT_LIMIT);
+    cr_assert_null(text.ptr);
+    cr_assert(file_read(&text, in_folder("a"), sizeof large, &f));
+    cr_assert_eq(text.len, sizeof large);
+    mem_slice_free(&text);
+}
+
+Test(file, a_file_that_says_it_is_empty_is_read_all_the_same)
+{
+    struct fault f;
+    struct slice text;
+    cr_assert(file_read(&text, "/proc/self/status", 1u << 16, &f));
+    cr_assert_gt(text.len, 100);
+    mem_slice_free(&text);
+}
+
+Test(file, a_write_that_fails_leaves_the_old_one)
+{
+    struct fault f;
+    struct slice text;
+    cr_assert(file_write(in_folder("a"), SLICE("old"), 0600, &f));
+    // A folder in the place of the temporary file: it can be neither removed nor opened.
+    cr_assert_eq(mkdir(in_folder("a.tmp"), 0700), 0);
+    cr_assert_not(file_write(in_folder("a"), SLICE("new"), 0600, &f));
+    cr_assert(file_read(&text, in_folder("a"), 10, &f));
+    cr_assert(slice_eq(text, SLICE("old")));
+    mem_slice_free(&text);
+}
+
+Test(file, a_reader_that_has_the_old_file_keeps_it_whole)
+{
+    struct fault f;
+    char bytes[8] = "";
+    cr_assert(file_write(in_folder("a"), SLICE("old"), 0600, &f));
+    FILE *old = fopen(in_folder("a"), "r");
+    cr_assert(file_write(in_folder("a"), SLICE("newer"), 0600, &f));
+    cr_assert_eq(fread(bytes, 1, sizeof bytes, old), 3);
+    cr_assert_str_eq(bytes, "old");
+    (void)fclose(old);
+}
+
+Test(file, a_link_laid_in_the_way_is_not_written_through)
+{
+    struct fault f;
+    struct slice text;
+    char victim[128];
+    (void)snprintf(victim, sizeof victim, "%s", in_folder("b"));
+    cr_assert(file_write(victim, SLICE("kept"), 0600, &f));
+    cr_assert_eq(symlink(victim, in_folder("a.tmp")), 0);
+    cr_assert(file_write(in_folder("a"), SLICE("new"), 0600, &f));
+    cr_assert(file_read(&text, victim, 10, &f));
+    cr_assert(slice_eq(text, SLICE("kept")));
+    mem_slice_free(&text);
+}
+
+Test(file, a_secret_that_others_can_reach_is_refused)
+{
+    static const struct {
+        mode_t mode;
+        bool is_fine;
+    } modes[] = {{0600, true},  {0400, true},  {0640, true},  {0440, true},  {0644, false},
+                 {0604, false}, {0660, false}, {0602, false}, {0610, false}, {0601, false}};
+    struct fault f;
+    cr_assert(file_write(in_folder("a"), SLICE("key"), 0600, &f));
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
+        struct secret s = {0};
+        cr_assert_eq(chmod(in_folder("a"), modes[i].mode), 0);
+        cr_assert_eq(file_read_secret(&s, in_folder("a"), 100, &f), modes[i].is_fine, "mode %o",
+                     modes[i].mode);
+        if (modes[i].is_fine)
+            cr_assert(s.len == 3 && secret_eq(s.bytes, "key", 4));
+        else
+            cr_assert_eq(f.code, FAULT_TRUST);
+        secret_fini(&s);
+    }
+}
+
+Test(file, folders_are_made_with_their_parents_and_may_be_there)
+{
+    struct fault f;
+    struct stat about;
+    cr_assert(dir_make(in_folder("x/y/z"), 0700, &f));
+    cr_assert(dir_make(in_folder("x/y/z"), 0700, &f));
+    cr_assert(dir_make(in_folder("x//y/z/"), 0700, &f));
+    cr_assert_eq(stat(in_folder("x/y/z"), &about), 0);
+    cr_assert(S_ISDIR(about.st_mode));
+    cr_assert(file_write(in_folder("a"), SLICE(""), 0600, &f));
+    cr_assert_not(dir_make(in_folder("a"), 0700, &f));
+    cr_assert_not(dir_make(in_folder("a/b"), 0700, &f));
+    cr_assert_not(dir_make("", 0700, &f));
+}

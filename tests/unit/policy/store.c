@@ -1,0 +1,490 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* The store against a real redis-server on a socket in a folder of its own. Each test waits for
+ * what it expects, at most ten seconds, and sleeps nowhere. */
+#include "policy/store.h"
+
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fault.h"
+#include "base/file.h"
+#include "base/logger.h"
+#include "base/mem.h"
+
+#define PATIENCE_S 10.
+
+static struct {
+    char dir[64];
+    char socket[96];
+    pid_t server;
+    struct redis_address address;
+    struct loop loop;
+    struct store *store;
+    struct documents *documents; // the last handed over
+    uint32_t handed;
+    bool is_connected;
+    bool (*is_enough)(void);
+} world;
+
+/* ---- the server ---- */
+
+static redisContext *speak(void)
+{
+    for (int i = 0; i < 1000; i++) { // until it listens and has loaded
+        redisContext *c = redisConnectUnix(world.socket);
+        cr_assert_not_null(c);
+        redisReply *reply = c->err ? NULL : redisCommand(c, "PING");
+        const bool is_ready = reply && reply->type == REDIS_REPLY_STATUS;
+        if (reply)
+            freeReplyObject(reply);
+        if (is_ready)
+            return c;
+        redisFree(c);
+        (void)usleep(10000);
+    }
+    cr_assert_fail("redis-server does not come up");
+    return NULL;
+}
+
+static void server_start(void)
+{
+    world.server = fork();
+    cr_assert(world.server >= 0);
+    if (world.server == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        const int null = open("/dev/null", O_WRONLY);
+        (void)dup2(null, STDOUT_FILENO);
+        (void)dup2(null, STDERR_FILENO);
+        (void)execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", world.socket,
+                     "--dir", world.dir, "--save", "", "--appendonly", "yes", "--appendfsync",
+                     "always", NULL);
+        _exit(127);
+    }
+    redisFree(speak());
+}
+
+static void server_kill(void)
+{
+    if (world.server <= 0)
+        return;
+    (void)kill(world.server, SIGKILL);
+    (void)waitpid(world.server, NULL, 0);
+    world.server = 0;
+}
+
+static void command(const char *text)
+{
+    redisContext *c = speak();
+    redisReply *reply = redisCommand(c, text);
+    cr_assert(reply && reply->type != REDIS_REPLY_ERROR, "%s", text);
+    freeReplyObject(reply);
+    redisFree(c);
+}
+
+static long long integer(const char *text)
+{
+    redisContext *c = speak();
+    redisReply *reply = redisCommand(c, text);
+    cr_assert(reply && reply->type == REDIS_REPLY_INTEGER, "%s", text);
+    const long long value = reply->integer;
+    freeReplyObject(reply);
+    redisFree(c);
+    return value;
+}
+
+static void setup(void)
+{
+    char url[160];
+    struct fault f;
+    base_init();
+    logger_set_level(LOG_LEVEL_ERROR);
+    (void)snprintf(world.dir, sizeof(world.dir), "/tmp/belfry-store-XXXXXX");
+    cr_assert_not_null(mkdtemp(world.dir));
+    (void)snprintf(world.socket, sizeof(world.socket), "%s/redis.sock", world.dir);
+    (void)snprintf(url, sizeof(url), "redis+unix://%s", world.socket);
+    cr_assert(redis_address_parse(&world.address, slice_of(url), &f));
+    server_start();
+    loop_init(&world.loop);
+}
+
+static void teardown(void)
+{
+    char text[128];
+    store_free(world.store);
+    documents_unref(world.documents);
+    loop_fini(&world.loop);
+    server_kill();
+    (void)snprintf(text, sizeof(text), "rm -rf %s", world.dir);
+    (void)!system(text);
+}
+
+TestSuite(store, .init = setup, .fini = teardown, .timeout = 60);
+
+/* ---- the store ---- */
+
+static void look(void)
+{
+    if (world.is_enough && world.is_enough())
+        loop_stop(&world.loop);
+}
+
+static void on_documents(void *owner, struct documents *documents)
+{
+    (void)owner;
+    documents_unref(world.documents);
+    world.documents = documents_ref(documents);
+    world.handed++;
+    look();
+}
+
+static void on_connected(void *owner, bool is_connected)
+{
+    (void)owner;
+    cr_expect_neq(is_connected, world.is_connected);
+    world.is_connected = is_connected;
+    look();
+}
+
+static void follow(int64_t reconcile_ms, struct documents *start)
+{
+    const struct store_settings settings = {
+        .address = world.address, .reconcile_ms = reconcile_ms, .start = start};
+    world.store =
+        store_new(&world.loop, &settings, (struct store_hooks){on_documents, on_connected, NULL});
+}
+
+static void out_of_patience(struct ev_loop *ev, ev_timer *timer, int events)
+{
+    (void)ev;
+    (void)timer;
+    (void)events;
+    loop_stop(&world.loop);
+}
+
+static void wait_for(bool (*is_enough)(void), const char *what)
+{
+    ev_timer guard;
+    if (is_enough())
+        return;
+    world.is_enough = is_enough;
+    ev_timer_init(&guard, out_of_patience, PATIENCE_S, 0.);
+    ev_timer_start(world.loop.ev, &guard);
+    loop_run(&world.loop);
+    ev_timer_stop(world.loop.ev, &guard);
+    world.is_enough = NULL;
+    cr_assert(is_enough(), "waited in vain for %s", what);
+}
+#define WAIT_FOR(condition) wait_for((condition), #condition)
+
+static bool connected(void)
+{
+    return world.is_connected && world.documents;
+}
+
+static bool away(void)
+{
+    return !world.is_connected;
+}
+
+static bool has(const char *entity, const char *text)
+{
+    const struct blob *b =
+        world.documents ? documents_get(world.documents, slice_of(entity)) : NULL;
+    return b && slice_eq(b->bytes, slice_of(text));
+}
+
+static uint64_t publish(const char *entity, int64_t serial, const char *text)
+{
+    struct fault f;
+    uint64_t n = 0;
+    cr_assert(store_publish(&world.address, *entity ? DOCUMENT_BUNDLE : DOCUMENT_CHARTER,
+                            slice_of(entity), serial, slice_of(text), &n, &f),
+              "%s", f.text);
+    return n;
+}
+
+static bool has_finance_2(void)
+{
+    return has("finance", "finance two");
+}
+
+static bool has_finance_3(void)
+{
+    return has("finance", "finance three");
+}
+
+static bool has_health(void)
+{
+    return has("health", "health one");
+}
+
+/* ---- */
+
+Test(store, hands_over_what_is_there_and_then_each_change)
+{
+    publish("", 1, "the charter");
+    publish("finance", 1, "finance one");
+    follow(600000, NULL); // only the stream can tell
+    WAIT_FOR(connected);
+    cr_expect(has("", "the charter"));
+    cr_expect(has("finance", "finance one"));
+    cr_expect_eq(world.handed, 1);
+    const struct blob *charter = documents_get(world.documents, SLICE(""));
+
+    cr_expect_eq(publish("finance", 2, "finance two"), 3);
+    WAIT_FOR(has_finance_2);
+    cr_expect_eq(world.handed, 2);
+    cr_expect_eq(documents_get(world.documents, SLICE("")), charter, "not shared");
+    publish("health", 7, "health one");
+    WAIT_FOR(has_health);
+    cr_expect(has_finance_2());
+    cr_expect_eq(store_resyncs(world.store), 1);
+}
+
+Test(store, an_empty_store_is_a_set_of_nothing)
+{
+    follow(600000, NULL);
+    WAIT_FOR(connected);
+    cr_expect_eq(world.documents->count, 0);
+    publish("finance", 2, "finance two");
+    WAIT_FOR(has_finance_2);
+}
+
+Test(store, a_gap_in_the_numbers_reads_all_again)
+{
+    publish("finance", 1, "finance one");
+    follow(600000, NULL);
+    WAIT_FOR(connected);
+    /* Written behind the script's back; the event that should tell of it is lost. */
+    command("SET belfry:bundle:finance \"x\"");
+    redisContext *c = speak();
+    redisReply *reply = redisCommand(c, "SET belfry:bundle:finance %s", "finance two");
+    freeReplyObject(reply);
+    redisFree(c);
+    command("HSET belfry:serials bundle:finance 2");
+    command("INCR belfry:count");
+    publish("health", 1, "health one");
+    WAIT_FOR(has_health);
+    WAIT_FOR(has_finance_2);
+    cr_expect_eq(store_resyncs(world.store), 2);
+}
+
+Test(store, the_timer_finds_what_no_event_told)
+{
+    publish("finance", 1, "finance one");
+    follow(100, NULL);
+    WAIT_FOR(connected);
+    redisContext *c = speak();
+    freeReplyObject(redisCommand(c, "SET belfry:bundle:finance %s", "finance two"));
+    redisFree(c);
+    command("HSET belfry:serials bundle:finance 2");
+    WAIT_FOR(has_finance_2);
+}
+
+Test(store, another_epoch_reads_all_again)
+{
+    publish("finance", 1, "finance one");
+    follow(100, NULL);
+    WAIT_FOR(connected);
+    /* The same serial and count, and yet another store. */
+    redisContext *c = speak();
+    freeReplyObject(redisCommand(c, "SET belfry:bundle:finance %s", "finance two"));
+    redisFree(c);
+    command("SET belfry:epoch other");
+    WAIT_FOR(has_finance_2);
+    cr_expect_eq(store_resyncs(world.store), 2);
+    publish("finance", 3, "finance three");
+    WAIT_FOR(has_finance_3);
+}
+
+Test(store, comes_back_after_a_restart_of_redis)
+{
+    publish("finance", 1, "finance one");
+    follow(600000, NULL);
+    WAIT_FOR(connected);
+    server_kill();
+    WAIT_FOR(away);
+    cr_expect_not(store_is_connected(world.store));
+    server_start();
+    publish("finance", 2, "finance two"); // while we are away
+    WAIT_FOR(has_finance_2);
+    WAIT_FOR(connected);
+    publish("finance", 3, "finance three");
+    WAIT_FOR(has_finance_3);
+}
+
+Test(store, waits_for_a_redis_that_is_not_there_yet)
+{
+    server_kill();
+    (void)unlink(world.socket);
+    follow(600000, NULL);
+    for (int i = 0; i < 20; i++)
+        ev_run(world.loop.ev, EVRUN_NOWAIT);
+    cr_expect_not(store_is_connected(world.store));
+    server_start();
+    publish("finance", 2, "finance two");
+    WAIT_FOR(has_finance_2);
+}
+
+Test(store, takes_nothing_away_that_the_store_hides)
+{
+    struct document start[] = {{.entity = "finance", .blob = blob_new(SLICE("finance two"))}};
+    struct documents *documents = documents_new_take(start, 1);
+    follow(100, documents);
+    documents_unref(documents);
+    WAIT_FOR(connected);
+    cr_expect(has_finance_2());
+    publish("health", 1, "health one");
+    WAIT_FOR(has_health);
+    command("FLUSHALL");
+    publish("finance", 1, "finance three");
+    WAIT_FOR(has_finance_3);
+    cr_expect(has_health());
+}
+
+Test(store, names_from_the_store_are_not_trusted)
+{
+    command("HSET belfry:serials bundle:../x 1 bundle:A 1 bundle: 1 other 1 bundle:finance nine");
+    publish("health", 1, "health one");
+    follow(600000, NULL);
+    WAIT_FOR(connected);
+    cr_expect_eq(world.documents->count, 1);
+    cr_expect(has_health());
+}
+
+Test(store, what_is_too_large_is_left_out)
+{
+    publish("finance", 1, "finance one");
+    publish("health", 1, "health one");
+    command("SETRANGE belfry:bundle:finance 9000000 x");
+    follow(600000, NULL);
+    WAIT_FOR(connected);
+    cr_expect(has_health());
+    cr_expect_null(documents_get(world.documents, SLICE("finance")));
+}
+
+Test(store, a_serial_that_is_not_higher_is_refused)
+{
+    static const int64_t old[] = {1, 8, 9};
+    publish("finance", 9, "finance nine");
+    for (size_t i = 0; i < sizeof(old) / sizeof(old[0]); i++) {
+        struct fault f = {.code = FAULT_UNSET};
+        uint64_t n = 0;
+        cr_expect_not(store_publish(&world.address, DOCUMENT_BUNDLE, SLICE("finance"), old[i],
+                                    SLICE("x"), &n, &f));
+        cr_expect_eq(f.code, FAULT_TRUST);
+        cr_expect_not_null(strstr(f.text, "'9'"), "%s", f.text);
+    }
+    cr_expect_eq(publish("finance", 10, "finance ten"), 2, "a refusal makes no event");
+    cr_expect_eq(publish("health", 1, "health one"), 3);
+}
+
+Test(store, keeps_the_last_thousand_events)
+{
+    for (int64_t i = 1; i <= 1010; i++)
+        publish("finance", i, "finance");
+    cr_expect_eq(integer("XLEN belfry:events"), 1000);
+}
+
+Test(store, publishes_no_name_and_no_serial_that_is_none)
+{
+    static const struct {
+        enum document_kind kind;
+        const char *entity;
+        int64_t serial;
+    } table[] = {{DOCUMENT_BUNDLE, "", 1},   {DOCUMENT_BUNDLE, "../x", 1},
+                 {DOCUMENT_CHARTER, "x", 1}, {DOCUMENT_BUNDLE, "x", 0},
+                 {DOCUMENT_BUNDLE, "x", -1}, {DOCUMENT_BUNDLE, "x", SERIAL_MAX + 1}};
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        struct fault f;
+        uint64_t n = 0;
+        cr_expect_not(store_publish(&world.address, table[i].kind, slice_of(table[i].entity),
+                                    table[i].serial, SLICE("x"), &n, &f));
+    }
+    cr_expect_eq(integer("DBSIZE"), 0);
+}
+
+/* ---- state_dir ---- */
+
+static struct buf sealed(const char *text)
+{
+    struct private_key key;
+    struct fault f;
+    struct buf out;
+    cr_assert(private_key_make(&key, ALGORITHM_ED25519, &f));
+    buf_init(&out, ENVELOPE_MAX_BYTES);
+    const struct envelope_signer signer = {SLICE("a"), &key};
+    cr_assert(envelope_seal(&out, DOCUMENT_BUNDLE, slice_of(text), &signer, 1, &f));
+    private_key_fini(&key);
+    return out;
+}
+
+static void digest_of(uint8_t out[SHA256_BYTES], const char *text)
+{
+    sha256(out, slice_of(text));
+}
+
+Test(store_memory, recalls_what_was_remembered, .init = base_init)
+{
+    char dir[] = "/tmp/belfry-memory-XXXXXX";
+    struct serials known = {.at = NULL};
+    struct serials back = {.at = NULL};
+    struct documents *documents = NULL;
+    uint8_t digest[SHA256_BYTES];
+    struct fault f;
+    struct stat st;
+    char path[64];
+    cr_assert_not_null(mkdtemp(dir));
+    cr_assert(store_recall(dir, &documents, &back, &f));
+    cr_expect_eq(documents->count, 0);
+    documents_unref(documents);
+
+    struct buf charter = sealed("charter");
+    struct buf finance = sealed("finance");
+    const struct store_memory memories[] = {{SLICE(""), buf_slice(&charter), 3},
+                                            {SLICE("finance"), buf_slice(&finance), 9}};
+    cr_assert(store_remember(dir, &known, memories, 2, (struct wall){1000}, &f), "%s", f.text);
+    cr_assert(store_recall(dir, &documents, &back, &f), "%s", f.text);
+    cr_expect_eq(documents->count, 2);
+    cr_expect(slice_eq(documents_get(documents, SLICE(""))->bytes, buf_slice(&charter)));
+    cr_expect(slice_eq(documents_get(documents, SLICE("finance"))->bytes, buf_slice(&finance)));
+    cr_expect_eq(back.wall.s, 1000);
+    digest_of(digest, "finance");
+    cr_expect_eq(serials_judge(&back, SLICE("finance"), 9, digest), SERIAL_SAME);
+    cr_expect_eq(serials_judge(&known, SLICE("finance"), 9, digest), SERIAL_SAME);
+    (void)snprintf(path, sizeof(path), "%s/serials", dir);
+    cr_assert_eq(stat(path, &st), 0);
+    cr_expect_eq(st.st_mode & 0777, 0600);
+
+    /* Damage is a fault, and no empty memory. */
+    serials_fini(&back);
+    documents_unref(documents);
+    cr_assert(file_write(path, SLICE("belfry-serials/v1\nwall 1\ncharter"), 0600, &f));
+    cr_expect_not(store_recall(dir, &documents, &back, &f));
+    serials_fini(&known);
+    buf_fini(&charter);
+    buf_fini(&finance);
+    (void)snprintf(path, sizeof(path), "rm -rf %s", dir);
+    (void)!system(path);
+}
+
+Test(store_memory, what_is_not_on_disk_is_not_known, .init = base_init)
+{
+    struct serials known = {.at = NULL};
+    struct buf finance = sealed("finance");
+    const struct store_memory good = {SLICE("finance"), buf_slice(&finance), 9};
+    const struct store_memory outside = {SLICE("../finance"), buf_slice(&finance), 9};
+    const struct store_memory unsigned_one = {SLICE("finance"), SLICE("finance"), 9};
+    struct fault f;
+    cr_expect_not(store_remember("/nowhere/at/all", &known, &good, 1, (struct wall){1}, &f));
+    cr_expect_not(store_remember("/tmp", &known, &outside, 1, (struct wall){1}, &f));
+    cr_expect_not(store_remember("/tmp", &known, &unsigned_one, 1, (struct wall){1}, &f));
+    cr_expect_eq(known.count, 0);
+    cr_expect_eq(known.wall.s, 0);
+    buf_fini(&finance);
+}
