@@ -92,9 +92,10 @@ static bool take_head(struct h1 *h)
 {
     struct connection *c = h->connection;
     struct h1_head *head = &c->worker->head;
+    bool is_first = h->scan.seen == 0; /* its time runs from its first byte, not from its latest */
     switch (h1_request_parse(head, &h->scan, h->in.ptr + h->in.from, buf_len(&h->in))) {
     case H1_MORE:
-        if (!link_is_in(&c->deadline.link) || h->scan.seen == 0)
+        if (!link_is_in(&c->deadline.link) || is_first)
             connection_limit(c, c->worker->config->head_ms);
         return false;
     case H1_DONE:
