@@ -91,7 +91,7 @@ static bool answer(struct visit *v, const char *status, const char *extra, struc
 static bool answer_refused(struct visit *v, const char *status, const char *extra)
 {
     v->is_last = true;
-    return answer(v, status, extra, slice_of(status), false) && buf_add(&v->out, SLICE("\n"));
+    return answer(v, status, extra, slice_of(status), false);
 }
 
 /* The answer to a whole head. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* Chunked bodies from anywhere: in pieces they are read as at once, what is decoded is no longer than
- * what came, and coded again as one chunk it decodes to itself. */
+/* Chunked bodies from anywhere: in pieces they are read as at once, what is decoded is no longer
+ * than what came, and coded again as one chunk it decodes to itself. */
 #include <assert.h>
 
 #include "base/buf.h"

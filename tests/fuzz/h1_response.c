@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* Response heads from anywhere; the first byte says whether the request was HEAD. The properties are
- * those of h1_request.c, and a bodiless status has no body whatever its fields say. */
+/* Response heads from anywhere; the first byte says whether the request was HEAD. The properties
+ * are those of h1_request.c, and a bodiless status has no body whatever its fields say. */
 #include <assert.h>
 
 #include "tests/fuzz/h1_heads.h"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* Heads that a smuggler would send, and the limits to the byte. A row fixes the answer, its reason and
- * its words, so that a request is refused for what is wrong with it; every row is also fed byte by byte.
+/* Heads that a smuggler would send, and the limits to the byte. A row fixes the answer, its reason
+ * and its words, so that a request is refused for what is wrong with it; every row is also fed byte
+ * by byte.
  */
 #include <criterion/criterion.h>
 
@@ -453,8 +454,8 @@ Test(h1_head, limits_hold_to_the_byte_however_the_request_comes)
         static const size_t steps[] = {1021, 16384, 65535, 65536};
         struct buf b;
         struct heads_read once, stepped;
-        struct slice in = long_request(&b, limits[i].method, limits[i].target, limits[i].fields,
-                                       limits[i].last);
+        struct slice in =
+            long_request(&b, limits[i].method, limits[i].target, limits[i].fields, limits[i].last);
         heads_read(&once, H1_KIND_REQUEST, in);
         cr_expect_eq(once.progress, limits[i].progress, "row %zu: %d", i, once.progress);
         if (limits[i].progress == H1_BAD)

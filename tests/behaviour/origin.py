@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""The application behind the gateway, in the tests: it records every byte of every request head and body, and
+answers as its path says. Plain sockets and threads, so that it can also answer as no library would."""
+
+import re
+import socket
+import threading
+import time
+
+BLOCK = b"x" * 65536
+
+
+class Request:
+    def __init__(self, head, connection):
+        self.raw = head
+        self.connection = connection  # a number: which of our connections it came on
+        self.body = b""
+        self.body_length = 0
+        self.line, *lines = head.decode("latin-1").rstrip("\r\n").split("\r\n")
+        self.method, self.target, self.version = self.line.split(" ")
+        self.fields = [tuple(line.split(": ", 1)) for line in lines]
+
+    def all(self, name):
+        return [value for key, value in self.fields if key.lower() == name]
+
+    def get(self, name):
+        return (self.all(name) or [None])[0]
+
+
+class Gone(Exception):
+    pass
+
+
+class Origin:
+    """`paths` maps a path prefix to a function (peer, request); what is not there is answered with 200 and its target."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self.port = self.listener.getsockname()[1]
+        self.requests = []
+        self.connections = 0
+        self.open = 0
+        self.lock = threading.Lock()
+        self.release = threading.Event()  # what "/wait" waits for
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def clear(self):
+        with self.lock:
+            self.requests = []
+        self.release = threading.Event()
+
+    def seen(self, target):
+        return [r for r in list(self.requests) if r.target == target]
+
+    def _accept(self):
+        while True:
+            peer, _ = self.listener.accept()
+            self.connections += 1
+            threading.Thread(target=self._serve, args=(peer, self.connections), daemon=True).start()
+
+    def _serve(self, peer, number):
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.open += 1
+        buffer = bytearray()
+        try:
+            while self._one(peer, buffer, number):
+                pass
+        except (OSError, Gone):
+            pass
+        finally:
+            self.open -= 1
+            peer.close()
+
+    def _fill(self, peer, buffer):
+        more = peer.recv(262144)
+        if not more:
+            raise Gone
+        buffer += more
+
+    def _line(self, peer, buffer):
+        while (end := buffer.find(b"\r\n")) < 0:
+            self._fill(peer, buffer)
+        line = bytes(buffer[:end])
+        del buffer[: end + 2]
+        return line
+
+    def _one(self, peer, buffer, number):
+        while (end := buffer.find(b"\r\n\r\n")) < 0:
+            self._fill(peer, buffer)
+        request = Request(bytes(buffer[: end + 4]), number)
+        del buffer[: end + 4]
+        with self.lock:
+            self.requests.append(request)
+        path = request.target.split("?")[0]
+        if not path.startswith("/unread"):
+            self._body(peer, buffer, request)
+        if request.target.startswith("/answers/"):  # "/answers/HEX": exactly these bytes, then the end
+            peer.sendall(bytes.fromhex(path.rsplit("/", 1)[1]))
+            return False
+        return self._answer(peer, request, path)
+
+    def _body(self, peer, buffer, request):
+        def take(n):
+            while n > 0:
+                if not buffer:
+                    self._fill(peer, buffer)
+                piece = bytes(buffer[:n])
+                del buffer[: len(piece)]
+                n -= len(piece)
+                request.body_length += len(piece)
+                if request.body_length <= 1 << 20:
+                    request.body += piece
+                if request.target.startswith("/slow-read"):
+                    time.sleep(0.001)
+
+        if request.get("transfer-encoding"):
+            while size := int(self._line(peer, buffer).split(b";")[0], 16):
+                take(size)
+                self._line(peer, buffer)
+            while self._line(peer, buffer):
+                pass
+        else:
+            take(int(request.get("content-length") or 0))
+
+    def _answer(self, peer, request, path):
+        head = request.method == "HEAD"
+        if m := re.fullmatch(r"/bytes/(\d+)", path):
+            return self._send(peer, int(m[1]), head)
+        if m := re.fullmatch(r"/chunked/(\d+)", path):
+            return self._chunked(peer, int(m[1]))
+        if m := re.fullmatch(r"/until-close/(\d+)", path):
+            peer.sendall(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n" + b"y" * int(m[1]))
+            return False
+        if m := re.fullmatch(r"/status/(\d+)", path):
+            peer.sendall(f"HTTP/1.1 {m[1]} Whatever\r\ncontent-length: 0\r\n\r\n".encode())
+            return True
+        if path.startswith("/never"):  # it reads, and says nothing until the connection ends
+            while peer.recv(65536):
+                pass
+            return False
+        if path.startswith("/wait"):
+            self.release.wait(30)
+        if path.startswith("/reset"):
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+            return False
+        if path.startswith("/short"):  # less than it announces
+            peer.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf")
+            return False
+        if path.startswith("/half-chunked"):
+            peer.sendall(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n")
+            return False
+        if path.startswith("/close-after"):  # a whole answer, and then the end, unannounced
+            peer.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+            return False
+        if path.startswith("/events"):  # server-sent events, one now and one when released
+            peer.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+                         b"9\r\ndata: 1\n\n\r\n")
+            self.release.wait(30)
+            peer.sendall(b"9\r\ndata: 2\n\n\r\n0\r\n\r\n")
+            return True
+        extra = b""
+        if path.startswith("/fields"):
+            extra = (b"set-cookie: __Host-belfry=stolen; Secure\r\nset-cookie: theirs=1\r\nbelfry-assertion: forged\r\n"
+                     b"connection: x-private\r\nx-private: hidden\r\nkeep-alive: timeout=5\r\nx-kept: yes\r\n")
+        if path.startswith("/ntlm"):
+            extra = b"www-authenticate: NTLM\r\n"
+        body = f"{request.method} {request.target} {request.body_length}".encode()
+        peer.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n" + extra +
+                     f"content-length: {len(body)}\r\n\r\n".encode() + (b"" if head else body))
+        return True
+
+    def _send(self, peer, length, head):
+        peer.sendall(f"HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n".encode())
+        while length and not head:
+            piece = BLOCK[: min(length, len(BLOCK))]
+            peer.sendall(piece)
+            length -= len(piece)
+        return True
+
+    def _chunked(self, peer, length):
+        peer.sendall(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+        while length:
+            piece = BLOCK[: min(length, 1000)]
+            peer.sendall(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+            length -= len(piece)
+        peer.sendall(b"0\r\n\r\n")
+        return True
