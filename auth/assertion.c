@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* Makes assertions, and makes as few as it may. An entry is found by a digest over everything that its
- * assertion states and over the key that signs it, so two requests share one exactly where the two
- * assertions would differ in nothing but their times. */
+/* Makes assertions, and makes as few as it may. An entry is found by a digest over everything that
+ * its assertion states and over the key that signs it, so two requests share one exactly where the
+ * two assertions would differ in nothing but their times. */
 #include "auth/assertion.h"
 
 #include "base/arena.h"

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* What an upstream is told: `Belfry-Assertion`, an ES256 JWT (iss, aud = application, sub, provider,
- * groups, acr, acr_level, amr, auth_time, device, service, entity, iat, exp). Holds nothing of the single request.
- * Cached per worker under every input that it states; 60 s of life, made again at half of it, never beyond
- * the earliest expiry of token and certificate. One thread. */
+/* What an upstream is told: `Belfry-Assertion`, an ES256 JWT (iss, aud = application, sub,
+ * provider, groups, acr, acr_level, amr, auth_time, device, service, entity, iat, exp). Holds
+ * nothing of the single request. Cached per worker under every input that it states; 60 s of life,
+ * made again at half of it, never beyond the earliest expiry of token and certificate. One thread.
+ */
 #pragma once
 
 #include "auth/keyring.h"
@@ -15,8 +16,8 @@
 struct assertion_cache;
 struct assertion_cache *assertion_cache_new(struct metrics *m);
 void assertion_cache_free(struct assertion_cache *c);
-/* The compact JWT; borrowed until the next call on this cache. Empty where it can't be made (no key, or a
- * credential that has ended): the exchange then refuses. `token` may be NULL (a service or a device alone);
- * with a token, facts->user is that token's. */
+/* The compact JWT; borrowed until the next call on this cache. Empty where it can't be made (no
+ * key, or a credential that has ended): the exchange then refuses. `token` may be NULL (a service
+ * or a device alone); with a token, facts->user is that token's. */
 struct slice assertion_for(struct assertion_cache *c, const struct keyring *k,
                            const struct facts *facts, const struct token *token);

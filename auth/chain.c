@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: EUPL-1.2
 /* One X509_STORE for all authorities of an entity, and the list of which anchor is whose.
- * Owns: what counts as an anchor (the self-signed certificates of an authority; all of them where it has
- * none) and what we ask beyond RFC 5280's path validation. Does not own: the path algorithm, which is
- * OpenSSL's, nor what a certificate says of a device (device.c). */
+ * Owns: what counts as an anchor (the self-signed certificates of an authority; all of them where
+ * it has none) and what we ask beyond RFC 5280's path validation. Does not own: the path algorithm,
+ * which is OpenSSL's, nor what a certificate says of a device (device.c). */
 #include "auth/chain.h"
 
 #include "base/arena.h"
@@ -16,8 +16,8 @@
 
 #define AUTHORITY_MAX_CERTIFICATES 64 /* of one authority's PEM: no real one has a tenth of it */
 
-/* Identified by subject and public key, not by the bytes of the certificate: a root that was issued again
- * with the same key is the same anchor, and vouches for the same certificates. */
+/* Identified by subject and public key, not by the bytes of the certificate: a root that was issued
+ * again with the same key is the same anchor, and vouches for the same certificates. */
 struct anchor {
     uint8_t digest[SHA256_BYTES];
     const struct authority *authority;
@@ -29,8 +29,9 @@ struct chain_trust {
     struct arena arena;
     struct authority *authorities;
     X509_STORE *store;
-    STACK_OF(X509) *helpers; /* intermediates from the authorities' PEM: untrusted, they only help */
-    STACK_OF(X509_NAME) *names;
+    STACK_OF(X509) *
+        helpers; /* intermediates from the authorities' PEM: untrusted, they only help */
+    STACK_OF(X509_NAME) * names;
     struct anchor *anchors;
     uint32_t anchor_count;
 };
@@ -71,7 +72,7 @@ static int no_password(char *buffer, int size, int writing, void *owner)
     return -1;
 }
 
-static bool pem_read(STACK_OF(X509) *out, struct slice pem, struct fault *f)
+static bool pem_read(STACK_OF(X509) * out, struct slice pem, struct fault *f)
 {
     if (!pem.len || pem.len > INT32_MAX)
         return fault_set(f, FAULT_SYNTAX, "there is no certificate");
@@ -168,7 +169,8 @@ static bool authority_add(struct chain_trust *t, const struct authority *authori
         X509 *certificate = sk_X509_value(certificates, i);
         // 1: by basicConstraints. The ways of X.509 v1 and of Netscape are not accepted.
         if (X509_check_ca(certificate) != 1) {
-            fault_set(f, FAULT_TRUST, "certificate %d is not one of a certificate authority", i + 1);
+            fault_set(f, FAULT_TRUST, "certificate %d is not one of a certificate authority",
+                      i + 1);
             goto out;
         }
         const bool is_anchor = !has_root || is_root(certificate);
@@ -325,7 +327,7 @@ static void refuse(struct chain_answer *out, int x509_error, const char *detail)
 }
 
 /* Counts what the client sent, so that no path is built out of a heap of certificates. */
-static bool is_within_limits(X509 *leaf, const STACK_OF(X509) *untrusted)
+static bool is_within_limits(X509 *leaf, const STACK_OF(X509) * untrusted)
 {
     const int count = untrusted ? sk_X509_num(untrusted) : 0;
     // Servers and clients put the leaf into the list as well, as SSL_get_peer_cert_chain gives it.
@@ -383,8 +385,9 @@ static bool path_prepare(X509_STORE_CTX *path, struct wall now)
            X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_X509_STRICT) == 1;
 }
 
-/* All that may stand between leaf and anchor: what the client sent, and what the authorities gave. */
-static STACK_OF(X509) * helpers_with(const struct chain_trust *t, const STACK_OF(X509) *untrusted)
+/* All that may stand between leaf and anchor: what the client sent, and what the authorities gave.
+ */
+static STACK_OF(X509) * helpers_with(const struct chain_trust *t, const STACK_OF(X509) * untrusted)
 {
     STACK_OF(X509) *all = sk_X509_dup(t->helpers);
     for (int i = 0; all && untrusted && i < sk_X509_num(untrusted); i++) {
@@ -396,7 +399,7 @@ static STACK_OF(X509) * helpers_with(const struct chain_trust *t, const STACK_OF
     return all;
 }
 
-void chain_judge(const struct chain_trust *t, X509 *leaf, STACK_OF(X509) *untrusted,
+void chain_judge(const struct chain_trust *t, X509 *leaf, STACK_OF(X509) * untrusted,
                  struct wall now, struct chain_answer *out)
 {
     STACK_OF(X509) *helpers = NULL;

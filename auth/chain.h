@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* Is this certificate one that the entity's authorities vouch for, now? One function answers it for a new
- * handshake, for a ticket and for a connection that a new snapshot touches. RFC 5280 path validation by
- * OpenSSL; EKU clientAuth demanded (an absent EKU is refused), key usage, path length, name constraints, RSA >= 2048,
- * no SHA-1, at most CHAIN_MAX certificates. */
+/* Is this certificate one that the entity's authorities vouch for, now? One function answers it for
+ * a new handshake, for a ticket and for a connection that a new snapshot touches. RFC 5280 path
+ * validation by OpenSSL; EKU clientAuth demanded (an absent EKU is refused), key usage, path
+ * length, name constraints, RSA >= 2048, no SHA-1, at most CHAIN_MAX certificates. */
 #pragma once
 
 #include <openssl/x509.h>
@@ -22,14 +22,16 @@ struct chain_trust *chain_trust_new(const struct authority *list, uint32_t count
 struct chain_trust *chain_trust_ref(struct chain_trust *t);
 void chain_trust_unref(struct chain_trust *t);
 const uint8_t *chain_trust_digest(const struct chain_trust *t); /* 32 bytes over all authorities */
-STACK_OF(X509_NAME) *chain_trust_names(const struct chain_trust *t); /* borrowed; for the CertificateRequest */
+STACK_OF(X509_NAME) *
+    chain_trust_names(const struct chain_trust *t); /* borrowed; for the CertificateRequest */
 
 enum chain_verdict { CHAIN_BAD = 0, CHAIN_GOOD };
 struct chain_answer {
     enum chain_verdict verdict;
-    int x509_error;        /* X509_V_ERR_*, for the TLS alert */
-    const char *detail;    /* static text, for the audit: "expired", "unknown authority", ... */
+    int x509_error;     /* X509_V_ERR_*, for the TLS alert */
+    const char *detail; /* static text, for the audit: "expired", "unknown authority", ... */
     const struct authority *authority; /* with GOOD: borrowed from the trust */
 };
 /* `untrusted` may be NULL. Never fails otherwise than by CHAIN_BAD. */
-void chain_judge(const struct chain_trust *t, X509 *leaf, STACK_OF(X509) *untrusted, struct wall now, struct chain_answer *out);
+void chain_judge(const struct chain_trust *t, X509 *leaf, STACK_OF(X509) * untrusted,
+                 struct wall now, struct chain_answer *out);

@@ -11,7 +11,8 @@
 #define GROUP_MAX_BYTES 128 /* of a group, scope or method: rules and the audit repeat them */
 #define MALFORMED REASON_TOKEN_MALFORMED
 
-/* Not empty, not long, and without C0 controls and DEL: it goes into the audit and into conditions. */
+/* Not empty, not long, and without C0 controls and DEL: it goes into the audit and into conditions.
+ */
 static bool is_plain(struct slice text, size_t max)
 {
     if (!text.len || text.len > max)
@@ -129,7 +130,8 @@ static enum reason times_read(struct claims *out, const json_t *payload,
     const int64_t born = has_iat ? iat : now.s;
     out->usable_until_s = earlier(exp, born + provider->max_token_age_s) + leeway_s;
     if (exp - born > provider->max_token_age_s)
-        return REASON_TOKEN_EXPIRED; // longer-lived than we accept: its time is over before it began
+        return REASON_TOKEN_EXPIRED; // longer-lived than we accept: its time is over before it
+                                     // began
     return claims_timely(out, now);
 }
 
@@ -162,7 +164,8 @@ static int64_t fas_level(struct slice text)
     return (int64_t)level;
 }
 
-/* The highest level of the first claim that has one: acr speaks for this sign-in, amr may only repeat. */
+/* The highest level of the first claim that has one: acr speaks for this sign-in, amr may only
+ * repeat. */
 static bool acr_level_read(struct claims *out, struct arena *a, const json_t *payload,
                            const struct provider *provider)
 {
@@ -223,8 +226,8 @@ static bool user_read(struct claims *out, struct arena *a, const json_t *payload
     return true;
 }
 
-/* RFC 7800, RFC 8705 §3.1. A token that is bound to something else (a DPoP key, RFC 9449 §7.1) is not
- * taken as a bearer's: then nothing would be left of the binding. */
+/* RFC 7800, RFC 8705 §3.1. A token that is bound to something else (a DPoP key, RFC 9449 §7.1) is
+ * not taken as a bearer's: then nothing would be left of the binding. */
 static enum reason binding_read(struct claims *out, const json_t *payload)
 {
     const json_t *cnf = json_object_get(payload, "cnf");

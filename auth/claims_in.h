@@ -17,8 +17,9 @@ struct claims {
     uint8_t digest[32]; /* over all that an assertion states of the user */
 };
 
-/* PERMITTED, or what is wrong: of the shape, of the audience, or of the time at `now`. Texts are copied
- * into `a`. `is_access_token`: by RFC 9068, where iat is required. Does not look at `iss`. */
+/* PERMITTED, or what is wrong: of the shape, of the audience, or of the time at `now`. Texts are
+ * copied into `a`. `is_access_token`: by RFC 9068, where iat is required. Does not look at `iss`.
+ */
 enum reason claims_read(struct claims *out, struct arena *a, const json_t *payload,
                         const struct provider *provider, bool is_access_token, struct wall now);
 /* The reason for which these claims can't be used at `now`; PERMITTED where they can. */

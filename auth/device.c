@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* Reads a certificate that chain.c has found good. What it says becomes text that rules compare and that
- * the audit prints; so text that two readers could see differently (NUL, controls, a name given twice)
- * makes the certificate unusable, instead of being cleaned. */
+/* Reads a certificate that chain.c has found good. What it says becomes text that rules compare and
+ * that the audit prints; so text that two readers could see differently (NUL, controls, a name
+ * given twice) makes the certificate unusable, instead of being cleaned. */
 #include "auth/device.h"
 
 #include "base/codec.h"
@@ -55,8 +55,8 @@ static bool subject_values(struct device *d, X509 *leaf, int nid, struct slices 
     int n = 0;
     for (int at = -1; (at = X509_NAME_get_index_by_NID(subject, nid, at)) >= 0 && n < count; n++) {
         unsigned char *utf8 = NULL;
-        const int len = ASN1_STRING_to_UTF8(
-            &utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
+        const int len =
+            ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
         const struct slice text = slice_from(utf8, len > 0 ? (size_t)len : 0);
         const bool is_good = text.len && text.len <= NAME_MAX_BYTES && is_clean(text);
         if (is_good)
@@ -85,8 +85,8 @@ static bool alternative_names(struct device *d, const GENERAL_NAMES *all, int ty
         const GENERAL_NAME *name = sk_GENERAL_NAME_value(all, i);
         if (name->type != type)
             continue;
-        const ASN1_IA5STRING *ia5 = type == GEN_DNS ? name->d.dNSName
-                                                    : name->d.uniformResourceIdentifier;
+        const ASN1_IA5STRING *ia5 =
+            type == GEN_DNS ? name->d.dNSName : name->d.uniformResourceIdentifier;
         const int len = ASN1_STRING_length(ia5);
         const struct slice text = slice_from(ASN1_STRING_get0_data(ia5), len > 0 ? (size_t)len : 0);
         if (!text.len || text.len > (type == GEN_DNS ? NAME_MAX_BYTES : URI_MAX_BYTES) ||
@@ -203,7 +203,8 @@ static bool name_read(struct device *d, X509 *leaf, const struct authority *auth
     return fault_set(f, FAULT_INTERNAL, "the authority does not say what names a device");
 }
 
-/* SPIFFE ID §2: "spiffe://" trust-domain path, with segments of letters, digits, ".", "-" and "_". */
+/* SPIFFE ID §2: "spiffe://" trust-domain path, with segments of letters, digits, ".", "-" and "_".
+ */
 static bool spiffe_parse(struct slice id, struct slice *trust_domain)
 {
     const struct slice scheme = SLICE("spiffe://");

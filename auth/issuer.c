@@ -6,11 +6,12 @@
  *                 bad  └─── PAUSING (1 s, doubled up to 60 s; the last good set stays) or a wish
  *                   └────────────►
  *
- *     FETCHING  `fetch` is set; the timer rests. Discovery first where the bundle names no jwks_uri.
- *     others    `fetch` is NULL; the timer runs. A provider whose keys the bundle holds has no timer.
+ *     FETCHING  `fetch` is set; the timer rests. Discovery first where the bundle names no
+ * jwks_uri. others    `fetch` is NULL; the timer runs. A provider whose keys the bundle holds has
+ * no timer.
  *
- * Owns: the sets, when they are asked for, and where a URL may lead. Does not own: HTTP (base/fetch), the
- * form of a set (jwks.c). All on the control thread's loop. */
+ * Owns: the sets, when they are asked for, and where a URL may lead. Does not own: HTTP
+ * (base/fetch), the form of a set (jwks.c). All on the control thread's loop. */
 #include "auth/issuer.h"
 
 #include "auth/issuers_in.h"
@@ -75,11 +76,11 @@ static void list_move(struct link *from, struct link *to)
 static void publish(struct issuer_desk *d)
 {
     uint32_t count = 0;
-    list_each(at, &d->followed) count++;
+    list_each (at, &d->followed)
+        count++;
     struct issuers_entry *entries = mem_array(struct issuers_entry, (size_t)count + 1);
     count = 0;
-    list_each(at, &d->followed)
-    {
+    list_each (at, &d->followed) {
         const struct followed *p = container_of(at, struct followed, link);
         if (!p->set)
             continue;
@@ -113,8 +114,8 @@ static const struct charter_entity *entity_of(const struct followed *p)
     return snapshot_entity(p->desk->snapshot, p->provider->entity);
 }
 
-/* Of every address that a name turned out to be: only the entity's own networks (no network: none), so
- * that no name leads to this machine, to the store or to another entity. */
+/* Of every address that a name turned out to be: only the entity's own networks (no network: none),
+ * so that no name leads to this machine, to the store or to another entity. */
 static bool may_connect(void *owner, const struct sockaddr *address)
 {
     const struct charter_entity *entity = entity_of(owner);
@@ -124,7 +125,8 @@ static bool may_connect(void *owner, const struct sockaddr *address)
     return false;
 }
 
-/* Of every URL, also those that a discovery document brings: https, and a host that the charter gives. */
+/* Of every URL, also those that a discovery document brings: https, and a host that the charter
+ * gives. */
 static bool is_url_allowed(const struct followed *p, struct slice url, struct fault *f)
 {
     const struct charter_entity *entity = entity_of(p);
@@ -256,8 +258,8 @@ static void on_discovery(void *owner, int status, struct slice body, int64_t max
     else if (status != 200)
         fault_set(&fault, FAULT_IO, "discovery was answered with status %d", status);
     else
-        is_good = discovery_read(p, body, &fault) &&
-                  get(p, slice_of(p->discovered), on_keys, &fault);
+        is_good =
+            discovery_read(p, body, &fault) && get(p, slice_of(p->discovered), on_keys, &fault);
     if (!is_good)
         end_bad(p, &fault);
 }
@@ -300,8 +302,7 @@ static void on_due(struct ev_loop *ev, ev_timer *due, int events)
 
 static struct followed *followed_find(const struct issuer_desk *d, const uint8_t digest[32])
 {
-    list_each(at, &d->followed)
-    {
+    list_each (at, &d->followed) {
         struct followed *p = container_of(at, struct followed, link);
         if (!memcmp(p->provider->digest, digest, sizeof p->provider->digest))
             return p;
@@ -322,8 +323,8 @@ static struct followed *followed_new(struct issuer_desk *d, const struct provide
         return p;
     p->set = key_set_parse(provider->jwks, provider->algorithms, loop_wall(d->loop), &fault);
     if (!p->set) {
-        fault_within(&fault, "keys of identity provider '%.*s' of '%.*s'",
-                     SLICE_ARG(provider->id), SLICE_ARG(provider->entity));
+        fault_within(&fault, "keys of identity provider '%.*s' of '%.*s'", SLICE_ARG(provider->id),
+                     SLICE_ARG(provider->entity));
         log_fault(LOG_LEVEL_WARNING, "auth", &fault);
     }
     return p;
@@ -370,11 +371,11 @@ void issuer_desk_free(struct issuer_desk *d)
     mem_free(d);
 }
 
-/* Takes it over from those that were followed, or begins with it. True where the table has another set. */
+/* Takes it over from those that were followed, or begins with it. True where the table has another
+ * set. */
 static bool follow_one(struct issuer_desk *d, struct link *before, const struct provider *provider)
 {
-    list_each(at, before)
-    {
+    list_each (at, before) {
         struct followed *p = container_of(at, struct followed, link);
         if (memcmp(p->provider->digest, provider->digest, sizeof provider->digest) != 0)
             continue;
@@ -402,12 +403,12 @@ void issuer_desk_follow(struct issuer_desk *d, struct snapshot *s)
             if (follow_one(d, &before, &bundle->providers[k]))
                 is_changed = true;
     }
-    list_each(at, &before) is_changed |= container_of(at, struct followed, link)->set != NULL;
+    list_each (at, &before)
+        is_changed |= container_of(at, struct followed, link)->set != NULL;
     if (is_changed)
         publish(d);
     // Also those that pause: the charter may allow now what it did not.
-    list_each(at, &d->followed)
-    {
+    list_each (at, &d->followed) {
         struct followed *p = container_of(at, struct followed, link);
         if (!p->set)
             fetch_begin(p);
@@ -446,8 +447,7 @@ uint32_t issuer_desk_without_keys(const struct issuer_desk *d)
 {
     const struct wall now = loop_wall(d->loop);
     uint32_t count = 0;
-    list_each(at, &d->followed)
-    {
+    list_each (at, &d->followed) {
         const struct followed *p = container_of(at, struct followed, link);
         count += !p->set || (!p->provider->jwks.len &&
                              now.s - p->set->fetched_at.s > p->provider->keys_max_stale_s);

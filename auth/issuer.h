@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: EUPL-1.2
 /* The keys of all providers of all entities. Two halves:
- * - struct issuers: an immutable table, reference-counted; each worker holds one and looks keys up in it.
- * - struct issuer_desk: on the control thread; fetches key sets (discovery, JWKS), refreshes them ahead of
- *   expiry, refetches on an unknown kid (bounded), and hands out a new table whenever one changed.
- * Keys live under (entity, provider id, digest of its settings), never under `iss`: review of the design §8. */
+ * - struct issuers: an immutable table, reference-counted; each worker holds one and looks keys up
+ * in it.
+ * - struct issuer_desk: on the control thread; fetches key sets (discovery, JWKS), refreshes them
+ * ahead of expiry, refetches on an unknown kid (bounded), and hands out a new table whenever one
+ * changed. Keys live under (entity, provider id, digest of its settings), never under `iss`: review
+ * of the design §8. */
 #pragma once
 
 #include "auth/jwks.h"
@@ -13,8 +15,10 @@
 #include "policy/snapshot.h"
 
 struct issuers;
-/* The set, borrowed from the table; NULL: not known (never fetched, or older than the provider's keys_max_stale at `now`). */
-const struct key_set *issuers_keys(const struct issuers *t, const struct provider *p, struct wall now);
+/* The set, borrowed from the table; NULL: not known (never fetched, or older than the provider's
+ * keys_max_stale at `now`). */
+const struct key_set *issuers_keys(const struct issuers *t, const struct provider *p,
+                                   struct wall now);
 struct issuers *issuers_ref(struct issuers *t);
 void issuers_unref(struct issuers *t);
 
@@ -23,18 +27,22 @@ struct issuer_settings {
     const char *ca_file; /* for fetching; NULL: the system's */
 };
 struct issuer_hooks {
-    /* A new table; the hook takes over its reference. On the control thread. It may not free the desk,
-     * nor follow another snapshot; the same holds for `answered` below. */
+    /* A new table; the hook takes over its reference. On the control thread. It may not free the
+     * desk, nor follow another snapshot; the same holds for `answered` below. */
     void (*changed)(void *owner, struct issuers *take);
     void *owner;
 };
-struct issuer_desk *issuer_desk_new(struct loop *l, const struct issuer_settings *settings, struct metrics *m, struct issuer_hooks hooks);
+struct issuer_desk *issuer_desk_new(struct loop *l, const struct issuer_settings *settings,
+                                    struct metrics *m, struct issuer_hooks hooks);
 void issuer_desk_free(struct issuer_desk *d);
-/* Providers of this snapshot are followed from now on, those gone are forgotten; sets of unchanged providers stay. */
+/* Providers of this snapshot are followed from now on, those gone are forgotten; sets of unchanged
+ * providers stay. */
 void issuer_desk_follow(struct issuer_desk *d, struct snapshot *s);
-/* A worker met a kid that the set lacks, or has no set: refetch now unless that provider was refetched for this within
- * ISSUER_REFETCH_MIN_S, or is under way. `answered` runs once, maybe at once: look again. */
+/* A worker met a kid that the set lacks, or has no set: refetch now unless that provider was
+ * refetched for this within ISSUER_REFETCH_MIN_S, or is under way. `answered` runs once, maybe at
+ * once: look again. */
 #define ISSUER_REFETCH_MIN_S 5 /* a flood of unknown kids makes at most one fetch in this time */
-void issuer_desk_want(struct issuer_desk *d, const uint8_t provider_digest[32], void (*answered)(void *owner), void *owner);
+void issuer_desk_want(struct issuer_desk *d, const uint8_t provider_digest[32],
+                      void (*answered)(void *owner), void *owner);
 /* How many providers have no usable set now; for readiness and metrics. */
 uint32_t issuer_desk_without_keys(const struct issuer_desk *d);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* The table that workers look keys up in: sorted by the providers' digests, which are over entity, id and
- * all settings. Never changed once made; the desk makes another. */
+/* The table that workers look keys up in: sorted by the providers' digests, which are over entity,
+ * id and all settings. Never changed once made; the desk makes another. */
 #include "auth/issuers_in.h"
 
 #include "base/mem.h"

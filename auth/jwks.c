@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* From RFC 7517's JSON to keys that verify. What we can't use is left out, as §5 wants it; what must not
- * be there at all (a private or symmetric key, one name for two keys) ends the whole set: whoever publishes
- * that has a problem which a half-used set would hide. */
+/* From RFC 7517's JSON to keys that verify. What we can't use is left out, as §5 wants it; what
+ * must not be there at all (a private or symmetric key, one name for two keys) ends the whole set:
+ * whoever publishes that has a problem which a half-used set would hide. */
 #include "auth/jwks.h"
 
 #include "base/codec.h"
@@ -88,9 +88,8 @@ static bool key_read(struct provider_key *out, const json_t *jwk, uint32_t algor
     const enum algorithm algorithm = is_rsa ? ALGORITHM_RS256 : ALGORITHM_ES256;
     // A key is for one algorithm: of RSA's, only RS256 (RFC 8725 §3.1).
     if (!(algorithms & 1u << algorithm) ||
-        (jtree_has(jwk, "alg") &&
-         (!jtree_string(jwk, "alg", &name) ||
-          !slice_eq(name, is_rsa ? SLICE("RS256") : SLICE("ES256")))))
+        (jtree_has(jwk, "alg") && (!jtree_string(jwk, "alg", &name) ||
+                                   !slice_eq(name, is_rsa ? SLICE("RS256") : SLICE("ES256")))))
         return false;
     if (jtree_has(jwk, "kid") && (!jtree_string(jwk, "kid", &kid) || kid.len > KID_MAX_BYTES))
         return false;

@@ -24,8 +24,10 @@ struct key_set {
     uint32_t skipped; /* keys of other kinds or uses, ignored (RFC 7517 §5) */
 };
 
-/* NULL with a fault: not a key set, no usable key, two keys with one kid and algorithm, a private or symmetric key in it (refused
- * as a whole: somebody's secret is public). `use`, `key_ops` and `alg` are honoured; only `algorithms` (bits 1 << enum algorithm). */
-struct key_set *key_set_parse(struct slice json, uint32_t algorithms, struct wall now, struct fault *f);
+/* NULL with a fault: not a key set, no usable key, two keys with one kid and algorithm, a private
+ * or symmetric key in it (refused as a whole: somebody's secret is public). `use`, `key_ops` and
+ * `alg` are honoured; only `algorithms` (bits 1 << enum algorithm). */
+struct key_set *key_set_parse(struct slice json, uint32_t algorithms, struct wall now,
+                              struct fault *f);
 struct key_set *key_set_ref(struct key_set *s);
 void key_set_unref(struct key_set *s);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* Reads the folders of keys. A file that is there and is not a key is a mistake of the operator's, and is
- * said: passing it over would let an old key sign on. */
+/* Reads the folders of keys. A file that is there and is not a key is a mistake of the operator's,
+ * and is said: passing it over would let an old key sign on. */
 #include "auth/keyring.h"
 
 #include "base/arena.h"
@@ -18,8 +18,8 @@
 #include <limits.h>
 #include <sys/stat.h>
 
-#define RING_MAX_KEYS 16      /* of one entity: a rotation has two or three */
-#define KEY_FILE_MAX 16384    /* the PEM of a P-256 key has 300 bytes */
+#define RING_MAX_KEYS 16       /* of one entity: a rotation has two or three */
+#define KEY_FILE_MAX 16384     /* the PEM of a P-256 key has 300 bytes */
 #define AUDIT_KEY_MIN_BYTES 32 /* as long as the HMAC's digest (RFC 2104 §3) */
 #define P256_BYTES 32
 
@@ -84,8 +84,7 @@ static bool time_parse(struct slice text, int64_t *out_s)
     const int64_t s = timegm(&time);
     // timegm carries the 31st of April over to May: then it was no time.
     if (s < 0 || time.tm_mon != asked.tm_mon || time.tm_mday != asked.tm_mday ||
-        time.tm_hour != asked.tm_hour || time.tm_min != asked.tm_min ||
-        time.tm_sec != asked.tm_sec)
+        time.tm_hour != asked.tm_hour || time.tm_min != asked.tm_min || time.tm_sec != asked.tm_sec)
         return false;
     *out_s = s;
     return true;
@@ -95,9 +94,9 @@ static bool time_parse(struct slice text, int64_t *out_s)
 static struct slice thumbprint(struct arena *a, const struct assertion_key *key)
 {
     uint8_t digest[SHA256_BYTES];
-    const struct slice text = arena_printf(
-        a, "{\"crv\":\"P-256\",\"kty\":\"EC\",\"x\":\"%.*s\",\"y\":\"%.*s\"}",
-        (int)sizeof key->x, key->x, (int)sizeof key->y, key->y);
+    const struct slice text =
+        arena_printf(a, "{\"crv\":\"P-256\",\"kty\":\"EC\",\"x\":\"%.*s\",\"y\":\"%.*s\"}",
+                     (int)sizeof key->x, key->x, (int)sizeof key->y, key->y);
     sha256(digest, text);
     char *out = arena_bytes(a, BASE64URL_LEN(SHA256_BYTES));
     return slice_from(out, base64url_encode(out, digest, SHA256_BYTES));
@@ -188,8 +187,7 @@ static bool entity_read(struct keyring *k, const char *dir, struct slice entity,
 
 /* All entities of keys_dir/purpose. A purpose that is not there has no keys. */
 static bool purpose_read(struct keyring *k, const char *keys_dir, const char *purpose,
-                         struct slice ending, file_handler handle, struct wall now,
-                         struct fault *f)
+                         struct slice ending, file_handler handle, struct wall now, struct fault *f)
 {
     char dir[PATH_MAX];
     char path[PATH_MAX];

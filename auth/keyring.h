@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* The key files of all entities: those that sign assertions and those that the audit hashes names with.
- * Read once, immutable after, shared by threads, reference-counted atomically. A file's name is the moment
- * from which it counts (UTC): of an entity's ring, the newest whose time has come is used and all assertion
- * keys are published, so that a key is known to upstreams before the first assertion that it signs. */
+/* The key files of all entities: those that sign assertions and those that the audit hashes names
+ * with. Read once, immutable after, shared by threads, reference-counted atomically. A file's name
+ * is the moment from which it counts (UTC): of an entity's ring, the newest whose time has come is
+ * used and all assertion keys are published, so that a key is known to upstreams before the first
+ * assertion that it signs. */
 #pragma once
 
 #include <stdatomic.h>
@@ -12,9 +13,10 @@
 #include "belfry/wall.h"
 
 struct keyring;
-/* Reads keys_dir/assertion/ENTITY/YYYYmmddHHMMSS.pem (P-256) and keys_dir/audit/ENTITY/YYYYmmddHHMMSS.key
- * (at least 32 bytes in hex) of every entity folder there. NULL with a fault: a file that is no such key,
- * may be read by others, or has a name that is no time. Names with other endings are passed over. */
+/* Reads keys_dir/assertion/ENTITY/YYYYmmddHHMMSS.pem (P-256) and
+ * keys_dir/audit/ENTITY/YYYYmmddHHMMSS.key (at least 32 bytes in hex) of every entity folder there.
+ * NULL with a fault: a file that is no such key, may be read by others, or has a name that is no
+ * time. Names with other endings are passed over. */
 struct keyring *keyring_read(const char *keys_dir, struct wall now, struct fault *f);
 struct keyring *keyring_ref(struct keyring *k);
 void keyring_unref(struct keyring *k);

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* A token's way, top to bottom: found in the cache (and looked at again), or taken apart, its provider
- * chosen by `iss`, its key by configuration, the signature checked, then believed and read.
- * Owns: the cache and the order of the checks. Does not own: what the claims mean (claims.c), the keys
- * (issuer.c), the mathematics (base/sign.c).
+/* A token's way, top to bottom: found in the cache (and looked at again), or taken apart, its
+ * provider chosen by `iss`, its key by configuration, the signature checked, then believed and
+ * read. Owns: the cache and the order of the checks. Does not own: what the claims mean (claims.c),
+ * the keys (issuer.c), the mathematics (base/sign.c).
  *
- * The cache is a table of chains over a list in order of use. An entry is found by all bytes of the token
- * and by its provider, so that no entity profits from what another entity's provider has vouched for. */
+ * The cache is a table of chains over a list in order of use. An entry is found by all bytes of the
+ * token and by its provider, so that no entity profits from what another entity's provider has
+ * vouched for. */
 #include "auth/token.h"
 
 #include "auth/claims_in.h"
@@ -113,7 +114,8 @@ void token_cache_free(struct token_cache *c)
 
 static bool is_of(const struct token *t, const struct provider *p)
 {
-    // The digest is over entity, id and all settings; the names beside it cost nothing and are exact.
+    // The digest is over entity, id and all settings; the names beside it cost nothing and are
+    // exact.
     return !memcmp(t->provider_digest, p->digest, sizeof p->digest) &&
            slice_eq(t->entity, p->entity) && slice_eq(t->claims.user.provider, p->id);
 }
@@ -134,7 +136,8 @@ static struct token *cache_find(const struct token_cache *c, const struct token_
     return NULL;
 }
 
-/* Is the key that verified it still one of the provider's? Looked up only where the set is another one. */
+/* Is the key that verified it still one of the provider's? Looked up only where the set is another
+ * one. */
 static bool has_key_still(struct token *t, const struct key_set *set)
 {
     if (t->generation == set->generation)
@@ -209,8 +212,8 @@ static bool parts_split(struct parts *p, struct slice token)
     return p->header_tree && p->payload_tree;
 }
 
-/* What the header may say: which of the provider's keys, and what kind of token it is. It never brings a
- * key along: jku, x5u, jwk and x5c are not read at all (RFC 8725 §3.10). */
+/* What the header may say: which of the provider's keys, and what kind of token it is. It never
+ * brings a key along: jku, x5u, jwk and x5c are not read at all (RFC 8725 §3.10). */
 static enum reason header_read(struct parts *p)
 {
     const json_t *header = p->header_tree;
@@ -287,9 +290,9 @@ static const struct public_key *key_prove(const struct parts *p, const struct ke
     return NULL;
 }
 
-/* The second reader: libjwt must see the same iss, sub and exp as jtree. It gets the payload as it came,
- * under a header of ours, because it knows no typ but "JWT" and we have the header already. No key: the
- * signature has been checked, and libjwt is asked about structure and claims only. */
+/* The second reader: libjwt must see the same iss, sub and exp as jtree. It gets the payload as it
+ * came, under a header of ours, because it knows no typ but "JWT" and we have the header already.
+ * No key: the signature has been checked, and libjwt is asked about structure and claims only. */
 static bool libjwt_agrees(const struct parts *p)
 {
     static const char head[] = "eyJhbGciOiJSUzI1NiJ9."; // {"alg":"RS256"}
@@ -390,7 +393,8 @@ static enum reason verify(struct token_cache *c, const struct token_question *q,
     return REASON_PERMITTED;
 }
 
-/* What was verified before is looked at again for what can change: time, keys, and who brings it. */
+/* What was verified before is looked at again for what can change: time, keys, and who brings it.
+ */
 static enum reason recall(struct token_cache *c, const struct token_question *q, struct token *t,
                           struct token_answer *out)
 {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* A bearer token becomes a user's facts, or a reason why not. The one way in: EVP verifies the bytes with
- * the provider's prepared key, chosen by configuration, before anything in the token is believed; libjwt
- * then reads what jtree has read, and a difference is a refusal. One cache a worker: keyed by the full
- * bytes, bounded, with expiry, key generation and binding looked at on each use. One thread. */
+/* A bearer token becomes a user's facts, or a reason why not. The one way in: EVP verifies the
+ * bytes with the provider's prepared key, chosen by configuration, before anything in the token is
+ * believed; libjwt then reads what jtree has read, and a difference is a refusal. One cache a
+ * worker: keyed by the full bytes, bounded, with expiry, key generation and binding looked at on
+ * each use. One thread. */
 #pragma once
 
 #include "auth/issuer.h"
@@ -16,27 +17,32 @@ struct token_cache;
 struct token; /* one verified token: reference-counted within its worker */
 
 struct token_cache *token_cache_new(uint32_t entries, struct metrics *m);
-void token_cache_free(struct token_cache *c); /* tokens still held by exchanges live on until released */
+void token_cache_free(
+    struct token_cache *c); /* tokens still held by exchanges live on until released */
 
 struct token_question {
     const struct application *app; /* its providers */
     const struct issuers *issuers;
-    struct slice bytes;            /* what stands behind "Bearer " */
+    struct slice bytes;                /* what stands behind "Bearer " */
     const struct facts_device *device; /* NULL: none; for cnf.x5t#S256 (RFC 8705 §3) */
-    struct slice hash_key;         /* the entity's audit key: facts_user.hash; may be empty (hash zero) */
+    struct slice hash_key; /* the entity's audit key: facts_user.hash; may be empty (hash zero) */
     struct wall now;
 };
 struct token_answer {
-    const struct token *token;       /* with PERMITTED: held for the caller until token_release */
-    const struct provider *wanted;   /* with TOKEN_KEY_UNKNOWN or KEYS_UNAVAILABLE: whose keys to ask for */
+    const struct token *token; /* with PERMITTED: held for the caller until token_release */
+    const struct provider
+        *wanted; /* with TOKEN_KEY_UNKNOWN or KEYS_UNAVAILABLE: whose keys to ask for */
 };
-/* PERMITTED, or the reason. KEYS_UNAVAILABLE where the provider has no usable key set: 503, not 401. */
-enum reason token_judge(struct token_cache *c, const struct token_question *q, struct token_answer *out);
+/* PERMITTED, or the reason. KEYS_UNAVAILABLE where the provider has no usable key set: 503, not
+ * 401. */
+enum reason token_judge(struct token_cache *c, const struct token_question *q,
+                        struct token_answer *out);
 const struct facts_user *token_user(const struct token *t);
 /* Unique to this verification: what remembered decisions and assertions are kept under. */
 uint64_t token_number(const struct token *t);
 /* SHA-256 over all claims that an assertion states (groups, acr, amr, ...). */
 const uint8_t *token_claims_digest(const struct token *t);
-/* From this moment on the cache refuses it: its expiry with the provider's leeway, or its greatest age. */
+/* From this moment on the cache refuses it: its expiry with the provider's leeway, or its greatest
+ * age. */
 struct wall token_good_until(const struct token *t);
 void token_release(const struct token *t);

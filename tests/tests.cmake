@@ -59,3 +59,8 @@ endforeach()
 if(THREADS_TARGETS)
     add_custom_target(threads DEPENDS ${THREADS_TARGETS})
 endif()
+
+# Threaded behaviour without Criterion, which can't run under ThreadSanitizer.
+add_executable(threads_ring EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/tests/threads/ring.c)
+target_link_libraries(threads_ring PRIVATE belfry_audit)
+add_test(NAME threads_ring COMMAND threads_ring)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* Key sets from anywhere. Properties: what is kept is within the stated bounds and of an algorithm that was
- * asked for, a name stands for one key of an algorithm, and a key verifies nothing that nobody signed. */
+/* Key sets from anywhere. Properties: what is kept is within the stated bounds and of an algorithm
+ * that was asked for, a name stands for one key of an algorithm, and a key verifies nothing that
+ * nobody signed. */
 #include <assert.h>
 
 #include "auth/jwks.h"

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* Tokens from anywhere. An input that begins with "r" is the token as it came: whatever it is, nobody has
- * signed it, so it is never permitted. One with "s" is header, line feed and payload, to be signed rightly:
- * what is then permitted has the shape that rules and audit rely on, twice the same. */
+/* Tokens from anywhere. An input that begins with "r" is the token as it came: whatever it is,
+ * nobody has signed it, so it is never permitted. One with "s" is header, line feed and payload, to
+ * be signed rightly: what is then permitted has the shape that rules and audit rely on, twice the
+ * same. */
 #include <assert.h>
 
 #include "auth/issuers_in.h"
@@ -20,7 +21,8 @@ static const struct provider provider = {.id = SLICE_INIT("staff"),
                                          .entity = SLICE_INIT("finance"),
                                          .issuer = SLICE_INIT("https://idp.example"),
                                          .audiences = {audiences, 2},
-                                         .algorithms = 1u << ALGORITHM_RS256 | 1u << ALGORITHM_ES256,
+                                         .algorithms =
+                                             1u << ALGORITHM_RS256 | 1u << ALGORITHM_ES256,
                                          .token_types = {types, 2},
                                          .groups_claim = SLICE_INIT("groups"),
                                          .acr_claims = {acr_claims, 2},

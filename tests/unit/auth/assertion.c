@@ -65,9 +65,8 @@ static void begin(void)
     key_set_unref(entry.set);
     mem_free(text);
     mem_free(jwk);
-    device = (struct facts_device){.id = SLICE("managed:laptop-1"),
-                                   .trust = SLICE("managed"),
-                                   .not_after = {NOW_S + DAY_S}};
+    device = (struct facts_device){
+        .id = SLICE("managed:laptop-1"), .trust = SLICE("managed"), .not_after = {NOW_S + DAY_S}};
     facts = (struct facts){.app = &app, .device = &device, .now = {NOW_S}};
 }
 
@@ -89,7 +88,8 @@ static const struct token *person(const char *sub, const char *more, int64_t exp
     char payload[2048];
     struct token_answer answer;
     (void)snprintf(payload, sizeof payload,
-                   "{\"iss\":\"" ISS "\",\"sub\":\"%s\",\"aud\":\"leave\",\"iat\":%d,\"exp\":%lld%s}",
+                   "{\"iss\":\"" ISS
+                   "\",\"sub\":\"%s\",\"aud\":\"leave\",\"iat\":%d,\"exp\":%lld%s}",
                    sub, NOW_S - 10, (long long)exp, more);
     char *token = jose_token("{\"alg\":\"ES256\",\"typ\":\"at+jwt\"}", payload, ec, JOSE_RIGHT);
     const struct token_question question = {
@@ -124,8 +124,7 @@ static json_t *claims_of(const char *text, struct slice entity)
         key_set_parse(keyring_jwks(ring, entity), 1u << ALGORITHM_ES256, facts.now, &fault);
     cr_assert(set && slice_eq(set->keys[0].kid, kid));
     cr_assert(base64url_decode(bytes, &len, rest));
-    cr_assert(signature_holds(&set->keys[0].key,
-                              slice_from(text, header.len + 1 + payload.len),
+    cr_assert(signature_holds(&set->keys[0].key, slice_from(text, header.len + 1 + payload.len),
                               slice_from(bytes, len)));
     cr_assert(base64url_decode(bytes, &len, payload));
     key_set_unref(set);
@@ -155,12 +154,11 @@ Test(assertion, it_states_who_asks_and_nothing_of_the_request)
     char *text = tell(zoe);
     json_t *claims = claims_of(text, SLICE("finance"));
     char *printed = json_dumps(claims, JSON_COMPACT | JSON_SORT_KEYS);
-    cr_expect_str_eq(printed,
-                     "{\"acr_level\":0,\"amr\":[\"mfa\"],\"aud\":\"leave\","
-                     "\"device\":{\"id\":\"managed:laptop-1\",\"trust\":\"managed\"},"
-                     "\"entity\":\"finance\",\"exp\":1800000060,\"groups\":[\"tax\"],"
-                     "\"iat\":1800000000,\"iss\":\"https://leave.finance.example\","
-                     "\"provider\":\"staff\",\"sub\":\"zoe\"}");
+    cr_expect_str_eq(printed, "{\"acr_level\":0,\"amr\":[\"mfa\"],\"aud\":\"leave\","
+                              "\"device\":{\"id\":\"managed:laptop-1\",\"trust\":\"managed\"},"
+                              "\"entity\":\"finance\",\"exp\":1800000060,\"groups\":[\"tax\"],"
+                              "\"iat\":1800000000,\"iss\":\"https://leave.finance.example\","
+                              "\"provider\":\"staff\",\"sub\":\"zoe\"}");
     free(printed);
     json_decref(claims);
     mem_free(text);

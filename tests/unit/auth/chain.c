@@ -57,7 +57,8 @@ static struct chain_answer judge(struct chain_trust *t, X509 *leaf, X509 **helpe
     return answer;
 }
 
-/* Makes the leaf of that spec below `issuer`, judges it with `between` at hand, and expects it bad. */
+/* Makes the leaf of that spec below `issuer`, judges it with `between` at hand, and expects it bad.
+ */
 static void expect_bad(const char *what, struct pki_spec spec, const struct pki_end *issuer,
                        const char *detail)
 {
@@ -171,8 +172,8 @@ Test(chain, a_changed_byte_ends_it)
 }
 
 /* A leaf below an intermediate of that spec. */
-static void expect_bad_below(const char *what, struct pki_spec spec, const struct pki_spec *leaf_spec,
-                             const char *detail)
+static void expect_bad_below(const char *what, struct pki_spec spec,
+                             const struct pki_spec *leaf_spec, const char *detail)
 {
     spec.issuer = &root;
     spec.common_name = "Odd";

@@ -62,10 +62,17 @@ Test(jwks, the_keys_are_those_of_the_set)
 Test(jwks, keys_for_something_else_are_left_out)
 {
     static const char *const more[] = {
-        ",\"use\":\"enc\"",          ",\"use\":7",           ",\"key_ops\":[\"encrypt\"]",
-        ",\"key_ops\":\"verify\"",   ",\"key_ops\":[]",      ",\"alg\":\"PS256\"",
-        ",\"alg\":\"RS512\"",        ",\"alg\":\"none\"",    ",\"alg\":\"HS256\"",
-        ",\"alg\":7",                ",\"alg\":\"ES256\"",
+        ",\"use\":\"enc\"",
+        ",\"use\":7",
+        ",\"key_ops\":[\"encrypt\"]",
+        ",\"key_ops\":\"verify\"",
+        ",\"key_ops\":[]",
+        ",\"alg\":\"PS256\"",
+        ",\"alg\":\"RS512\"",
+        ",\"alg\":\"none\"",
+        ",\"alg\":\"HS256\"",
+        ",\"alg\":7",
+        ",\"alg\":\"ES256\"",
     };
     for (size_t i = 0; i < sizeof more / sizeof more[0]; i++) {
         char *jwks[] = {jose_jwk(rsa, "one", more[i]), jose_jwk(ec, "two", "")};
@@ -107,8 +114,8 @@ Test(jwks, a_point_beside_the_curve_is_not_used)
 
 Test(jwks, a_secret_in_it_ends_the_whole_set)
 {
-    static const char *const more[] = {",\"d\":\"AQAB\"", ",\"p\":\"AQAB\"", ",\"q\":\"AQAB\"",
-                                       ",\"dp\":\"AQAB\"", ",\"oth\":[]",    ",\"k\":\"AQAB\""};
+    static const char *const more[] = {",\"d\":\"AQAB\"",  ",\"p\":\"AQAB\"", ",\"q\":\"AQAB\"",
+                                       ",\"dp\":\"AQAB\"", ",\"oth\":[]",     ",\"k\":\"AQAB\""};
     for (size_t i = 0; i < sizeof more / sizeof more[0]; i++) {
         char *jwks[] = {jose_jwk(ec, "two", ""), jose_jwk(rsa, "one", more[i])};
         cr_expect_null(parse(jwks, 2, BOTH), "%s", more[i]);

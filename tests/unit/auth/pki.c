@@ -107,18 +107,14 @@ struct pki_end pki_root(const char *name)
 
 struct pki_end pki_intermediate(const char *name, const struct pki_end *issuer)
 {
-    return pki_make(&(struct pki_spec){.common_name = name,
-                                       .issuer = issuer,
-                                       .basic = "critical,CA:TRUE",
-                                       .usage = PKI_CA_USAGE});
+    return pki_make(&(struct pki_spec){
+        .common_name = name, .issuer = issuer, .basic = "critical,CA:TRUE", .usage = PKI_CA_USAGE});
 }
 
 struct pki_end pki_device(const char *name, const struct pki_end *issuer)
 {
-    return pki_make(&(struct pki_spec){.common_name = name,
-                                       .issuer = issuer,
-                                       .usage = PKI_LEAF_USAGE,
-                                       .extended = "clientAuth"});
+    return pki_make(&(struct pki_spec){
+        .common_name = name, .issuer = issuer, .usage = PKI_LEAF_USAGE, .extended = "clientAuth"});
 }
 
 void pki_end_fini(struct pki_end *end)

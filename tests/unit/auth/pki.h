@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* Certificates and keys for the tests of this room, made while they run. Everything here asserts: a test
- * that can't make its input has failed. */
+/* Certificates and keys for the tests of this room, made while they run. Everything here asserts: a
+ * test that can't make its input has failed. */
 #pragma once
 
 #include <openssl/x509.h>

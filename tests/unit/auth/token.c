@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* Which tokens are a person, and the many that are not: each has the reason that it is told by, and none
- * ever comes through. */
+/* Which tokens are a person, and the many that are not: each has the reason that it is told by, and
+ * none ever comes through. */
 #include "auth/token.h"
 
 #include <criterion/criterion.h>
@@ -21,7 +21,7 @@
 
 static EVP_PKEY *rsa;
 static EVP_PKEY *ec;
-static EVP_PKEY *stranger;     /* an EC key that no provider has */
+static EVP_PKEY *stranger; /* an EC key that no provider has */
 static EVP_PKEY *rsa_stranger;
 static struct slice audiences[] = {SLICE_INIT("https://leave.finance.example"),
                                    SLICE_INIT("https://tax.finance.example")};
@@ -42,8 +42,8 @@ static struct key_set *set_of(char **jwks, size_t count)
 {
     struct fault fault;
     char *text = jose_set(jwks, count);
-    struct key_set *set = key_set_parse(slice_of(text), provider.algorithms,
-                                        (struct wall){NOW_S}, &fault);
+    struct key_set *set =
+        key_set_parse(slice_of(text), provider.algorithms, (struct wall){NOW_S}, &fault);
     cr_assert(set, "%s", fault.text);
     mem_free(text);
     for (size_t i = 0; i < count; i++)
@@ -94,8 +94,8 @@ static void begin(void)
     app = (struct application){.id = SLICE("leave"), .providers = providers, .provider_count = 1};
     other_app = (struct application){.id = SLICE("x"), .providers = others, .provider_count = 1};
     cache = token_cache_new(8, &metrics);
-    question = (struct token_question){
-        .app = &app, .hash_key = SLICE("an audit key"), .now = {NOW_S}};
+    question =
+        (struct token_question){.app = &app, .hash_key = SLICE("an audit key"), .now = {NOW_S}};
     keys_usual();
 }
 
@@ -146,13 +146,14 @@ static enum reason judge_claims(const char *claims)
 Test(token, a_good_token_is_a_user)
 {
     struct token_answer answer;
-    char *token = jose_token(
-        HEAD_RSA,
-        "{\"iss\":\"" ISS "\",\"sub\":\"zoe\",\"aud\":[\"x\",\"https://tax.finance.example\"]," TIMES
-        ",\"nbf\":1799999990,\"groups\":[\"tax\",\"staff\"],\"scope\":\"read  write\","
-        "\"client_id\":\"portal\",\"amr\":[\"urn:be:fedict:iam:fas:Level400\",\"mfa\"],"
-        "\"acr\":\"urn:be:fedict:iam:fas:citizen:Level500\",\"auth_time\":1799999000}",
-        rsa, JOSE_RIGHT);
+    char *token =
+        jose_token(HEAD_RSA,
+                   "{\"iss\":\"" ISS
+                   "\",\"sub\":\"zoe\",\"aud\":[\"x\",\"https://tax.finance.example\"]," TIMES
+                   ",\"nbf\":1799999990,\"groups\":[\"tax\",\"staff\"],\"scope\":\"read  write\","
+                   "\"client_id\":\"portal\",\"amr\":[\"urn:be:fedict:iam:fas:Level400\",\"mfa\"],"
+                   "\"acr\":\"urn:be:fedict:iam:fas:citizen:Level500\",\"auth_time\":1799999000}",
+                   rsa, JOSE_RIGHT);
     cr_assert_eq(judge_bytes(token, &answer), REASON_PERMITTED);
     const struct facts_user *user = token_user(answer.token);
     cr_expect(slice_eq(user->id, SLICE("staff:zoe")));
@@ -308,7 +309,7 @@ Test(token, the_form_is_taken_by_the_letter)
 {
     char *token = jose_token(HEAD_EC, PAYLOAD, ec, JOSE_RIGHT);
     char bent[32768];
-    static const char *const forms[] = {"%s=", "%s==",  " %s",  "%s ",   "%s\n", "%s.",
+    static const char *const forms[] = {"%s=", "%s==",  " %s",  "%s ",    "%s\n",  "%s.",
                                         ".%s", "%s.AA", "%s\t", "\r\n%s", "%s%%3D"};
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
 #pragma GCC diagnostic push
@@ -317,9 +318,9 @@ Test(token, the_form_is_taken_by_the_letter)
 #pragma GCC diagnostic pop
         cr_expect_eq(judge_bytes(bent, NULL), REASON_TOKEN_MALFORMED, "%s", forms[i]);
     }
-    static const char *const others_bad[] = {"",      ".",        "..",        "a",  "a.b", "a.b.c",
-                                             "...",   "e30.e30.", ".e30.",     "e30", "e30..AA",
-                                             "-._.-", "e30=.e30.AA", "e30.e30=.AA"};
+    static const char *const others_bad[] = {"",        ".",     "..",          "a",          "a.b",
+                                             "a.b.c",   "...",   "e30.e30.",    ".e30.",      "e30",
+                                             "e30..AA", "-._.-", "e30=.e30.AA", "e30.e30=.AA"};
     for (size_t i = 0; i < sizeof others_bad / sizeof others_bad[0]; i++)
         cr_expect_eq(judge_bytes(others_bad[i], NULL), REASON_TOKEN_MALFORMED, "%s", others_bad[i]);
     // Bits that no byte of the signature has: another text for the same signature.
@@ -336,8 +337,8 @@ Test(token, the_form_is_taken_by_the_letter)
 Test(token, a_payload_under_anothers_signature_is_refused)
 {
     char *good = jose_token(HEAD_EC, PAYLOAD, ec, JOSE_RIGHT);
-    char *admin = jose_token(
-        HEAD_EC, "{\"iss\":\"" ISS "\",\"sub\":\"admin\"," AUD "," TIMES "}", ec, JOSE_EMPTY);
+    char *admin = jose_token(HEAD_EC, "{\"iss\":\"" ISS "\",\"sub\":\"admin\"," AUD "," TIMES "}",
+                             ec, JOSE_EMPTY);
     char swapped[8192];
     (void)snprintf(swapped, sizeof swapped, "%s%s", admin, strrchr(good, '.') + 1);
     cr_expect_eq(judge_bytes(good, NULL), REASON_PERMITTED);
@@ -465,8 +466,8 @@ Test(token, lists_are_as_long_as_conditions_expect)
 
 Test(token, a_payload_of_another_form_is_refused)
 {
-    static const char *const payloads[] = {"",         "[]", "\"x\"", "null", "{", "{}x",
-                                           "{\"a\":1,\"a\":1}", "\xef\xbb\xbf{}"};
+    static const char *const payloads[] = {
+        "", "[]", "\"x\"", "null", "{", "{}x", "{\"a\":1,\"a\":1}", "\xef\xbb\xbf{}"};
     for (size_t i = 0; i < sizeof payloads / sizeof payloads[0]; i++)
         cr_expect_eq(judge(HEAD_EC, payloads[i], ec, JOSE_RIGHT), REASON_TOKEN_MALFORMED, "%s",
                      payloads[i]);
@@ -483,10 +484,13 @@ Test(token, a_payload_of_another_form_is_refused)
 
 Test(token, the_issuer_is_compared_by_the_letter)
 {
-    static const char *const issuers[] = {
-        "\"" ISS "/\"", "\"HTTPS://idp.finance.example\"", "\"https://idp.finance.example.evil\"",
-        "\"\"",         "7",                               "[\"" ISS "\"]",
-        "null"};
+    static const char *const issuers[] = {"\"" ISS "/\"",
+                                          "\"HTTPS://idp.finance.example\"",
+                                          "\"https://idp.finance.example.evil\"",
+                                          "\"\"",
+                                          "7",
+                                          "[\"" ISS "\"]",
+                                          "null"};
     char payload[1024];
     for (size_t i = 0; i < sizeof issuers / sizeof issuers[0]; i++) {
         (void)snprintf(payload, sizeof payload, "{\"iss\":%s,\"sub\":\"zoe\"," AUD "," TIMES "}",
@@ -561,8 +565,8 @@ Test(token, without_a_kid_only_a_few_keys_are_tried)
 Test(token, who_is_asked_for_keys_is_said)
 {
     struct token_answer answer;
-    char *token =
-        jose_token("{\"alg\":\"ES256\",\"typ\":\"at+jwt\",\"kid\":\"new\"}", PAYLOAD, ec, JOSE_RIGHT);
+    char *token = jose_token("{\"alg\":\"ES256\",\"typ\":\"at+jwt\",\"kid\":\"new\"}", PAYLOAD, ec,
+                             JOSE_RIGHT);
     cr_expect_eq(judge_bytes(token, &answer), REASON_TOKEN_KEY_UNKNOWN);
     cr_expect_eq(answer.wanted, &provider);
     issuers_unref(table);
@@ -575,8 +579,9 @@ Test(token, who_is_asked_for_keys_is_said)
 
 Test(token, keys_that_are_too_old_are_not_used)
 {
-    char *token = jose_token(HEAD_EC, "{\"iss\":\"" ISS "\",\"sub\":\"zoe\"," AUD
-                                      ",\"iat\":1800080000,\"exp\":1800090000}",
+    char *token = jose_token(HEAD_EC,
+                             "{\"iss\":\"" ISS "\",\"sub\":\"zoe\"," AUD
+                             ",\"iat\":1800080000,\"exp\":1800090000}",
                              ec, JOSE_RIGHT);
     question.now.s = NOW_S + DAY_S;
     cr_expect_eq(judge_bytes(token, NULL), REASON_PERMITTED);
@@ -654,9 +659,9 @@ Test(token, a_bound_token_is_worth_nothing_from_another_certificate)
     const struct {
         const struct facts_device *device;
         enum reason reason;
-    } uses[] = {{NULL, REASON_TOKEN_BINDING},  {&another, REASON_TOKEN_BINDING},
-                {&mine, REASON_PERMITTED},     {&another, REASON_TOKEN_BINDING},
-                {NULL, REASON_TOKEN_BINDING},  {&mine, REASON_PERMITTED}};
+    } uses[] = {{NULL, REASON_TOKEN_BINDING}, {&another, REASON_TOKEN_BINDING},
+                {&mine, REASON_PERMITTED},    {&another, REASON_TOKEN_BINDING},
+                {NULL, REASON_TOKEN_BINDING}, {&mine, REASON_PERMITTED}};
     for (size_t i = 0; i < sizeof uses / sizeof uses[0]; i++) {
         question.device = uses[i].device;
         cr_expect_eq(judge_bytes(token, NULL), uses[i].reason, "use %zu", i);
