@@ -312,6 +312,9 @@ static const char *detail_of(int x509_error)
         return "a key is too weak";
     case X509_V_ERR_CA_MD_TOO_WEAK:
         return "a signature algorithm is too weak";
+    case X509_V_ERR_MISSING_AUTHORITY_KEY_IDENTIFIER:
+    case X509_V_ERR_MISSING_SUBJECT_KEY_IDENTIFIER:
+        return "a key identifier is missing"; // RFC 5280 §4.2.1.1: must be there below the root
     case X509_V_ERR_CERT_REVOKED:
         return "revoked";
     default:

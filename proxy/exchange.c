@@ -275,7 +275,8 @@ static enum next audit(struct exchange *x)
     metric_add(&w->metrics, METRIC_BYTES_OUT_TOTAL, (int64_t)x->bytes_out);
     if (x->is_event_out) {
         event_of_end(x, &event);
-        (void)audit_publish(w->audit, &event); /* an end for which there is no room is counted there */
+        bool has_room = audit_publish(w->audit, &event);
+        (void)has_room; /* an end for which there is none is counted there, and nobody is refused for it */
         return NEXT;
     }
     if (x->is_own && x->reason == REASON_PERMITTED)

@@ -110,7 +110,7 @@ static enum h1_progress find_end(struct h1_head *out, struct h1_scan *scan, cons
             return bad(out, REASON_REQUEST_MALFORMED, "a line ends without CR");
         if (at == 1)
             return bad(out, REASON_REQUEST_MALFORMED, "an empty line in front");
-        if (at >= 3 && bytes[at - 2] == '\n') {
+        if (bytes[at - 2] == '\n') {
             out->bytes = at + 1;
             return H1_DONE;
         }

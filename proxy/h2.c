@@ -16,6 +16,8 @@
 #include "proxy/exchange.h"
 
 #define H2_HEADER_LIST_MAX 65536 /* like H1_HEAD_MAX_BYTES, counted as RFC 9113 §6.5.2 says */
+#define FEW_FIELDS                                                                                 \
+    24 /* what a browser sends; all of H1_MAX_FIELDS would be 4 KiB to clear for each request */
 #define H2_CONNECTION_WINDOW 16777216
 #define H2_GLITCHES_PER_S                                                                          \
     100 /* of frames that a good client sends rarely; a flood is far above                         \
@@ -39,7 +41,8 @@ struct h2 {
 struct stream {
     struct link in_session;
     struct exchange *x;
-    struct field fields[H1_MAX_FIELDS];
+    struct field *fields; /* room for FEW_FIELDS, and for H1_MAX_FIELDS when there are more */
+    uint32_t field_room;
     uint32_t field_count;
     size_t list_bytes;
     struct slice method;
@@ -130,6 +133,19 @@ static void take_pseudo(struct stream *s, struct slice name, struct slice value)
         s->path = value;
 }
 
+static bool more_fields(struct stream *s)
+{
+    struct field *more;
+    if (s->field_room == H1_MAX_FIELDS)
+        return false;
+    more = arena_array(&s->x->arena, struct field, s->field_room ? H1_MAX_FIELDS : FEW_FIELDS);
+    if (s->field_count)
+        memcpy(more, s->fields, s->field_count * sizeof *more);
+    s->field_room = s->field_room ? H1_MAX_FIELDS : FEW_FIELDS;
+    s->fields = more;
+    return true;
+}
+
 static void take_field(struct stream *s, struct slice name, struct slice value)
 {
     if (slice_eq(name, SLICE("host"))) {
@@ -139,10 +155,11 @@ static void take_field(struct stream *s, struct slice name, struct slice value)
     }
     if (slice_eq(name, SLICE("content-length"))) /* nghttp2 has checked that it is one number */
         s->has_length = slice_u64(value, INT64_MAX, &s->announced);
-    if (s->field_count == H1_MAX_FIELDS)
+    if (s->field_count == s->field_room && !more_fields(s)) {
         s->is_too_large = true;
-    else
-        s->fields[s->field_count++] = (struct field){name, value};
+        return;
+    }
+    s->fields[s->field_count++] = (struct field){name, value};
 }
 
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
@@ -344,6 +361,15 @@ static void say_continue(struct exchange *x)
     connection_kick(x->connection);
 }
 
+static struct slice status_text(struct arena *a, uint16_t status)
+{
+    char *digits = arena_bytes(a, 3);
+    digits[0] = (char)('0' + status / 100 % 10);
+    digits[1] = (char)('0' + status / 10 % 10);
+    digits[2] = (char)('0' + status % 10);
+    return (struct slice){digits, 3};
+}
+
 /* The fields lie in the exchange's arena, which lives until the stream is closed: no copies. */
 static void send_head(struct exchange *x)
 {
@@ -351,7 +377,7 @@ static void send_head(struct exchange *x)
     const struct response *r = &x->response;
     nghttp2_nv *nv = arena_array(&x->arena, nghttp2_nv, r->field_count + 1);
     nghttp2_data_provider body = {.source.ptr = x->client_stream, .read_callback = body_read};
-    nv[0] = pair(SLICE(":status"), arena_printf(&x->arena, "%03u", (unsigned)r->status % 1000));
+    nv[0] = pair(SLICE(":status"), status_text(&x->arena, r->status));
     for (uint32_t i = 0; i < r->field_count; i++)
         nv[i + 1] = pair(r->fields[i].name, r->fields[i].value);
     x->is_end_sent = !r->has_body;

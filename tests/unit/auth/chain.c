@@ -131,6 +131,8 @@ Test(chain, bad_leaves_are_refused_each_for_its_reason)
     expect_bad("a short RSA key", s, &between, "a key is too weak");
     s = good, s.is_sha1 = true;
     expect_bad("a SHA-1 signature", s, &between, "a signature algorithm is too weak");
+    s = good, s.has_no_authority_key = true;
+    expect_bad("a leaf that does not say by which key", s, &between, "a key identifier is missing");
     s = good, s.has_unknown_critical = true;
     expect_bad("an unknown critical extension", s, &between, "an unknown critical extension");
     s = good, s.basic = "critical,CA:TRUE", s.usage = "critical,digitalSignature,keyCertSign";

@@ -86,7 +86,8 @@ struct pki_end pki_make(const struct pki_spec *spec)
     name_add(name, "serialNumber", spec->subject_serial);
     assert(X509_set_issuer_name(c, X509_get_subject_name(issuer)));
     extension_add(c, issuer, NID_subject_key_identifier, "hash");
-    extension_add(c, issuer, NID_authority_key_identifier, "keyid:always");
+    if (!spec->has_no_authority_key)
+        extension_add(c, issuer, NID_authority_key_identifier, "keyid:always");
     extension_add(c, issuer, NID_basic_constraints, spec->basic);
     extension_add(c, issuer, NID_key_usage, spec->usage);
     extension_add(c, issuer, NID_ext_key_usage, spec->extended);

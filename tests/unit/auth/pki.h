@@ -35,7 +35,8 @@ struct pki_spec {
     const char *names; /* subjectAltName */
     const char *constraints;
     bool has_unknown_critical;
-    EVP_PKEY *reused; /* NULL: a new key */
+    bool has_no_authority_key; /* without authorityKeyIdentifier */
+    EVP_PKEY *reused;          /* NULL: a new key */
 };
 struct pki_end pki_make(const struct pki_spec *spec);
 /* A root, an intermediate below it, and a leaf of a device, with everything that they need. */

@@ -327,6 +327,7 @@ static const struct {
     {RAW("HTTP/1.1 100 Continue\r\n\r\n" OK), false, H1_NO_BODY, 0, false},
     {RAW("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"), false, H1_NO_BODY, 0, false},
     {RAW(OK "Connection: close\r\nContent-Length: 7\r\n\r\n"), false, H1_LENGTH, 7, true},
+    {RAW(OK "Connection: close,a\r\nContent-Length: 7\r\n\r\n"), false, H1_LENGTH, 7, true},
     {RAW(OK "Connection: a,close\r\nContent-Length: 7\r\n\r\n"), false, H1_LENGTH, 7, true},
     {RAW("HTTP/1.0 200 OK\r\nContent-Length: 7\r\n\r\n"), false, H1_LENGTH, 7, true},
     {RAW("HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\nContent-Length: 7\r\n\r\n"), false,
@@ -423,6 +424,7 @@ static struct slice long_request(struct buf *b, const char *method, size_t targe
 
 #define METHOD_32 "ABCDEFGHIJKLMNOPQRSTUVWXYZ123456"
 #define METHOD_33 METHOD_32 "7"
+#define METHOD_32_BYTES (sizeof METHOD_32 - 1)
 /* What long_request adds to `last` with "GET" and a target of one byte. */
 #define LAST_OF(total) ((total) - (sizeof GET "\r\n" - 1))
 
@@ -468,6 +470,35 @@ Test(h1_head, limits_hold_to_the_byte_however_the_request_comes)
         heads_done(&once);
         buf_fini(&b);
     }
+}
+
+/* The first `len` bytes of a request that is too large in that way. */
+static enum h1_progress first_of(struct slice in, size_t len, enum reason *why)
+{
+    struct heads_read r;
+    enum h1_progress progress;
+    heads_read(&r, H1_KIND_REQUEST, slice_from(in.ptr, len));
+    progress = r.progress;
+    *why = r.head.why;
+    heads_done(&r);
+    return progress;
+}
+
+Test(h1_head, what_can_no_longer_become_good_is_not_waited_for)
+{
+    static const size_t longest_line = METHOD_32_BYTES + H1_TARGET_MAX_BYTES + 12;
+    enum reason why;
+    struct buf b;
+    struct slice in = long_request(&b, "GET", 1, 0, H1_HEAD_MAX_BYTES);
+    cr_expect_eq(first_of(in, H1_HEAD_MAX_BYTES - 1, &why), H1_MORE);
+    cr_expect_eq(first_of(in, H1_HEAD_MAX_BYTES, &why), H1_BAD);
+    cr_expect_eq(why, REASON_HEADERS_TOO_LARGE);
+    buf_fini(&b);
+    in = long_request(&b, "GET", H1_TARGET_MAX_BYTES * 2, 0, 0);
+    cr_expect_eq(first_of(in, longest_line, &why), H1_MORE);
+    cr_expect_eq(first_of(in, longest_line + 1, &why), H1_BAD);
+    cr_expect_eq(why, REASON_URI_TOO_LONG);
+    buf_fini(&b);
 }
 
 Test(h1_head, a_response_has_the_same_limits_and_is_broken_beyond_them)

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""Who asks: a browser, a service, an h2 client that can say what no library would, and what each of them is owed."""
+
+import json
+import re
+
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, StreamEnded, StreamReset
+from h2.exceptions import ProtocolError
+
+from world import Answer, parse_answer
+
+BROWSER = ("accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",)
+SERVICE = ("accept: application/json",)
+CALLERS = {"browser": BROWSER, "service": SERVICE}
+
+
+class Reset(Exception):
+    """The gateway ended this stream without an answer; `code` is its error code."""
+
+    def __init__(self, code):
+        super().__init__(f"RST_STREAM {code}")
+        self.code = code
+
+
+class Ended(Exception):
+    """The connection is over; `code` is the GOAWAY's error code, None where there was none."""
+
+    def __init__(self, code):
+        super().__init__(f"the connection ended, GOAWAY {code}")
+        self.code = code
+
+
+class H2:
+    """One HTTP/2 connection on a TLS socket. Header fields go out as they are given."""
+
+    def __init__(self, tls):
+        assert tls.selected_alpn_protocol() == "h2"
+        self.tls = tls
+        self.connection = H2Connection(H2Configuration(
+            client_side=True, validate_outbound_headers=False, normalize_outbound_headers=False,
+            header_encoding="utf-8"))
+        self.connection.initiate_connection()
+        self.streams = {}  # id → [fields, body, is whole, reset code]
+        self.goaway = None
+        self.flush()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.tls.close()
+
+    def flush(self):
+        self.tls.sendall(self.connection.data_to_send())
+
+    def begin(self, authority, path="/", method="GET", headers=(), body=None, scheme="https", end=True):
+        """Sends a request; `headers`: (name, value). Its stream's number."""
+        stream = self.connection.get_next_available_stream_id()
+        self.streams[stream] = [None, b"", False, None]
+        head = [(":method", method), (":scheme", scheme), (":authority", authority), (":path", path)]
+        head = [(name, value) for name, value in head if value is not None]
+        self.connection.send_headers(stream, [*head, *headers], end_stream=end and body is None)
+        if body is not None:
+            self.connection.send_data(stream, body, end_stream=end)
+        self.flush()
+        return stream
+
+    def turn(self):
+        """Takes what has come, waiting for it."""
+        data = self.tls.recv(65536)
+        if not data:
+            raise Ended(self.goaway)
+        try:
+            events = self.connection.receive_data(data)
+        except ProtocolError as wrong:
+            raise AssertionError(f"the gateway breaks the protocol: {wrong}") from wrong
+        for event in events:
+            stream = self.streams.get(getattr(event, "stream_id", None))
+            if isinstance(event, ConnectionTerminated):
+                self.goaway = int(event.error_code)
+            elif stream is None:
+                continue
+            elif isinstance(event, ResponseReceived):
+                stream[0] = event.headers
+            elif isinstance(event, DataReceived):
+                stream[1] += event.data
+                self.connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+            elif isinstance(event, StreamEnded):
+                stream[2] = True
+            elif isinstance(event, StreamReset):
+                stream[3] = int(event.error_code)
+        self.flush()
+
+    def end(self, stream):
+        """The answer of that stream."""
+        held = self.streams[stream]
+        while not held[2] and held[3] is None:
+            self.turn()
+        if not held[2]:
+            raise Reset(held[3])
+        fields = [(name, value) for name, value in held[0] if name != ":status"]
+        return Answer(int(dict(held[0])[":status"]), fields, held[1], "HTTP/2")
+
+    def ask(self, authority, path="/", **more):
+        return self.end(self.begin(authority, path, **more))
+
+
+def read_answer(tls, rest=b"", to_head=False):
+    """One HTTP/1.1 answer with a Content-Length, and what came behind it."""
+    while b"\r\n\r\n" not in rest:
+        piece = tls.recv(65536)
+        assert piece, f"the connection ended behind {rest!r}"
+        rest += piece
+    whole = rest.index(b"\r\n\r\n") + 4
+    if not to_head:
+        whole += int(parse_answer(rest).get("content-length"))
+    while len(rest) < whole:
+        piece = tls.recv(65536)
+        assert piece, "the connection ended in the middle of an answer"
+        rest += piece
+    return parse_answer(rest[:whole]), rest[whole:]
+
+
+def check_refusal(world, answer, caller, status, reason, problem=None, language="en"):
+    """What every refused caller is owed, and what the audit holds of it; returns that event."""
+    assert answer.status == status, answer
+    reference = answer.get("belfry-reference")
+    event = world.decision(reference)
+    assert event["belfry.reason_code"] == reason, event
+    assert event["http.response.status_code"] == status and "denied" in event["event.type"]
+    assert event["http.version"] == answer.version.removeprefix("HTTP/")
+    assert answer.get("cache-control") == "no-store" and answer.get("x-content-type-options") == "nosniff"
+    if caller == "browser":
+        assert answer.get("content-type") == "text/html; charset=utf-8"
+        assert answer.get("content-language") == language
+        page = answer.body.decode()
+        assert f'<html lang="{language}">' in page
+        assert re.search(r'class="reference">([^<]+)<', page)[1] == reference
+        assert "default-src 'none'" in answer.get("content-security-policy") and "<script" not in page
+    else:
+        assert answer.get("content-type") == "application/problem+json"
+        told = json.loads(answer.body)
+        assert told["type"] == f"urn:belfry:problem:{problem or reason}" and told["status"] == status
+        assert told["reference"] == reference and told["title"] and told["detail"]
+    if status == 503:
+        assert int(answer.get("retry-after")) > 0
+    return event

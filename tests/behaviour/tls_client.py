@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""A TLS client that can do what the standard library's doesn't: carry a session from one context to another (so a
+ticket without its certificate), and send ClientHellos made by hand."""
+
+import os
+import socket
+import struct
+
+from OpenSSL import SSL
+
+from world import parse_answer
+
+VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
+WAIT_S = 10
+
+
+def connected(port):
+    """A blocking socket whose waits end, so that a gateway that says nothing fails a test instead of hanging it."""
+    plain = socket.create_connection(("127.0.0.1", port))
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", WAIT_S, 0))
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", WAIT_S, 0))
+    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return plain
+
+
+class Refused(Exception):
+    """The gateway ended it by that alert; `str()` is OpenSSL's name of it, such as "certificate unknown"."""
+
+
+def alert_of(error):
+    reasons = " ".join(item[2] for item in error.args[0]) if error.args and isinstance(error.args[0], list) else ""
+    for text in ("sslv3 alert ", "tlsv1 alert ", "tlsv13 alert ", "tlsv1 "):
+        if text in reasons:
+            return Refused(reasons.split(text, 1)[1])
+    return error
+
+
+class Visit:
+    """One connection: `cert` is a name of the PKI or a (certificate, key) pair of files; `session` comes from
+    `ticket` of another visit. The handshake's alert is raised as Refused."""
+
+    def __init__(self, world, host, cert=None, version="1.3", session=None, tickets=True, alpn=(b"http/1.1",)):
+        context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+        context.set_min_proto_version(VERSIONS[version])
+        context.set_max_proto_version(VERSIONS[version])
+        context.load_verify_locations(str(world.trust))
+        context.set_verify(SSL.VERIFY_PEER, lambda connection, x509, error, depth, ok: bool(ok))
+        context.set_alpn_protos(list(alpn))
+        if not tickets:
+            context.set_options(SSL.OP_NO_TICKET)
+        if cert:
+            chain, key = map(str, world.client(cert) if isinstance(cert, str) else cert)
+            context.use_certificate_chain_file(chain)
+            context.use_privatekey_file(key)
+        self.world, self.host, self.rest = world, host, b""
+        self.socket = connected(world.port)
+        self.tls = SSL.Connection(context, self.socket)
+        if host is not None:
+            self.tls.set_tlsext_host_name(host.encode())
+        if session:
+            self.tls.set_session(session)
+        self.tls.set_connect_state()
+        try:
+            self.tls.do_handshake()
+        except SSL.Error as error:
+            self.socket.close()
+            raise alert_of(error) from error
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    @property
+    def is_resumed(self):
+        return SSL._lib.SSL_session_reused(self.tls._ssl) == 1
+
+    @property
+    def ticket(self):
+        """The session as it is now; in TLS 1.3 that needs an answer to have been read."""
+        return self.tls.get_session()
+
+    def ask(self, path="/", host=None, fields=()):
+        """One request; an alert that comes in the place of its answer is raised as Refused."""
+        lines = [f"GET {path} HTTP/1.1", f"host: {host or self.host}", *fields, "", ""]
+        try:
+            self.tls.sendall("\r\n".join(lines).encode())
+            while b"\r\n\r\n" not in self.rest:
+                self.rest += self.tls.recv(65536)
+            length = int(parse_answer(self.rest).get("content-length"))
+            whole = self.rest.index(b"\r\n\r\n") + 4 + length
+            while len(self.rest) < whole:
+                self.rest += self.tls.recv(65536)
+        except SSL.Error as error:
+            raise alert_of(error) from error
+        answer, self.rest = parse_answer(self.rest[:whole]), self.rest[whole:]
+        return answer
+
+
+# ClientHellos by hand (RFC 8446 §4.1.2)
+
+X25519 = 0x001D
+
+
+def _block(width, data):
+    return len(data).to_bytes(width, "big") + data
+
+
+def _extension(number, data):
+    return struct.pack("!H", number) + _block(2, data)
+
+
+def server_names(*names, kind=0):
+    return _extension(0, _block(2, b"".join(bytes([kind]) + _block(2, name) for name in names)))
+
+
+def hello(names, version="1.3", has_share=True, session_id=b"", more=b""):
+    """A whole record. `names` is the server_name extension's bytes, or b"" for none; without a key share a
+    HelloRetryRequest comes back."""
+    extensions = names + _extension(10, _block(2, struct.pack("!H", X25519))) + _extension(11, b"\x01\x00")
+    extensions += _extension(13, _block(2, struct.pack("!HHH", 0x0403, 0x0804, 0x0401)))
+    if version == "1.3":
+        extensions += _extension(43, _block(1, b"\x03\x04"))
+        share = struct.pack("!H", X25519) + _block(2, b"\x09" + bytes(31)) if has_share else b""
+        extensions += _extension(51, _block(2, share))
+    suites = struct.pack("!HHH", 0x1301, 0xC02B, 0xC02F)
+    body = b"\x03\x03" + os.urandom(32) + _block(1, session_id) + _block(2, suites) + b"\x01\x00"
+    body += _block(2, extensions + more)
+    message = b"\x01" + _block(3, body)
+    return b"\x16\x03\x01" + _block(2, message)
+
+
+def records(plain):
+    """What comes back until the end or the wait is over: [(type, bytes)]."""
+    data = b""
+    found = []
+    while True:
+        while len(data) >= 5 and len(data) >= 5 + int.from_bytes(data[3:5], "big"):
+            end = 5 + int.from_bytes(data[3:5], "big")
+            found.append((data[0], data[5:end]))
+            data = data[end:]
+            if found[-1][0] == 21 or found[-1][1][:1] in (b"\x02", b"\x0e"):
+                return found
+        more = plain.recv(65536)
+        if not more:
+            return found
+        data += more
+
+
+ALERT = 21
+HANDSHAKE = 22

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""The documentation says what the tables and sources of the code say: no fact, configuration key, reason, metric,
+audit field, policy key, function or finding is missing from it or surplus in it, and what it names exists."""
+
+import pathlib
+import re
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "certs/README.md"])
+ROOMS = ("audit", "auth", "base", "cli", "policy", "proxy")
+STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
+CHARACTER = re.compile(r"'(?:[^'\\]|\\.)'")
+# What a comment could be taken for stands before it: strings and characters.
+COMMENT = re.compile(r'("(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)\')|/\*.*?\*/|//[^\n]*', re.S)
+
+
+def text(path):
+    return (ROOT / path).read_text()
+
+
+def section(page, title):
+    """What stands below that heading, up to the next one of its level or above."""
+    match = re.search(rf"^(#+) {re.escape(title)}\n(.*?)(?=^#{{1,2}} |\Z)", text(page), re.M | re.S)
+    assert match, f"{page} has no section '{title}'"
+    return match[2]
+
+
+def rows(part):
+    """The tables' rows whose first cell is code: {name: [the other cells]}. A name that stands twice is a fault."""
+    found = {}
+    for line in part.splitlines():
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        if cells and (match := re.fullmatch(r"`([^`]+)`", cells[0])):
+            assert match[1] not in found, f"'{match[1]}' stands twice"
+            found[match[1]] = cells[1:]
+    return found
+
+
+def table(path, macro):
+    """The arguments of each MACRO(...) of a .def file; strings without their quotes."""
+    lines = [line for line in text(path).splitlines() if line.startswith(macro + "(")]
+    return [arguments(line[len(macro):]) for line in lines]
+
+
+def arguments(source):
+    """The arguments of a call that begins at the '(' in front; strings that stand side by side become one."""
+    out, current, depth, at = [], "", 0, 0
+    while at < len(source):
+        char = source[at]
+        if char in "\"'":
+            string = STRING.match(source, at) or CHARACTER.match(source, at)
+            current += string[0]
+            at = string.end()
+            continue
+        if char in "([{":
+            depth += 1
+        elif char in ")]}":
+            depth -= 1
+        if depth == 0 or (depth == 1 and char == ","):
+            out.append(current.strip())
+            current = ""
+            if depth == 0:
+                break
+        elif not (depth == 1 and char == "("):
+            current += char
+        at += 1
+    return [STRING.sub(lambda m: m[1], word) if STRING.fullmatch(word) else word for word in out]
+
+
+def sources():
+    for room in ROOMS:
+        for path in sorted((ROOT / room).rglob("*.c")):
+            yield path, COMMENT.sub(lambda match: match[1] or " ", path.read_text())
+
+
+def names(written, documented, what):
+    assert sorted(set(written) - set(documented)) == [], f"{what}: not documented"
+    assert sorted(set(documented) - set(written)) == [], f"{what}: documented, but not there"
+
+
+def test_every_fact_is_documented():
+    facts = {f"{root}.{name}": kind.lower() for root, name, kind, _ in table("policy/fact.def", "FACT")}
+    said = rows(section("docs/policy.md", "Facts"))
+    names(facts, said, "facts")
+    kinds = {"string": "string", "strings": "list of string", "int": "int", "bool": "bool"}
+    assert {name: cells[0] for name, cells in said.items()} == {name: kinds[kind] for name, kind in facts.items()}
+
+
+UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000,
+         "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40, "": 1}
+
+
+def value(words):
+    match = re.fullmatch(r"([\d,]+)(ms|s|m|h|d|KiB|MiB|GiB|TiB|)", words.strip("`"))
+    assert match, f"'{words}' is no number with a unit"
+    return int(match[1].replace(",", "")) * UNITS[match[2]]
+
+
+def test_every_configuration_key_is_documented_with_its_default_and_range():
+    said = rows(text("docs/configuration.md"))
+    written = {}
+    for section_name, name, kind, _, default, least, most, _ in table("proxy/config.def", "NUMBER"):
+        written[".".join(filter(None, (section_name, name)))] = (kind.lower(), int(default), int(least), int(most))
+    for section_name, name, _, default, _ in table("proxy/config.def", "TEXT"):
+        written[".".join(filter(None, (section_name, name)))] = ("text", default)
+    for section_name, name, _ in table("proxy/config.def", "SPECIAL"):
+        written[".".join(filter(None, (section_name, name)))] = None
+    names(written, said, "configuration keys")
+    for key, what in written.items():
+        if not what:
+            continue
+        kind, default, limits = said[key][:3]
+        assert kind == what[0], key
+        if kind == "text":
+            wanted = {"NULL": "required", "": "none"}.get(what[1], f"`{what[1]}`")
+            assert default == wanted, key
+        else:
+            assert value(default) == what[1], key
+            least, most = limits.split(" to ")
+            assert (value(least), value(most)) == what[2:], key
+
+
+def test_every_reason_is_documented_with_its_status():
+    reasons = {name: status for _, name, status, _, _ in table("include/belfry/reason.def", "REASON")}
+    said = rows(section("docs/operations.md", "Reasons"))
+    names(reasons, said, "reasons")
+    assert {name: cells[0] for name, cells in said.items()} == {
+        name: "none" if status == "0" else status for name, status in reasons.items()}
+
+
+def test_every_metric_is_documented_with_its_kind():
+    metrics = {name: kind.split("_")[0] for _, name, kind, _ in table("base/metric.def", "METRIC")}
+    metrics |= dict.fromkeys(re.findall(r"# TYPE (belfry_\w+) counter", text("base/metric.c")), "counter")
+    said = rows(section("docs/operations.md", "Metrics"))
+    names(metrics, said, "metrics")
+    assert {name: cells[0] for name, cells in said.items()} == metrics
+
+
+def test_every_audit_field_is_documented():
+    source = text("audit/ecs.c")
+    fields = set(re.findall(r'\\"(@?[a-z][\w.]*)\\":', source)) | set(re.findall(r'^    TEXT\("([\w.]+)"', source, re.M))
+    names(fields, rows(section("docs/operations.md", "Audit")), "audit fields")
+
+
+def test_every_key_of_charter_and_bundle_is_documented():
+    written = set()
+    for name in ("charter", "bundle", "load_provider", "load_authority", "load_application", "load_rule", "load_test"):
+        for block in re.findall(r"static const struct slice keys\[\] = \{(.*?)\};", text(f"policy/{name}.c"), re.S):
+            written |= set(re.findall(r'SLICE_INIT\("([\w.]+)"\)', block))
+    said = set()
+    for title in ("The charter", "The bundle", "Policy tests"):
+        said |= {name.split(".")[-1] for name in rows(section("docs/policy.md", title))}
+    languages = {"nl", "fr", "de", "en"}
+    names(written, said - languages, "keys of charter and bundle")
+
+
+def test_every_function_of_conditions_is_documented():
+    source = text("policy/cel_type.c")
+    page = section("docs/policy.md", "Conditions")
+    for array in ("carried", "left_out"):
+        block = re.search(rf"struct slice {array}\[\] = \{{(.*?)\}};", source, re.S)[1]
+        missing = [name for name in re.findall(r'SLICE_INIT\("(\w+)"\)', block) if not re.search(rf"\b{name}\b", page)]
+        assert missing == [], array
+
+
+def finding_codes():
+    """{code: {"error", "warning"}} of everything that the sources can find."""
+    defined = dict(re.findall(r'#define (CEL_\w+) "([\w-]+)"', text("policy/cel_in.h")))
+    calls = {"findings_error": (2, "error"), "findings_warn": (2, "warning"), "cel_error": (2, "error"),
+             "cel_warn": (2, "warning"), "refuse_token": (3, "error")}
+    found = {}
+    for path, source in sources():
+        for match in re.finditer(r"\b(" + "|".join(calls) + r")(?=\()", source):
+            place, kind = calls[match[1]]
+            words = arguments(source[match.end():])
+            if len(words) <= place or source[:match.start()].endswith("void "):
+                continue  # the function itself
+            word = words[place]
+            codes = [word] if re.fullmatch(r"[a-z]+(-[a-z]+)*", word) and word != "code" else STRING.findall(word)
+            codes += [code for name, code in defined.items() if re.search(rf"\b{name}\b", word)]
+            assert codes or word in ("code", "const char *code"), f"{path}: what code is '{word}'?"
+            for code in codes:
+                found.setdefault(code, set()).add(kind)
+    return found
+
+
+def test_every_finding_is_documented():
+    codes = finding_codes()
+    assert len(codes) > 50  # else the sources were not read
+    said = rows(text("docs/policy-errors.md"))
+    names(codes, said, "findings")
+    assert {code: cells[0] for code, cells in said.items()} == {code: " or ".join(sorted(k)) for code, k in codes.items()}
+
+
+def known_tests():
+    known = set()
+    for path in (ROOT / "tests/unit").rglob("*.c"):
+        room = f"{path.parent.name}/{path.stem}"
+        known |= {f"{room}: {name}" for name in re.findall(r"^(?:Test|ParameterizedTest)\([^,]*?(\w+), (\w+)",
+                                                          path.read_text(), re.M) for name in name[-1:]}
+    for path in [*(ROOT / "tests/behaviour").glob("test_*.py"), *(ROOT / "tests/house").glob("test_*.py")]:
+        known |= {f"{path.parent.name}/{path.stem}: {name}" for name in re.findall(r"^def (test_\w+)", path.read_text(), re.M)}
+    return known
+
+
+def test_security_names_tests_that_there_are():
+    named = re.findall(r"`((?:policy|auth|audit|base|proxy|behaviour|house)/\w+: \w+)`", text("SECURITY.md"))
+    assert len(named) > 30
+    assert sorted(set(named) - known_tests()) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_and_files_exist(page):
+    words = page.read_text()
+    missing = [link for link in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", words) if not (page.parent / link).exists()]
+    for name in re.findall(r"`([\w./-]+\.(?:c|h|def|py|md|cmake|cnf|in))`", words):
+        if "/" in name and not name.startswith("/") and not (ROOT / name).exists():
+            missing.append(name)
+    assert missing == []

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* Where keys come from, how often they are asked for, and where no bundle can make us go. */
+#include "auth/issuer.h"
+
+#include <criterion/criterion.h>
+
+#include "base/hash.h"
+#include "base/mem.h"
+#include "https.h"
+#include "jose.h"
+#include "pki.h"
+
+#define DISCOVERY "/.well-known/openid-configuration"
+
+static struct loop loop;
+static struct https *server;
+static struct metrics metrics;
+static struct issuer_desk *desk;
+static struct issuers *table;
+static unsigned tables;  /* that the desk has given */
+static unsigned answers; /* to wishes */
+static char issuer[64];
+static char document[512];
+static char *keys[2]; /* key sets: before and after a rotation */
+static ev_timer alarm_timer;
+
+/* What a snapshot is made of, as far as the desk looks. */
+static struct slice hosts[] = {SLICE_INIT("idp.localhost")};
+static struct network networks[2];
+static struct charter_entity entity = {.id = SLICE_INIT("finance"),
+                                       .fetch_hosts = {hosts, 1},
+                                       .fetch_networks = networks,
+                                       .fetch_network_count = 2};
+static struct charter charter = {.entities = &entity, .entity_count = 1};
+static struct charter_ref charter_holder = {.references = 1, .charter = &charter};
+static struct provider provider;
+static struct bundle bundle = {.entity = SLICE_INIT("finance"), .providers = &provider};
+static struct bundle_ref bundle_holder = {.references = 1, .bundle = &bundle};
+static struct bundle_ref *bundles[] = {&bundle_holder};
+static struct snapshot snapshots[2];
+
+static void on_changed(void *owner, struct issuers *take)
+{
+    (void)owner;
+    issuers_unref(table);
+    table = take;
+    tables++;
+    loop_stop(&loop);
+}
+
+static void on_answered(void *owner)
+{
+    (void)owner;
+    answers++;
+    loop_stop(&loop);
+}
+
+static void on_alarm(struct ev_loop *ev, ev_timer *timer, int events)
+{
+    (void)ev, (void)timer, (void)events;
+    cr_assert_fail("nothing happened for ten seconds");
+}
+
+static char *set_of(const char *kid)
+{
+    EVP_PKEY *key = pki_key_make(PKI_P256);
+    char *jwk = jose_jwk(key, kid, "");
+    char *set = jose_set(&jwk, 1);
+    mem_free(jwk);
+    EVP_PKEY_free(key);
+    return set;
+}
+
+static void begin(void)
+{
+    base_init();
+    server = https_new();
+    loop_init(&loop);
+    ev_timer_init(&alarm_timer, on_alarm, 10., 0.);
+    ev_timer_start(loop.ev, &alarm_timer);
+    keys[0] = set_of("old");
+    keys[1] = set_of("new");
+    (void)snprintf(issuer, sizeof issuer, "https://idp.localhost:%u", https_port(server));
+    (void)snprintf(document, sizeof document, "{\"issuer\":\"%s\",\"jwks_uri\":\"%s/keys\"}",
+                   issuer, issuer);
+    https_answer(server, DISCOVERY, 200, document);
+    https_answer(server, "/keys", 200, keys[0]);
+    cr_assert(network_parse(&networks[0], SLICE("127.0.0.0/8")));
+    cr_assert(network_parse(&networks[1], SLICE("::1/128")));
+    provider = (struct provider){.id = SLICE("staff"),
+                                 .entity = SLICE("finance"),
+                                 .issuer = slice_of(issuer),
+                                 .algorithms = 1u << ALGORITHM_ES256,
+                                 .keys_max_stale_s = DAY_S,
+                                 .digest = {7}};
+    bundle.provider_count = 1;
+    for (int i = 0; i < 2; i++)
+        snapshots[i] = (struct snapshot){.references = 1, // ours: they are never freed
+                                         .charter = &charter_holder,
+                                         .bundles = bundles,
+                                         .bundle_count = 1};
+    snapshots[1].bundle_count = 0;
+    const struct issuer_settings settings = {.ca_file = https_ca(server)};
+    desk =
+        issuer_desk_new(&loop, &settings, &metrics, (struct issuer_hooks){.changed = on_changed});
+}
+
+static void end(void)
+{
+    issuer_desk_free(desk);
+    issuers_unref(table);
+    ev_timer_stop(loop.ev, &alarm_timer);
+    loop_fini(&loop);
+    https_free(server);
+    mem_free(keys[0]);
+    mem_free(keys[1]);
+}
+
+TestSuite(issuer, .init = begin, .fini = end);
+
+static void run_until_tables(unsigned count)
+{
+    while (tables < count)
+        loop_run(&loop);
+}
+
+static void run_until_answers(unsigned count)
+{
+    while (answers < count)
+        loop_run(&loop);
+}
+
+static const struct key_set *set_now(void)
+{
+    return issuers_keys(table, &provider, loop_wall(&loop));
+}
+
+/* Follows, and waits for the first fetch to fail. */
+static void follow_to_failure(void)
+{
+    issuer_desk_follow(desk, &snapshots[0]);
+    issuer_desk_want(desk, provider.digest, on_answered, NULL);
+    run_until_answers(1);
+    cr_expect(metric_get(&metrics, METRIC_JWKS_FAILURES_TOTAL) >= 1);
+    cr_expect_null(set_now());
+    cr_expect_eq(issuer_desk_without_keys(desk), 1);
+}
+
+Test(issuer, keys_are_found_by_discovery)
+{
+    issuer_desk_follow(desk, &snapshots[0]);
+    cr_expect_eq(tables, 1, "an empty table at once");
+    cr_expect_null(set_now());
+    cr_expect_eq(issuer_desk_without_keys(desk), 1);
+    run_until_tables(2);
+    cr_assert_not_null(set_now());
+    cr_expect(slice_eq(set_now()->keys[0].kid, SLICE("old")));
+    cr_expect_eq(issuer_desk_without_keys(desk), 0);
+    cr_expect_eq(https_connections(server), 2);
+    cr_expect_eq(metric_get(&metrics, METRIC_JWKS_FETCHES_TOTAL), 1);
+}
+
+Test(issuer, an_unknown_kid_fetches_once_however_often_it_is_met)
+{
+    issuer_desk_follow(desk, &snapshots[0]);
+    run_until_tables(2);
+    https_answer(server, "/keys", 200, keys[1]);
+    for (int i = 0; i < 100; i++)
+        issuer_desk_want(desk, provider.digest, on_answered, NULL);
+    cr_expect_eq(answers, 0, "they wait for the fetch");
+    run_until_answers(100);
+    cr_expect(slice_eq(set_now()->keys[0].kid, SLICE("new")));
+    cr_expect_eq(https_requests(server, "/keys"), 2);
+    for (int i = 0; i < 100; i++)
+        issuer_desk_want(desk, provider.digest, on_answered, NULL);
+    cr_expect_eq(answers, 200, "within the bound they are answered at once");
+    cr_expect_eq(https_requests(server, "/keys"), 2);
+}
+
+Test(issuer, the_last_good_set_stays_when_a_fetch_fails)
+{
+    static const struct {
+        int status;
+        const char *body;
+    } bad[] = {{500, "{}"}, {200, "{\"keys\":[]}"}};
+    char uri[96];
+    (void)snprintf(uri, sizeof uri, "%s/keys", issuer);
+    provider.jwks_uri = slice_of(uri);
+    issuer_desk_follow(desk, &snapshots[0]);
+    run_until_tables(2);
+    // The first by a wish; the second by the desk itself, after its first pause of 1 s.
+    for (int i = 0; i < 2; i++) {
+        https_answer(server, "/keys", bad[i].status, bad[i].body);
+        issuer_desk_want(desk, provider.digest, on_answered, NULL);
+        while (metric_get(&metrics, METRIC_JWKS_FAILURES_TOTAL) <= i)
+            ev_run(loop.ev, EVRUN_ONCE);
+        cr_assert_not_null(set_now());
+        cr_expect(slice_eq(set_now()->keys[0].kid, SLICE("old")));
+    }
+    cr_expect_eq(tables, 2);
+    cr_expect_eq(https_requests(server, "/keys"), 3);
+    cr_expect_eq(https_requests(server, DISCOVERY), 0, "the bundle says where the keys are");
+}
+
+Test(issuer, a_redirect_is_not_followed)
+{
+    https_answer(server, DISCOVERY, 302, "");
+    follow_to_failure();
+    cr_expect_eq(https_requests(server, "/keys"), 0);
+}
+
+Test(issuer, a_discovery_document_about_another_issuer_is_not_used)
+{
+    https_answer(
+        server, DISCOVERY, 200,
+        "{\"issuer\":\"https://idp.localhost\",\"jwks_uri\":\"https://idp.localhost/keys\"}");
+    follow_to_failure();
+    cr_expect_eq(https_requests(server, "/keys"), 0);
+}
+
+Test(issuer, a_discovery_document_leads_nowhere_outside)
+{
+    static const char *const uris[] = {"http://idp.localhost/keys",
+                                       "https://other.localhost/keys",
+                                       "https://idp.localhost@other.localhost/keys",
+                                       "file:///etc/x",
+                                       "https://127.0.0.1/keys",
+                                       "//idp.localhost/keys",
+                                       ""};
+    char text[sizeof uris / sizeof uris[0]][512];
+    for (size_t i = 0; i < sizeof uris / sizeof uris[0]; i++) {
+        (void)snprintf(text[i], sizeof text[i], "{\"issuer\":\"%s\",\"jwks_uri\":\"%s\"}", issuer,
+                       uris[i]);
+        https_answer(server, DISCOVERY, 200, text[i]);
+        provider.digest[1] = (uint8_t)i; // another provider each time
+        answers = 0;
+        issuer_desk_follow(desk, &snapshots[1]);
+        follow_to_failure();
+    }
+    cr_expect_eq(https_requests(server, "/keys"), 0);
+    cr_expect_eq(https_connections(server), sizeof uris / sizeof uris[0]);
+}
+
+Test(issuer, an_address_outside_the_entitys_networks_is_never_connected_to)
+{
+    cr_assert(network_parse(&networks[0], SLICE("192.0.2.0/24")));
+    cr_assert(network_parse(&networks[1], SLICE("2001:db8::/32")));
+    follow_to_failure();
+    cr_expect_eq(https_connections(server), 0);
+}
+
+Test(issuer, a_host_that_is_not_delegated_is_not_asked)
+{
+    hosts[0] = SLICE("*.idp.localhost");
+    follow_to_failure();
+    cr_expect_eq(https_connections(server), 0);
+}
+
+Test(issuer, keys_that_the_bundle_holds_are_there_at_once_and_never_fetched)
+{
+    provider.jwks = slice_of(keys[0]);
+    provider.keys_max_stale_s = 0;
+    issuer_desk_follow(desk, &snapshots[0]);
+    cr_expect_eq(tables, 1);
+    cr_assert_not_null(issuers_keys(table, &provider, (struct wall){INT64_MAX}));
+    issuer_desk_want(desk, provider.digest, on_answered, NULL);
+    cr_expect_eq(answers, 1);
+    cr_expect_eq(https_connections(server), 0);
+}
+
+Test(issuer, a_provider_that_is_gone_is_forgotten_and_who_waits_is_told)
+{
+    issuer_desk_follow(desk, &snapshots[0]);
+    issuer_desk_want(desk, provider.digest, on_answered, NULL);
+    cr_expect_eq(answers, 0);
+    issuer_desk_follow(desk, &snapshots[1]);
+    cr_expect_eq(answers, 1);
+    issuer_desk_want(desk, provider.digest, on_answered, NULL);
+    cr_expect_eq(answers, 2);
+    cr_expect_eq(issuer_desk_without_keys(desk), 0);
+}
+
+Test(issuer, a_set_stays_while_its_provider_is_unchanged)
+{
+    issuer_desk_follow(desk, &snapshots[0]);
+    run_until_tables(2);
+    const struct key_set *set = set_now();
+    struct snapshot newer = snapshots[0];
+    newer.references = 2;
+    issuer_desk_follow(desk, &newer);
+    cr_expect_eq(tables, 2, "no other table");
+    cr_expect_eq(set_now(), set);
+    cr_expect_eq(https_connections(server), 2);
+    issuer_desk_follow(desk, &snapshots[0]);
+}
+
+Test(issuer, nothing_is_called_after_the_end)
+{
+    issuer_desk_follow(desk, &snapshots[0]);
+    issuer_desk_want(desk, provider.digest, on_answered, NULL);
+    issuer_desk_free(desk);
+    desk = NULL;
+    for (int i = 0; i < 5; i++)
+        ev_run(loop.ev, EVRUN_NOWAIT);
+    cr_expect_eq(answers, 0);
+    cr_expect_eq(tables, 1);
+}
