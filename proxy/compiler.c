@@ -18,6 +18,7 @@ struct compiler {
     /* Under the lock. */
     struct documents *next;
     const struct config *reload;
+    bool is_again;
     bool is_stopping;
     /* The thread's own. */
     const struct config *config;
@@ -158,12 +159,13 @@ static void *compiler_main(void *arg)
     while (!c->is_stopping) {
         struct documents *documents = c->next;
         const struct config *reload = c->reload;
-        if (!documents && !reload) {
+        if (!documents && !reload && !c->is_again) {
             (void)pthread_cond_wait(&c->wake, &c->lock);
             continue;
         }
         c->next = NULL;
         c->reload = NULL;
+        c->is_again = false;
         (void)pthread_mutex_unlock(&c->lock);
         if (documents) {
             documents_unref(c->documents);
@@ -209,6 +211,14 @@ void compiler_reload(struct compiler *c, const struct config *config)
 {
     (void)pthread_mutex_lock(&c->lock);
     c->reload = config;
+    (void)pthread_cond_signal(&c->wake);
+    (void)pthread_mutex_unlock(&c->lock);
+}
+
+void compiler_again(struct compiler *c)
+{
+    (void)pthread_mutex_lock(&c->lock);
+    c->is_again = true;
     (void)pthread_cond_signal(&c->wake);
     (void)pthread_mutex_unlock(&c->lock);
 }

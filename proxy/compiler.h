@@ -33,4 +33,6 @@ void compiler_documents(struct compiler *c, struct documents *take);
 /* Compiles the last documents again, by another configuration, which lives until the job's answer
  * at least. */
 void compiler_reload(struct compiler *c, const struct config *config);
+/* Compiles the last documents again: time alone has changed what is valid. */
+void compiler_again(struct compiler *c);
 void compiler_stop(struct compiler *c); /* joins */

@@ -5,13 +5,16 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "audit/writer.h"
 #include "auth/issuer.h"
 #include "base/fault.h"
+#include "base/file.h"
 #include "base/logger.h"
 #include "base/mem.h"
 #include "base/network.h"
@@ -44,7 +47,9 @@ struct control {
     struct mono store_seen_at; /* when the store last answered */
     bool is_store_connected;
     bool is_draining;
-    uint32_t drained;
+    struct link key_waits; /* that the desk has not answered */
+    int64_t rebuild_at_s;  /* when a key or document comes into its time, or leaves it */
+    int pid_fd;            /* locked while we live: one gateway a state_dir */
     ev_signal terminate;
     ev_signal interrupt;
     ev_signal hangup;
@@ -136,6 +141,29 @@ static void on_store(void *owner, bool is_connected)
         log_warning("store", "lost: decisions go on by the rules that are known");
 }
 
+/* The next moment at which time alone changes what is valid. */
+static void look_ahead(int64_t *next, int64_t now, int64_t moment)
+{
+    if (moment >= now && moment < *next)
+        *next = moment;
+}
+
+static int64_t next_change_s(const struct snapshot *s, int64_t now)
+{
+    int64_t next = INT64_MAX;
+    const struct charter *charter = s->charter ? s->charter->charter : NULL;
+    look_ahead(&next, now, s->charter ? s->not_after_s : INT64_MAX);
+    for (uint32_t i = 0; i < s->bundle_count; i++)
+        look_ahead(&next, now, s->bundles[i]->bundle->not_after_s);
+    for (uint32_t i = 0; charter && i < charter->entity_count; i++) {
+        for (uint32_t j = 0; j < charter->entities[i].key_count; j++) {
+            look_ahead(&next, now, charter->entities[i].keys[j].not_before_s);
+            look_ahead(&next, now, charter->entities[i].keys[j].not_after_s);
+        }
+    }
+    return next;
+}
+
 struct compiled_letter {
     struct letter letter;
     struct compiled compiled;
@@ -181,6 +209,7 @@ static void open_compiled(struct letter *self, void *owner)
         c->edition = made->edition;
         made->edition = NULL;
         c->activated_at = loop_now(&c->loop);
+        c->rebuild_at_s = next_change_s(c->edition->snapshot, loop_wall(&c->loop).s);
         for (uint32_t i = 0; i < c->worker_count; i++)
             worker_post_edition(c->workers[i], edition_ref(c->edition));
         issuer_desk_follow(c->issuers, c->edition->snapshot);
@@ -213,6 +242,7 @@ static void on_compiled(void *owner, const struct compiled *made)
  * looks at `x`. */
 struct key_wait {
     struct letter letter;
+    struct link at_control; /* while the desk has it */
     struct control *control;
     struct worker *worker;
     struct exchange *x; /* NULL: cancelled. Read and written on the worker's thread only */
@@ -237,6 +267,7 @@ static void open_answer(struct letter *self, void *owner)
 static void keys_answered(void *owner)
 {
     struct key_wait *k = owner;
+    link_remove(&k->at_control);
     k->letter.open = open_answer;
     mailbox_post(&k->worker->mailbox, &k->letter);
 }
@@ -245,6 +276,7 @@ static void open_want(struct letter *self, void *owner)
 {
     struct key_wait *k = container_of(self, struct key_wait, letter);
     struct control *c = owner;
+    list_push(&c->key_waits, &k->at_control);
     issuer_desk_want(c->issuers, k->digest, keys_answered, k);
 }
 
@@ -387,6 +419,10 @@ static void on_watch(EV_P_ ev_timer *timer, int events)
     (void)loop, (void)events;
     if (c->is_store_connected)
         c->store_seen_at = loop_now(&c->loop);
+    if (c->edition && loop_wall(&c->loop).s > c->rebuild_at_s) {
+        c->rebuild_at_s = INT64_MAX;
+        compiler_again(c->compiler);
+    }
 }
 
 static void watch_signals(struct control *c)
@@ -408,6 +444,35 @@ static void watch_signals(struct control *c)
 
 /* --- Life. */
 
+/* Also where `belfry reload` finds us. */
+static bool take_state_dir(struct control *c, struct fault *f)
+{
+    char path[600];
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (!dir_make(c->config->state_dir.ptr, 0700, f))
+        return false;
+    (void)snprintf(path, sizeof path, "%s/belfry.pid", c->config->state_dir.ptr);
+    c->pid_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (c->pid_fd < 0)
+        return fault_errno(f, errno, "cannot open '%s'", path);
+    if (fcntl(c->pid_fd, F_SETLK, &lock) != 0)
+        return fault_set(f, FAULT_CONFIG, "another gateway uses state_dir '%s'; each has its own",
+                         c->config->state_dir.ptr);
+    if (ftruncate(c->pid_fd, 0) != 0 || dprintf(c->pid_fd, "%ld\n", (long)getpid()) < 0)
+        return fault_errno(f, errno, "cannot write '%s'", path);
+    return true;
+}
+
+/* As many connections as the system lets us have. */
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static bool start(struct control *c, struct fault *f)
 {
     struct documents *remembered = NULL;
@@ -416,8 +481,10 @@ static bool start(struct control *c, struct fault *f)
     struct issuer_settings issuers = {
         .ca_file = c->config->fetch_ca_file.len ? c->config->fetch_ca_file.ptr : NULL};
     bool ok = false;
-    if (!ticket_ring_read(&c->tickets, c->config->keys_dir.ptr, f) || !make_workers(c, f) ||
-        !start_audit(c, f) || !store_recall(c->config->state_dir.ptr, &remembered, &known, f))
+    raise_file_limit();
+    if (!take_state_dir(c, f) || !ticket_ring_read(&c->tickets, c->config->keys_dir.ptr, f) ||
+        !make_workers(c, f) || !start_audit(c, f) ||
+        !store_recall(c->config->state_dir.ptr, &remembered, &known, f))
         goto out;
     metric_set(&c->metrics, METRIC_TRUST_MEMORY, known.count > 0);
     if (!known.count)
@@ -463,6 +530,11 @@ static void stop(struct control *c)
     admin_free(c->admin);
     mailbox_fini(&c->mailbox); /* before the desk: letters may wait for its keys */
     issuer_desk_free(c->issuers);
+    while (!list_is_empty(&c->key_waits)) {
+        struct key_wait *k = container_of(c->key_waits.next, struct key_wait, at_control);
+        link_remove(&k->at_control);
+        mem_free(k);
+    }
     if (c->audit)
         audit_writer_stop(c->audit);
     for (uint32_t i = 0; i < c->worker_count; i++)
@@ -470,6 +542,8 @@ static void stop(struct control *c)
     mem_free(c->workers);
     edition_unref(c->edition);
     ticket_ring_wipe(&c->tickets);
+    if (c->pid_fd >= 0)
+        (void)close(c->pid_fd);
     if (c->in_force != c->config)
         config_free((struct config *)(uintptr_t)c->in_force);
     config_free((struct config *)(uintptr_t)c->config);
@@ -484,6 +558,8 @@ int gateway_run(struct config *take)
     bool ok;
     c->config = c->in_force = take;
     logger_set_level(take->log_level);
+    c->pid_fd = -1;
+    list_init(&c->key_waits);
     loop_init(&c->loop);
     mailbox_init(&c->mailbox, &c->loop, c);
     watch_signals(c);

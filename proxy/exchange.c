@@ -407,7 +407,8 @@ static bool wants_html(const struct exchange *x)
     return false;
 }
 
-void exchange_begin(struct exchange *x, enum reason early, const char *detail)
+/* What every exchange begins with, also one whose head was never whole. */
+static void take_in(struct exchange *x)
 {
     struct worker *w = x->worker;
     x->began_us = w->loop.turn_began_us;
@@ -415,16 +416,30 @@ void exchange_begin(struct exchange *x, enum reason early, const char *detail)
     x->facts.request = &x->request;
     x->facts.client_address = slice_from(x->connection->address, x->connection->address_len);
     x->held = w->held ? held_use(w->held) : NULL;
-    x->request.accepts_html = wants_html(x);
     if (trace_make(&x->trace, exchange_field(x, SLICE("traceparent")), &w->dice))
         x->tracestate = exchange_field(x, SLICE("tracestate"));
-    x->up_ended = !x->request.has_body;
     metric_add(&w->metrics, METRIC_REQUESTS_TOTAL, 1);
     metric_add(&w->metrics, METRIC_REQUESTS_OPEN, 1);
+}
+
+void exchange_begin(struct exchange *x, enum reason early, const char *detail)
+{
+    take_in(x);
+    x->request.accepts_html = wants_html(x);
+    x->up_ended = !x->request.has_body;
     if (early != REASON_PERMITTED) {
         (void)refuse(x, early, detail);
         x->phase = RESPONSE;
     }
+    exchange_resume(x);
+}
+
+void exchange_refused_by_protocol(struct exchange *x, enum reason why, const char *detail)
+{
+    take_in(x);
+    (void)refuse(x, why, detail);
+    x->up_stopped = x->is_cut = true;
+    x->phase = AUDIT;
     exchange_resume(x);
 }
 

@@ -89,6 +89,9 @@ struct exchange {
 struct exchange *exchange_new(struct connection *c, const struct client_ops *client);
 /* The request is complete (but for its body). `early` other than PERMITTED refuses it for that. */
 void exchange_begin(struct exchange *x, enum reason early, const char *detail);
+/* Instead of exchange_begin, of a head that never became a request: it is counted and told to the
+ * audit, and nothing is answered. */
+void exchange_refused_by_protocol(struct exchange *x, enum reason why, const char *detail);
 /* A piece of the request's body. False: over the application's limit; the exchange has seen to it.
  */
 void exchange_receive(struct exchange *x, struct slice bytes);

@@ -280,7 +280,10 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error,
     if (!s)
         return 0;
     (void)nghttp2_session_set_stream_user_data(session, id, NULL);
-    if (error == NGHTTP2_NO_ERROR && s->x->is_end_sent)
+    if (!s->has_begun) /* RFC 9113 §8.1.1: nghttp2 has refused the head, or we one of its fields */
+        exchange_refused_by_protocol(s->x, REASON_REQUEST_MALFORMED,
+                                     "the head breaks the rules of HTTP/2");
+    else if (error == NGHTTP2_NO_ERROR && s->x->is_end_sent)
         exchange_sent(s->x);
     else
         exchange_client_gone(s->x, REASON_CLIENT_GONE);
@@ -536,7 +539,10 @@ static void end(struct connection *c)
     struct h2 *h = c->protocol;
     while (!list_is_empty(&h->streams)) {
         struct stream *s = container_of(h->streams.next, struct stream, in_session);
-        exchange_client_gone(s->x, REASON_CLIENT_GONE);
+        if (s->has_begun)
+            exchange_client_gone(s->x, REASON_CLIENT_GONE);
+        else
+            exchange_refused_by_protocol(s->x, REASON_CLIENT_GONE, "in the middle of a head");
         link_remove(&s->in_session);
         exchange_let_go(s->x);
     }

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -79,6 +80,21 @@ void worker_block_done(struct worker *w, char *take)
 
 /* --- Accept. */
 
+/* No descriptor is left: the client is told so by an end, at the price of the one kept for this.
+ * Otherwise the socket would call us again at once, for ever. */
+static bool turn_away(struct worker *w, int listener)
+{
+    int fd;
+    if (w->spare_fd < 0)
+        return false;
+    (void)close(w->spare_fd);
+    fd = accept(listener, NULL, NULL);
+    if (fd >= 0)
+        (void)close(fd);
+    w->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    return fd >= 0;
+}
+
 static void on_acceptable(EV_P_ ev_io *io, int events)
 {
     struct listener *l = io->data;
@@ -88,6 +104,8 @@ static void on_acceptable(EV_P_ ev_io *io, int events)
         struct sockaddr_storage from;
         socklen_t len = sizeof from;
         int fd = accept4(l->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0 && (errno == EMFILE || errno == ENFILE) && turn_away(w, l->fd))
+            continue;
         if (fd < 0)
             return;
         if (!w->held || w->is_draining || w->connection_count >= w->config->max_connections) {
@@ -229,6 +247,7 @@ struct worker *worker_new(uint32_t number, const struct config *config, struct t
     w->assertions = assertion_cache_new(&w->metrics);
     w->audit = audit_ring_new(AUDIT_RING_BYTES, &w->metrics);
     dice_init(&w->dice);
+    w->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     w->listeners = mem_array(struct listener, fd_count ? fd_count : 1);
     w->listener_count = fd_count;
     for (uint32_t i = 0; i < fd_count; i++) {
@@ -293,6 +312,8 @@ void worker_free(struct worker *w)
     buf_fini(&w->out);
     mem_free(w->scratch);
     SSL_CTX_free(w->tls);
+    if (w->spare_fd >= 0)
+        (void)close(w->spare_fd);
     mem_free(w->listeners);
     loop_fini(&w->loop);
     mem_free(w);

@@ -18,7 +18,7 @@
 #include "proxy/tls.h"
 
 #define WORKER_BLOCK_BYTES 65536 /* one read(2) from an upstream; kept in a small store */
-#define WORKER_LENGTHS 16        /* different time limits in one gateway */
+#define WORKER_LENGTHS 32        /* different time limits in one gateway */
 
 /* An edition as this worker holds it: counted without atomics by the exchanges that run on it. */
 struct held {
@@ -47,6 +47,7 @@ struct worker {
 
     struct listener *listeners;
     uint32_t listener_count;
+    int spare_fd; /* given up for a moment when there is no other */
     struct link connections;
     uint32_t connection_count;
     bool is_draining;

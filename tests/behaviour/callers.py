@@ -67,6 +67,19 @@ class H2:
         self.flush()
         return stream
 
+    def send_body(self, stream, body):
+        """All of it, as fast as the windows let it; then the end."""
+        while body:
+            room = min(self.connection.local_flow_control_window(stream), 16384)
+            if room:
+                self.connection.send_data(stream, body[:room])
+                body = body[room:]
+                self.flush()
+            else:
+                self.turn()
+        self.connection.end_stream(stream)
+        self.flush()
+
     def turn(self):
         """Takes what has come, waiting for it."""
         data = self.tls.recv(65536)

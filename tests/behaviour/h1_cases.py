@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: EUPL-1.2
 """What a smuggler sends over HTTP/1.1. Rows of (name, bytes, status, problem); "@HOST@" in the bytes stands for the
-application's host. ENDING: where the message ends is no longer certain, so the connection ends with the answer.
-STAYING: the end is certain, only the request is refused, and the next one on the connection is answered. UNFINISHED: the
-client ends in the middle ("close": there is nothing to answer)."""
+application's host.
+
+ENDING      where the message ends is no longer certain, so the connection ends with the answer
+STAYING     the end is certain, only the request is refused, and the next one on the connection is answered
+UNFINISHED  the client ends in the middle ("close": there is nothing to answer)"""
 
 HOST = b"Host: @HOST@\r\n"
 GET = b"GET / HTTP/1.1\r\n" + HOST

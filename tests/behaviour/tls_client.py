@@ -70,11 +70,17 @@ class Visit:
         return self
 
     def __exit__(self, *_):
+        # OpenSSL drops a session whose connection broke off; ours has ended well.
+        self.tls.set_shutdown(SSL.SENT_SHUTDOWN | SSL.RECEIVED_SHUTDOWN)
         self.socket.close()
 
     @property
     def is_resumed(self):
         return SSL._lib.SSL_session_reused(self.tls._ssl) == 1
+
+    @property
+    def early_data_max(self):
+        return SSL._lib.SSL_SESSION_get_max_early_data(SSL._lib.SSL_get_session(self.tls._ssl))
 
     @property
     def ticket(self):
@@ -97,6 +103,13 @@ class Visit:
         answer, self.rest = parse_answer(self.rest[:whole]), self.rest[whole:]
         return answer
 
+    def seen(self, path="/managed/x", **more):
+        """(reason, device) as the audit has them for one request; the answer agrees."""
+        answer = self.ask(path, **more)
+        event = self.world.decision(answer.get("belfry-reference"))
+        assert answer.problem == (None if answer.status == 200 else event["belfry.reason_code"])
+        return event["belfry.reason_code"], event.get("device.id")
+
 
 # ClientHellos by hand (RFC 8446 §4.1.2)
 
@@ -115,7 +128,7 @@ def server_names(*names, kind=0):
     return _extension(0, _block(2, b"".join(bytes([kind]) + _block(2, name) for name in names)))
 
 
-def hello(names, version="1.3", has_share=True, session_id=b"", more=b""):
+def hello(names, version="1.3", has_share=True, legacy=b"\x03\x03", suites=(0x1301, 0xC02B, 0xC02F), methods=b"\x00"):
     """A whole record. `names` is the server_name extension's bytes, or b"" for none; without a key share a
     HelloRetryRequest comes back."""
     extensions = names + _extension(10, _block(2, struct.pack("!H", X25519))) + _extension(11, b"\x01\x00")
@@ -124,29 +137,38 @@ def hello(names, version="1.3", has_share=True, session_id=b"", more=b""):
         extensions += _extension(43, _block(1, b"\x03\x04"))
         share = struct.pack("!H", X25519) + _block(2, b"\x09" + bytes(31)) if has_share else b""
         extensions += _extension(51, _block(2, share))
-    suites = struct.pack("!HHH", 0x1301, 0xC02B, 0xC02F)
-    body = b"\x03\x03" + os.urandom(32) + _block(1, session_id) + _block(2, suites) + b"\x01\x00"
-    body += _block(2, extensions + more)
+    body = legacy + os.urandom(32) + _block(1, b"") + _block(2, struct.pack(f"!{len(suites)}H", *suites))
+    body += _block(1, methods) + _block(2, extensions)
     message = b"\x01" + _block(3, body)
     return b"\x16\x03\x01" + _block(2, message)
 
 
-def records(plain):
-    """What comes back until the end or the wait is over: [(type, bytes)]."""
+def first_record(plain):
+    """(type, bytes) of what comes back first."""
     data = b""
-    found = []
-    while True:
-        while len(data) >= 5 and len(data) >= 5 + int.from_bytes(data[3:5], "big"):
-            end = 5 + int.from_bytes(data[3:5], "big")
-            found.append((data[0], data[5:end]))
-            data = data[end:]
-            if found[-1][0] == 21 or found[-1][1][:1] in (b"\x02", b"\x0e"):
-                return found
+    while len(data) < 5 or len(data) < 5 + int.from_bytes(data[3:5], "big"):
         more = plain.recv(65536)
-        if not more:
-            return found
+        assert more, f"the connection ended behind {data!r}"
         data += more
+    return data[0], data[5 : 5 + int.from_bytes(data[3:5], "big")]
 
 
-ALERT = 21
-HANDSHAKE = 22
+def said(record):
+    """In words: an alert's number, or "retry" (HelloRetryRequest), or "hello"."""
+    kind, data = record
+    if kind == 21:
+        assert data[0] == 2, "an alert that is not fatal"
+        return data[1]
+    assert kind == 22 and data[0] == 2, record
+    retry = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")  # RFC 8446 §4.1.3
+    return "retry" if data[6:38] == retry else "hello"
+
+
+def greet(world, *hellos):
+    """Sends each hello after the answer to the one before; what was said to each."""
+    with connected(world.port) as plain:
+        answers = []
+        for one in hellos:
+            plain.sendall(one)
+            answers.append(said(first_record(plain)))
+        return answers

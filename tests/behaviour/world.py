@@ -22,7 +22,7 @@ from scenery import ENTITIES, Scenery, free_port  # noqa: E402
 from origin import Origin  # noqa: E402
 
 HOSTS = ["strict.finance.localhost", "maybe.finance.localhost", "open.finance.localhost", "small.finance.localhost",
-         "token.finance.localhost", "dead.finance.localhost"]
+         "token.finance.localhost", "dead.finance.localhost", "twin.finance.localhost", "ward.health.localhost"]
 BELFRY = pathlib.Path(os.environ.get("BELFRY", ROOT / "build/asan/belfry"))
 
 

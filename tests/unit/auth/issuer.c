@@ -211,10 +211,12 @@ Test(issuer, a_redirect_is_not_followed)
 
 Test(issuer, a_discovery_document_about_another_issuer_is_not_used)
 {
-    https_answer(
-        server, DISCOVERY, 200,
-        "{\"issuer\":\"https://idp.localhost\",\"jwks_uri\":\"https://idp.localhost/keys\"}");
+    char text[512];
+    (void)snprintf(text, sizeof text, "{\"issuer\":\"%s/\",\"jwks_uri\":\"%s/keys\"}", issuer,
+                   issuer);
+    https_answer(server, DISCOVERY, 200, text);
     follow_to_failure();
+    cr_expect_eq(https_requests(server, DISCOVERY), 1);
     cr_expect_eq(https_requests(server, "/keys"), 0);
 }
 

@@ -667,6 +667,13 @@ Test(token, a_bound_token_is_worth_nothing_from_another_certificate)
         cr_expect_eq(judge_bytes(token, NULL), uses[i].reason, "use %zu", i);
     }
     mem_free(token);
+    // Bound to something else as well, which we can't check.
+    (void)snprintf(payload, sizeof payload,
+                   "{\"iss\":\"" ISS "\",\"sub\":\"zoe\"," AUD "," TIMES
+                   ",\"cnf\":{\"x5t#S256\":\"%s\",\"jkt\":\"AA\"}}",
+                   thumbprint);
+    question.device = &mine;
+    cr_expect_eq(judge(HEAD_EC, payload, ec, JOSE_RIGHT), REASON_TOKEN_BINDING);
 }
 
 Test(token, the_same_bytes_at_another_entity_are_another_token)

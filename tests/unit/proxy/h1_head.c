@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 /* Heads that a smuggler would send, and the limits to the byte. A row fixes the answer, its reason
  * and its words, so that a request is refused for what is wrong with it; every row is also fed byte
- * by byte.
- */
+ * by byte. */
 #include <criterion/criterion.h>
 
 #include "base/buf.h"
