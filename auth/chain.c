@@ -377,6 +377,22 @@ static const struct authority *chain_authority(const struct chain_trust *t, X509
     return NULL;
 }
 
+/* The chain is valid as long as the shortest-lived of its certificates. */
+static bool chain_until(X509_STORE_CTX *path, struct wall *out)
+{
+    STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(path);
+    *out = (struct wall){INT64_MAX};
+    for (int i = 0; i < sk_X509_num(chain); i++) {
+        struct tm end;
+        if (ASN1_TIME_to_tm(X509_get0_notAfter(sk_X509_value(chain, i)), &end) != 1)
+            return false;
+        const int64_t end_s = timegm(&end);
+        if (end_s < out->s)
+            out->s = end_s;
+    }
+    return true;
+}
+
 static bool path_prepare(X509_STORE_CTX *path, struct wall now)
 {
     X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(path);
@@ -429,9 +445,13 @@ void chain_judge(const struct chain_trust *t, X509 *leaf, STACK_OF(X509) * untru
         goto out;
     }
     const struct authority *authority = chain_authority(t, path);
-    if (authority)
-        *out = (struct chain_answer){
-            .verdict = CHAIN_GOOD, .x509_error = X509_V_OK, .detail = "", .authority = authority};
+    struct wall until;
+    if (authority && chain_until(path, &until))
+        *out = (struct chain_answer){.verdict = CHAIN_GOOD,
+                                     .x509_error = X509_V_OK,
+                                     .detail = "",
+                                     .authority = authority,
+                                     .until = until};
 out:
     X509_STORE_CTX_free(path);
     sk_X509_free(helpers);

@@ -31,6 +31,7 @@ struct chain_answer {
     int x509_error;     /* X509_V_ERR_*, for the TLS alert */
     const char *detail; /* static text, for the audit: "expired", "unknown authority", ... */
     const struct authority *authority; /* with GOOD: borrowed from the trust */
+    struct wall until; /* with GOOD: the earliest end of validity in the chain; judge again after */
 };
 /* `untrusted` may be NULL. Never fails otherwise than by CHAIN_BAD. */
 void chain_judge(const struct chain_trust *t, X509 *leaf, STACK_OF(X509) * untrusted,

@@ -35,6 +35,17 @@ static void turn_begins(struct ev_loop *ev, ev_check *after, int events)
     struct loop *l = after->data;
     l->turn_began_us = read_us();
     l->turn_wall = read_wall();
+    while (!list_is_empty(&l->nexts)) {
+        struct link *first = l->nexts.next;
+        link_remove(first);
+        list_push(&l->laters, first);
+    }
+    ev_idle_stop(ev, &l->awake);
+}
+
+static void is_awake(struct ev_loop *ev, ev_idle *awake, int events)
+{
+    (void)ev, (void)awake, (void)events;
 }
 
 static void run_laters(struct loop *l)
@@ -100,6 +111,7 @@ void loop_init(struct loop *l)
 {
     *l = (struct loop){0};
     list_init(&l->laters);
+    list_init(&l->nexts);
     list_init(&l->queues);
     l->ev = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV); // no environment chooses how we wait
     if (!l->ev)
@@ -114,11 +126,13 @@ void loop_init(struct loop *l)
     ev_prepare_start(l->ev, &l->before);
     ev_timer_init(&l->tick, tick, 0, LOOP_TICK_MS / 1000.0);
     l->tick.data = l;
+    ev_idle_init(&l->awake, is_awake);
 }
 
 void loop_fini(struct loop *l)
 {
     run_laters(l); // mostly frees
+    ev_idle_stop(l->ev, &l->awake);
     ev_timer_stop(l->ev, &l->tick);
     ev_prepare_stop(l->ev, &l->before);
     ev_check_stop(l->ev, &l->after);
@@ -151,6 +165,14 @@ void loop_later(struct loop *l, struct later *what)
 {
     if (!link_is_in(&what->link))
         list_push(&l->laters, &what->link);
+}
+
+void loop_next(struct loop *l, struct later *what)
+{
+    if (link_is_in(&what->link))
+        return;
+    list_push(&l->nexts, &what->link);
+    ev_idle_start(l->ev, &l->awake);
 }
 
 void later_cancel(struct later *what)

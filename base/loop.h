@@ -34,9 +34,11 @@ struct deadline {
 struct loop {
     struct ev_loop *ev;
     struct link laters;
+    struct link nexts; /* of struct later, for the next turn */
     struct link queues; /* of struct deadlines */
     ev_prepare before;
     ev_timer tick;
+    ev_idle awake; /* while `nexts` has one: no sleep before the next turn */
     int64_t longest_turn_us; /* since the last reading: loop_busy */
     int64_t turn_began_us;   /* 0 between turns */
     struct wall turn_wall;
@@ -51,6 +53,8 @@ void loop_stop(struct loop *l);
 struct mono loop_now(const struct loop *l);
 struct wall loop_wall(const struct loop *l); /* of this turn */
 void loop_later(struct loop *l, struct later *what); /* fine when it is queued already */
+/* In the next turn, after its events: for what would go on for ever while others wait. */
+void loop_next(struct loop *l, struct later *what);
 void later_cancel(struct later *what);
 double loop_busy(struct loop *l); /* seconds of the longest turn since the last call */
 

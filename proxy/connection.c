@@ -29,7 +29,7 @@
     1048576 /* far above FILL_MARK and one frame, which is all that a turn fills                   \
              */
 #define LINGER_MS 2000
-#define LINGER_MAX_BYTES 1048576
+#define LINGER_MAX_BYTES 16777216 /* more than the sockets' buffers of both sides hold */
 
 static struct connection *connection_of(void *data)
 {
@@ -95,8 +95,8 @@ void connection_go_on(struct connection *c)
         return;
     c->is_reading_paused = false;
     ev_io_start(c->worker->loop.ev, &c->readable);
-    loop_later(&c->worker->loop,
-               &c->again); /* OpenSSL may hold bytes that the socket won't tell of */
+    loop_next(&c->worker->loop,
+              &c->again); /* OpenSSL may hold bytes that the socket won't tell of */
 }
 
 void connection_close_when_sent(struct connection *c)
@@ -179,6 +179,8 @@ static bool shake_hands(struct connection *c)
         if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE) {
             if (why == SSL_ERROR_WANT_WRITE)
                 ev_io_start(w->loop.ev, &c->writable);
+            else /* else a socket with room would wake us without end */
+                ev_io_stop(w->loop.ev, &c->writable);
             return false;
         }
         handshake_failed(c);
@@ -242,7 +244,7 @@ static void read_what_is_there(struct connection *c)
             c->has_read_all = true;
     }
     if (!c->is_closed && !share)
-        loop_later(&w->loop, &c->again);
+        loop_next(&w->loop, &c->again);
 }
 
 static void on_readable(EV_P_ ev_io *io, int events)
@@ -266,8 +268,13 @@ static void all_sent(struct connection *c)
 {
     ev_io_stop(c->worker->loop.ev, &c->writable);
     buf_release(&c->out);
-    if (!c->closes_when_sent || c->is_lingering)
+    if (c->is_lingering)
         return;
+    if (!c->closes_when_sent) {
+        if (!c->ops->is_quiet(c))
+            deadline_cancel(&c->deadline); /* it was for a client that takes nothing */
+        return;
+    }
     c->is_lingering = true;
     c->is_reading_paused = false;
     (void)SSL_shutdown(c->ssl);
@@ -351,22 +358,34 @@ static void on_writable(EV_P_ ev_io *io, int events)
     connection_kick(c);
 }
 
-/* RFC 8446 and ours: what was judged once is judged again whenever rules or authorities have
- * changed. */
-void connection_judge_again(struct connection *c, struct held *now)
+/* The view under which the edition now in force judges the device. */
+static struct view *view_now(const struct connection *c, const struct edition *e)
 {
-    const struct door *door;
-    if (c->judged_on == now->number)
-        return;
-    c->judged_on = now->number;
-    door = edition_door(now->edition, slice_from(c->peer.sni, c->peer.sni_len));
-    if (!door || memcmp(door->view->digest, c->peer.view->digest, 32) == 0)
-        return;
+    struct view *old = c->peer.view;
+    const struct door *door = edition_door(e, slice_from(c->peer.sni, c->peer.sni_len));
+    if (!door || memcmp(door->view->digest, old->digest, sizeof old->digest) == 0)
+        return old;
     /* A certificate that was not asked for can't be judged: the old view stays, and requests get
      * 421. */
-    if (c->peer.view->device == DEVICE_NONE || door->view->device == DEVICE_NONE)
+    if (old->device == DEVICE_NONE || door->view->device == DEVICE_NONE)
+        return old;
+    return door->view;
+}
+
+/* RFC 8446 and ours: what was judged once is judged again whenever rules or authorities have
+ * changed, and when a certificate of its chain has ended (an issuer's may end before the leaf's).
+ */
+void connection_judge_again(struct connection *c, struct held *now)
+{
+    const struct wall wall = loop_wall(&c->worker->loop);
+    const bool is_over = c->device && c->peer.device.until.s < wall.s;
+    struct view *view = c->peer.view;
+    if (c->judged_on != now->number)
+        view = view_now(c, now->edition);
+    c->judged_on = now->number;
+    if (view == c->peer.view && !is_over)
         return;
-    tls_peer_judge_again(&c->peer, door->view, loop_wall(&c->worker->loop));
+    tls_peer_judge_again(&c->peer, view, wall);
     if (c->device_seen == DEVICE_SEEN_NONE)
         return;
     device_unref(c->device);

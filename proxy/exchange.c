@@ -200,10 +200,11 @@ static enum next upstream(struct exchange *x)
     assert(x->decision.verdict == DECISION_PERMIT && x->is_event_out);
     if (x->response.status)
         return NEXT;
+    if (!x->tries)
+        x->first = (uint32_t)(dice_next(&worker_of(x)->dice) % app->upstream_count);
     while (!x->link && x->tries < app->upstream_count + 1) {
-        uint32_t first = (uint32_t)(dice_next(&worker_of(x)->dice) % app->upstream_count);
         const struct upstream_address *to =
-            &app->upstreams[(first + x->tries) % app->upstream_count];
+            &app->upstreams[(x->first + x->tries) % app->upstream_count];
         x->tries++;
         deadline_arm(worker_deadlines(worker_of(x), app->connect_ms), &x->deadline);
         if (link_begin(x, to, &why))
@@ -357,6 +358,10 @@ static void time_is_over(struct deadline *self)
         exchange_resume(x);
         return;
     case UPSTREAM:
+        if (!x->up_ended && link_wants_body(x->link)) {
+            exchange_stop(x, REASON_REQUEST_TIMEOUT, "the rest of its body did not come");
+            return;
+        }
         exchange_upstream_failed(x,
                                  link_is_connected(x->link) ? REASON_UPSTREAM_TIMEOUT
                                                             : REASON_UPSTREAM_CONNECT_TIMEOUT,
@@ -505,6 +510,8 @@ void exchange_keys_answered(struct exchange *x)
 {
     x->key_wait = NULL;
     x->keys_answered = true;
+    if (x->phase != IDENTITY)
+        return; /* it waited no longer: the deadline is another's */
     deadline_cancel(&x->deadline);
     exchange_resume(x);
 }

@@ -72,6 +72,7 @@ struct exchange {
     int64_t began_us;
 
     struct link_h1 *link;
+    uint32_t first; /* of the upstreams, the one that is tried first; the next ones follow it */
     uint32_t tries; /* upstreams tried */
     struct response response;
     struct slice answer; /* what is left of our own body */

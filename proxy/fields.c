@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* The one list of what does not pass. A field's name is folded (lower case, "_" and "." are "-")
- * before it is looked up, so an alias fares as the field that it would become in a framework. */
+/* The one list of what does not pass. A field's name is folded (lower case, and all but letters
+ * and digits is "-": some servers make one "_" of any of it, as CGI wants) before it is looked up, so an alias fares as the field that it would become in a framework. */
 #include "proxy/fields.h"
 
+#define OWN_COOKIES "__Host-belfry"
 #define NAME_MAX_FOLDED 64 /* longer than any name in the lists; a longer one is none of them */
 
 /* Sorted by nothing: looked through only where first letter and length fit. */
@@ -109,7 +110,7 @@ static struct slice fold(struct slice name, char room[NAME_MAX_FOLDED])
     size_t n = name.len < NAME_MAX_FOLDED ? name.len : NAME_MAX_FOLDED;
     for (size_t i = 0; i < n; i++) {
         char c = ascii_lower(name.ptr[i]);
-        room[i] = c == '_' || c == '.' ? '-' : c;
+        room[i] = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ? c : '-';
     }
     return (struct slice){room, n};
 }
@@ -133,15 +134,28 @@ enum removal field_removal(struct slice name)
     return FIELD_STAYS;
 }
 
-/* RFC 9110 §7.6.1: what Connection names goes no further. */
-static bool is_named(struct slice connection, struct slice name)
+/* RFC 9110 §7.6.1: what a Connection field names goes no further; there may be several of them. */
+static bool is_named(const struct field *fields, uint32_t count, struct slice name)
 {
     char a[NAME_MAX_FOLDED];
     char b[NAME_MAX_FOLDED];
     struct slice folded = fold(name, a);
-    struct slice item;
-    while (list_next(&connection, &item))
-        if (item.len == name.len && slice_eq(fold(item, b), folded))
+    for (uint32_t i = 0; i < count; i++) {
+        struct slice rest = fields[i].value;
+        struct slice item;
+        if (!slice_eq(fields[i].name, SLICE("connection")))
+            continue;
+        while (list_next(&rest, &item))
+            if (item.len == name.len && slice_eq(fold(item, b), folded))
+                return true;
+    }
+    return false;
+}
+
+static bool has_connection(const struct field *fields, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (slice_eq(fields[i].name, SLICE("connection")))
             return true;
     return false;
 }
@@ -164,68 +178,82 @@ static bool add_field(struct buf *out, struct slice name, struct slice value)
     return true;
 }
 
-/* Cookies pass, but for the gateway's own. RFC 6265 §4.2.1 */
-static bool add_cookies(struct buf *out, struct slice value)
+/* Cookies pass, but for the gateway's own (RFC 6265 §4.2.1). RFC 9113 §8.2.3: crumbs are one field
+ * in HTTP/1.1. */
+static bool add_cookies(const struct request *r, struct buf *out)
 {
     bool is_first = true;
-    if (!memmem(value.ptr, value.len, "__Host-belfry", 13))
-        return add_field(out, SLICE("cookie"), value);
-    while (value.len) {
-        struct slice pair = slice_trim(slice_cut(&value, ';'));
-        if (!pair.len || slice_starts(pair, SLICE("__Host-belfry")))
+    for (uint32_t i = 0; i < r->field_count; i++) {
+        struct slice rest = r->fields[i].value;
+        bool is_ours = slice_eq(r->fields[i].name, SLICE("cookie")) &&
+                       memmem(rest.ptr, rest.len, OWN_COOKIES, sizeof OWN_COOKIES - 1);
+        if (!slice_eq(r->fields[i].name, SLICE("cookie")))
             continue;
-        if (!buf_add(out, is_first ? SLICE("cookie: ") : SLICE("; ")) || !buf_add(out, pair))
-            return false;
-        is_first = false;
+        while (rest.len) {
+            struct slice pair = is_ours ? slice_trim(slice_cut(&rest, ';')) : rest;
+            if (!is_ours)
+                rest.len = 0;
+            if (!pair.len || slice_starts(pair, SLICE(OWN_COOKIES)))
+                continue;
+            if (!buf_add(out, is_first ? SLICE("cookie: ") : SLICE("; ")) || !buf_add(out, pair))
+                return false;
+            is_first = false;
+        }
     }
     return is_first || buf_add(out, SLICE("\r\n"));
 }
 
-/* Authorization that Belfry has verified is spent here, unless the application asks for it. */
+/* Authorization that Belfry has verified is spent here, unless the application asks for it. What
+ * would authenticate the pooled connection (RFC 4559) never passes: the next person would inherit
+ * it. */
 static bool passes_authorization(const struct exchange *x, struct slice value)
 {
     struct slice scheme = slice_cut(&value, ' ');
     bool is_token =
         slice_eq_nocase(scheme, SLICE("bearer")) || slice_eq_nocase(scheme, SLICE("dpop"));
+    if (slice_eq_nocase(scheme, SLICE("ntlm")) || slice_eq_nocase(scheme, SLICE("negotiate")))
+        return false;
     return !is_token || (x->token && x->facts.app->forward_token);
 }
 
-static bool add_passing(const struct exchange *x, struct buf *out, bool *has_via)
+/* RFC 9110 §7.6.3: ours behind those that were there. It can't be named away: that would hide a
+ * loop. */
+static bool add_via(const struct request *r, struct buf *out)
+{
+    struct slice ours =
+        r->protocol == PROTOCOL_H2 ? SLICE("2 belfry\r\n") : SLICE("1.1 belfry\r\n");
+    if (!buf_add(out, SLICE("via: ")))
+        return false;
+    for (uint32_t i = 0; i < r->field_count; i++)
+        if (slice_eq(r->fields[i].name, SLICE("via")) &&
+            (!buf_add(out, r->fields[i].value) || !buf_add(out, SLICE(", "))))
+            return false;
+    return buf_add(out, ours);
+}
+
+static bool add_passing(const struct exchange *x, struct buf *out)
 {
     const struct request *r = &x->request;
-    struct slice connection = exchange_field(x, SLICE("connection"));
-    bool is_joined = false; /* RFC 9113 §8.2.3: crumbs become one field in HTTP/1.1 */
+    bool has_names = has_connection(r->fields, r->field_count);
+    bool has_cookies = false;
     for (uint32_t i = 0; i < r->field_count; i++) {
         const struct field *f = &r->fields[i];
-        if (connection.len && is_named(connection, f->name))
-            continue;
         if (slice_eq(f->name, SLICE("cookie"))) {
-            struct slice all = f->value;
-            if (is_joined)
-                continue;
-            is_joined = true;
-            for (uint32_t j = i + 1; j < r->field_count; j++)
-                if (slice_eq(r->fields[j].name, SLICE("cookie")))
-                    all = arena_printf((struct arena *)(uintptr_t)&x->arena, "%.*s; %.*s",
-                                       SLICE_ARG(all), SLICE_ARG(r->fields[j].value));
-            if (!add_cookies(out, all))
-                return false;
+            has_cookies = true;
             continue;
         }
+        if (slice_eq(f->name, SLICE("via")) || field_removal(f->name) != FIELD_STAYS)
+            continue;
+        if (has_names && is_named(r->fields, r->field_count, f->name))
+            continue;
         if (slice_eq(f->name, SLICE("authorization")) && !passes_authorization(x, f->value))
             continue;
-        if (slice_eq(f->name, SLICE("via"))) {
-            *has_via = true;
-            if (!buf_add(out, SLICE("via: ")) || !buf_add(out, f->value) ||
-                !buf_add(out, r->protocol == PROTOCOL_H2 ? SLICE(", 2 belfry\r\n")
-                                                         : SLICE(", 1.1 belfry\r\n")))
-                return false;
-            continue;
-        }
-        if (field_removal(f->name) == FIELD_STAYS && !add_field(out, f->name, f->value))
+        if (!add_field(out, f->name, f->value))
             return false;
     }
-    return true;
+    if (!has_cookies || (has_names && is_named(r->fields, r->field_count, SLICE("cookie"))))
+        return true;
+    return add_cookies(r, out);
 }
 
 static bool add_framing(const struct request *r, struct buf *out)
@@ -251,24 +279,32 @@ static bool add_forwarded(const struct exchange *x, struct buf *out)
 bool fields_request(const struct exchange *x, struct slice assertion, struct buf *out)
 {
     const struct request *r = &x->request;
-    bool has_via = false;
     if (!buf_add(out, r->method_name) || !buf_add(out, SLICE(" ")) ||
         !buf_add(out, r->path.canonical) ||
         (r->has_query && (!buf_add(out, SLICE("?")) || !buf_add(out, r->query))) ||
         !buf_add(out, SLICE(" HTTP/1.1\r\n")))
         return false;
-    if (!add_field(out, SLICE("host"), r->host) || !add_passing(x, out, &has_via) ||
-        !add_framing(r, out) || !add_forwarded(x, out))
+    if (!add_field(out, SLICE("host"), r->host) || !add_passing(x, out) || !add_framing(r, out) ||
+        !add_forwarded(x, out))
         return false;
-    if (!has_via &&
-        !add_field(out, SLICE("via"),
-                   r->protocol == PROTOCOL_H2 ? SLICE("2 belfry") : SLICE("1.1 belfry")))
-        return false;
-    return add_field(out, SLICE("traceparent"), slice_from(x->trace.text, TRACEPARENT_CHARS)) &&
+    return add_via(r, out) &&
+           add_field(out, SLICE("traceparent"), slice_from(x->trace.text, TRACEPARENT_CHARS)) &&
            (!x->tracestate.len || add_field(out, SLICE("tracestate"), x->tracestate)) &&
            add_field(out, SLICE("belfry-reference"),
                      slice_from(x->reference.text, REFERENCE_CHARS)) &&
            add_field(out, SLICE("belfry-assertion"), assertion) && buf_add(out, SLICE("\r\n"));
+}
+
+/* A cookie without a name comes back from some browsers as its value alone: "=__Host-belfry=x" is
+ * ours too. */
+static bool sets_ours(struct slice value)
+{
+    struct slice rest = value;
+    if (!slice_trim(slice_cut(&rest, '=')).len)
+        value = rest;
+    value = slice_trim(value);
+    return value.len >= sizeof OWN_COOKIES - 1 &&
+           slice_eq_nocase(slice_from(value.ptr, sizeof OWN_COOKIES - 1), SLICE(OWN_COOKIES));
 }
 
 /* Of an answer, only what is between two hops, and what would set our own names, is removed. */
@@ -284,8 +320,7 @@ static bool answer_field_stays(const struct field *f, bool keeps_length)
     for (size_t i = 0; i < sizeof hop / sizeof *hop; i++)
         if (slice_eq(f->name, hop[i]))
             return false;
-    if (slice_eq(f->name, SLICE("set-cookie")) &&
-        slice_starts(slice_trim(f->value), SLICE("__Host-belfry")))
+    if (slice_eq(f->name, SLICE("set-cookie")) && sets_ours(f->value))
         return false;
     return !slice_starts(fold(f->name, room), SLICE("belfry-"));
 }
@@ -308,22 +343,20 @@ static bool authenticates_connection(const struct field *f)
 enum reason fields_response(struct exchange *x, const struct h1_head *head)
 {
     struct arena *a = &x->arena;
-    struct slice connection = {0};
+    bool has_names = has_connection(head->fields, head->field_count);
     /* A 204 has no length, whatever it says (RFC 9110 §8.6); nor has what comes chunked or until
      * the end. */
     bool keeps_length =
         head->framing == H1_LENGTH || (head->framing == H1_NO_BODY && head->status != 204);
     struct response *out = &x->response;
     out->fields = arena_array(a, struct field, head->field_count + 2);
-    for (uint32_t i = 0; i < head->field_count; i++)
-        if (slice_eq(head->fields[i].name, SLICE("connection")))
-            connection = head->fields[i].value;
     for (uint32_t i = 0; i < head->field_count; i++) {
         const struct field *f = &head->fields[i];
         if (authenticates_connection(f))
             return REASON_CONNECTION_AUTH;
+        /* Its length is our framing with the client: Connection has no say in it. */
         if (!answer_field_stays(f, keeps_length) ||
-            (connection.len && is_named(connection, f->name)))
+            (has_names && !slice_eq(f->name, SLICE("content-length")) && is_named(head->fields, head->field_count, f->name)))
             continue;
         out->fields[out->field_count++] =
             (struct field){arena_copy(a, f->name), arena_copy(a, f->value)};

@@ -24,12 +24,12 @@ void flow_down_take(struct exchange *x, size_t n)
 
 bool flow_down_is_ended(struct exchange *x)
 {
-    return x->link ? link_is_ended(x->link) : !x->answer.len;
+    return x->link ? link_is_ended(x->link) : !x->is_cut && !x->answer.len;
 }
 
 bool flow_down_ends_after(struct exchange *x, size_t n)
 {
-    return x->link ? link_ends_after(x->link, n) : x->answer.len == n;
+    return x->link ? link_ends_after(x->link, n) : !x->is_cut && x->answer.len == n;
 }
 
 void flow_up_taken(struct exchange *x, size_t n)

@@ -257,6 +257,24 @@ static bool read_fields(struct h1_head *out, struct slice rest, struct framing_f
     return true;
 }
 
+/* RFC 9112 §3.2.2: a server takes the absolute form too. It counts where it says what Host says; the path is
+ * then its rest. Any other scheme is left as it is, and refused with the path. */
+static bool absolute_form(struct h1_head *out)
+{
+    const struct slice scheme = SLICE("https://");
+    struct slice rest = slice_skip(out->target, scheme.len);
+    struct slice authority = rest;
+    const char *slash;
+    if (!slice_eq_nocase(slice_from(out->target.ptr, scheme.len < out->target.len ? scheme.len : 0), scheme))
+        return true;
+    slash = memchr(rest.ptr, '/', rest.len);
+    if (!slash)
+        return false;
+    authority.len = (size_t)(slash - rest.ptr);
+    out->target = slice_skip(rest, authority.len);
+    return slice_eq_nocase(authority, out->host);
+}
+
 enum h1_progress h1_request_parse(struct h1_head *out, struct h1_scan *scan, char *bytes,
                                   size_t len)
 {
@@ -277,6 +295,8 @@ enum h1_progress h1_request_parse(struct h1_head *out, struct h1_scan *scan, cha
      * are refused. */
     if (facts.hosts != 1)
         return bad(out, REASON_REQUEST_MALFORMED, facts.hosts ? "more than one Host" : "no Host");
+    if (!absolute_form(out))
+        return bad(out, REASON_REQUEST_AMBIGUOUS, "the target names another host than Host does");
     if (facts.encodings && facts.lengths)
         return bad(out, REASON_REQUEST_AMBIGUOUS, "Transfer-Encoding beside Content-Length");
     if (facts.encodings > 1 || (facts.encodings && !facts.is_chunked))

@@ -34,6 +34,7 @@ struct h2 {
     int64_t glitches;
     int64_t glitches_at_ms;
     struct buf *target; /* during fill */
+    struct deadline head_limit; /* while a head is coming: until then no exchange has a deadline */
     struct later bury;
 };
 
@@ -53,6 +54,8 @@ struct stream {
     uint32_t hosts;
     uint64_t announced;
     bool has_length;
+    bool expects_continue;
+    bool has_unknown_expectation;
     bool is_too_large;
     bool has_begun;
     bool is_deferred;
@@ -116,6 +119,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     list_push(&h->streams, &s->in_session);
     if (!h->stream_count++)
         deadline_cancel(&h->connection->deadline);
+    deadline_arm(worker_deadlines(x->worker, x->worker->config->head_ms), &h->head_limit);
     if (nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, s) != 0)
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     return 0;
@@ -152,6 +156,10 @@ static void take_field(struct stream *s, struct slice name, struct slice value)
         s->hosts++;
         s->host = value;
         return;
+    }
+    if (slice_eq(name, SLICE("expect"))) {
+        s->expects_continue = slice_eq_nocase(value, SLICE("100-continue"));
+        s->has_unknown_expectation |= !s->expects_continue;
     }
     if (slice_eq(name, SLICE("content-length"))) /* nghttp2 has checked that it is one number */
         s->has_length = slice_u64(value, INT64_MAX, &s->announced);
@@ -210,6 +218,7 @@ static void begin(struct stream *s, bool has_body)
     r->fields = s->fields;
     r->field_count = s->field_count;
     r->has_body = has_body;
+    r->expects_continue = s->expects_continue && has_body;
     r->body_length = !has_body ? 0 : s->has_length ? s->announced : BODY_LENGTH_UNKNOWN;
     if (s->is_too_large) {
         early = REASON_HEADERS_TOO_LARGE;
@@ -224,6 +233,9 @@ static void begin(struct stream *s, bool has_body)
     } else if (r->target.len > H1_TARGET_MAX_BYTES) {
         early = REASON_URI_TOO_LONG;
         detail = "the target is too long";
+    } else if (s->has_unknown_expectation) {
+        early = REASON_EXPECTATION_REFUSED;
+        detail = "an expectation other than 100-continue";
     }
     exchange_begin(x, early, detail);
 }
@@ -241,9 +253,10 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
             glitch(h, 2);
         if (!s)
             return 0;
-        if (!s->has_begun)
+        if (!s->has_begun) {
+            deadline_cancel(&h->head_limit);
             begin(s, !ends);
-        else if (ends)
+        } else if (ends)
             exchange_receive_end(s->x);
         return 0;
     case NGHTTP2_RST_STREAM:
@@ -280,10 +293,11 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error,
     if (!s)
         return 0;
     (void)nghttp2_session_set_stream_user_data(session, id, NULL);
-    if (!s->has_begun) /* RFC 9113 §8.1.1: nghttp2 has refused the head, or we one of its fields */
+    if (!s->has_begun) { /* RFC 9113 §8.1.1: nghttp2 has refused the head, or we one of its fields */
+        deadline_cancel(&h->head_limit);
         exchange_refused_by_protocol(s->x, REASON_REQUEST_MALFORMED,
                                      "the head breaks the rules of HTTP/2");
-    else if (error == NGHTTP2_NO_ERROR && s->x->is_end_sent)
+    } else if (error == NGHTTP2_NO_ERROR && s->x->is_end_sent)
         exchange_sent(s->x);
     else
         exchange_client_gone(s->x, REASON_CLIENT_GONE);
@@ -445,7 +459,15 @@ static nghttp2_option *options_new(void)
     nghttp2_option_set_max_continuations(o, 8);
     nghttp2_option_set_max_outbound_ack(o, 100);
     nghttp2_option_set_no_closed_streams(o, 1);
+    /* What an upstream's head may hold, and what is added: past it nghttp2 drops an answer silently. */
+    nghttp2_option_set_max_send_header_block_length(o, 2 * H2_HEADER_LIST_MAX);
     return o;
+}
+
+/* RFC 9113 §4.3: nothing may stand between the frames of a head, so the whole connection waits. */
+static void head_is_late(struct deadline *self)
+{
+    connection_close(container_of(self, struct h2, head_limit)->connection);
 }
 
 static void bury(struct later *self)
@@ -468,6 +490,7 @@ static void start(struct connection *c)
     };
     h->connection = c;
     h->bury.run = bury;
+    h->head_limit.passed = head_is_late;
     list_init(&h->streams);
     c->protocol = h;
     if (nghttp2_session_server_new2(&h->session, cb, h, o) != 0)
@@ -537,6 +560,7 @@ static void drain(struct connection *c)
 static void end(struct connection *c)
 {
     struct h2 *h = c->protocol;
+    deadline_cancel(&h->head_limit);
     while (!list_is_empty(&h->streams)) {
         struct stream *s = container_of(h->streams.next, struct stream, in_session);
         if (s->has_begun)

@@ -83,6 +83,12 @@ bool link_is_connected(const struct link_h1 *l)
     return l && l->state != LINK_CONNECTING;
 }
 
+bool link_wants_body(const struct link_h1 *l)
+{
+    return link_is_connected(l) && !l->body_ended && !l->write_failed && !buf_len(&l->out) &&
+           !buf_len(&l->x->up);
+}
+
 /* Out. */
 static bool put_body(struct link_h1 *l)
 {
@@ -422,13 +428,26 @@ static struct link_h1 *open_link(struct pool *p, enum reason *why)
     return l;
 }
 
+/* RFC 9112 §9.2: what has come before the question is no answer to it. The event that tells of it
+ * may stand behind the one that brought the request. */
+static bool is_silent(const struct link_h1 *l)
+{
+    char byte;
+    return recv(l->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
+           (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
 static struct link_h1 *idle_link(struct pool *p)
 {
     struct link_h1 *l;
-    if (list_is_empty(&p->idle))
-        return NULL;
-    l = container_of(p->idle.prev, struct link_h1,
-                     in_pool); /* the one used last is the likeliest to live */
+    do {
+        if (list_is_empty(&p->idle))
+            return NULL;
+        l = container_of(p->idle.prev, struct link_h1,
+                         in_pool); /* the one used last is the likeliest to live */
+        if (!is_silent(l))
+            close_link(l);
+    } while (l->state == LINK_CLOSED);
     link_remove(&l->in_pool);
     p->idle_count--;
     deadline_cancel(&l->idle_limit);

@@ -62,6 +62,8 @@ void link_take(struct link_h1 *l, size_t n);
 bool link_is_ended(const struct link_h1 *l);
 bool link_ends_after(const struct link_h1 *l, size_t n); /* with n bytes more taken */
 bool link_is_connected(const struct link_h1 *l);         /* NULL is not */
+/* All that came of the request's body is sent, and more is to come. */
+bool link_wants_body(const struct link_h1 *l);
 /* The exchange is through with it: back to the pool where both bodies ended cleanly, else closed.
  */
 void link_release(struct link_h1 *take);

@@ -7,6 +7,7 @@
 #include "proxy/tls.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -70,6 +71,7 @@ static void judge(struct device_judged *out, const struct view *view, X509 *leaf
     out->seen = answer.verdict == CHAIN_GOOD ? DEVICE_SEEN_GOOD : DEVICE_SEEN_BAD;
     out->detail = answer.detail;
     out->authority = answer.authority;
+    out->until = answer.until;
     if (x509_error)
         *x509_error = answer.verdict == CHAIN_GOOD ? X509_V_OK : answer.x509_error;
 }
@@ -114,6 +116,17 @@ static void take_view(SSL *ssl, struct tls_peer *peer, struct view *view)
         SSL_set0_CA_list(ssl, SSL_dup_CA_list(chain_trust_names(view->trust)));
 }
 
+/* A session is resumed only under the view and the name that it was made for. RFC 6066 §3: never
+ * under another name. (TLS 1.3 would allow it; nobody needs it.) */
+static bool bind_sessions(SSL *ssl, const struct tls_peer *peer)
+{
+    uint8_t context[32];
+    const struct slice parts[] = {slice_from(peer->view->digest, sizeof peer->view->digest),
+                                  slice_from(peer->sni, peer->sni_len)};
+    sha256_parts(context, parts, sizeof parts / sizeof *parts);
+    return SSL_set_session_id_context(ssl, context, sizeof context) == 1;
+}
+
 static int on_hello(SSL *ssl, int *alert, void *arg)
 {
     struct tls_peer *peer = peer_of(ssl);
@@ -137,7 +150,7 @@ static int on_hello(SSL *ssl, int *alert, void *arg)
     memcpy(peer->sni, host.ptr, host.len);
     peer->sni_len = host.len;
     take_view(ssl, peer, door->view);
-    if (SSL_set_session_id_context(ssl, door->view->digest, sizeof door->view->digest) != 1)
+    if (!bind_sessions(ssl, peer))
         return refuse_hello(peer, alert, SSL_AD_INTERNAL_ERROR, "session id context");
     return SSL_CLIENT_HELLO_SUCCESS;
 }
@@ -357,7 +370,8 @@ static SSL_CTX *context_new(void)
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     (void)SSL_CTX_set_timeout(ctx, TICKET_LIFE_S);
     (void)SSL_CTX_set_max_early_data(ctx, 0);
-    (void)SSL_CTX_set_num_tickets(ctx, 1); /* two are the default; one is used */
+    (void)SSL_CTX_set_num_tickets(ctx, 1);           /* two are the default; one is used */
+    SSL_CTX_set_max_cert_list(ctx, CHAIN_MAX_BYTES); /* of strangers; three times as many else */
     SSL_CTX_set_client_hello_cb(ctx, on_hello, NULL);
     SSL_CTX_set_cert_verify_callback(ctx, on_verify, NULL);
     SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
@@ -467,16 +481,25 @@ bool ticket_ring_read(struct ticket_ring *out, const char *keys_dir, struct faul
     bool ok = true;
     DIR *d;
     *out = (struct ticket_ring){0};
-    (void)snprintf(dir, sizeof dir, "%s/ticket", keys_dir);
+    if ((size_t)snprintf(dir, sizeof dir, "%s/ticket", keys_dir) >= sizeof dir)
+        return fault_set(f, FAULT_LIMIT, "the path of keys_dir is too long");
     d = opendir(dir);
+    if (!d && errno != ENOENT)
+        return fault_set(f, FAULT_IO, "cannot read '%s': %s", dir, strerror(errno));
     if (!d) {
         out->count = 1;
         entropy_bytes(&out->keys[0], sizeof out->keys[0]);
         return true;
     }
-    for (struct dirent *e; (e = readdir(d)) && count < 64;)
-        if (slice_ends(slice_of(e->d_name), SLICE(".key")))
+    for (struct dirent *e; ok && (e = readdir(d));) {
+        if (!slice_ends(slice_of(e->d_name), SLICE(".key")))
+            continue;
+        ok = count < sizeof names / sizeof *names; /* else the newest might not be among them */
+        if (ok)
             names[count++] = mem_text(slice_of(e->d_name));
+        else
+            (void)fault_set(f, FAULT_LIMIT, "there are more than %zu keys in '%s'", count, dir);
+    }
     closedir(d);
     qsort(names, count, sizeof *names, by_name_down);
     for (size_t i = 0; i < count; i++) {

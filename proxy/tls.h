@@ -36,6 +36,7 @@ struct device_judged {
     enum device_seen seen;
     const char *detail;                /* with BAD: static text */
     const struct authority *authority; /* with GOOD: borrowed from the view's trust */
+    struct wall until;                 /* with GOOD: judge again after this moment */
     X509 *leaf;                        /* owned; NULL with NONE */
     STACK_OF(X509) * untrusted;        /* owned; what the client sent besides, may be NULL */
 };

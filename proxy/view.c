@@ -35,6 +35,21 @@ static void build_of(const struct view *v, struct slice host, struct slice chain
     sha256_parts(out, parts, sizeof parts / sizeof *parts);
 }
 
+/* So that nobody is asked for a password on a terminal. */
+static int no_password(char *buffer, int size, int writing, void *owner)
+{
+    (void)buffer, (void)size, (void)writing, (void)owner;
+    return -1;
+}
+
+/* Whether all of the text was read: its end is "no start line" to OpenSSL, and anything else is a
+ * certificate that does not parse. */
+static bool pem_has_ended(void)
+{
+    const unsigned long error = ERR_peek_last_error();
+    return ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
+}
+
 /* The chain into the context, leaf first; checks that it names the host and is in its time. */
 static bool use_chain(struct view *v, struct slice pem, const char *host, struct fault *f)
 {
@@ -42,7 +57,7 @@ static bool use_chain(struct view *v, struct slice pem, const char *host, struct
     X509 *leaf = NULL;
     struct tm tm;
     BIO *bio = BIO_new_mem_buf(pem.ptr, (int)pem.len);
-    leaf = bio ? PEM_read_bio_X509_AUX(bio, NULL, NULL, NULL) : NULL;
+    leaf = bio ? PEM_read_bio_X509(bio, NULL, no_password, NULL) : NULL;
     if (!leaf) {
         (void)fault_set(f, FAULT_SYNTAX, "no certificate in it");
         goto out;
@@ -61,16 +76,20 @@ static bool use_chain(struct view *v, struct slice pem, const char *host, struct
         (void)fault_set(f, FAULT_CONFIG, "OpenSSL does not take the certificate");
         goto out;
     }
-    for (X509 *next; (next = PEM_read_bio_X509(bio, NULL, NULL, NULL));) {
+    for (X509 *next; (next = PEM_read_bio_X509(bio, NULL, no_password, NULL));) {
         if (SSL_CTX_add0_chain_cert(v->ctx, next) != 1) {
             X509_free(next);
             (void)fault_set(f, FAULT_CONFIG, "OpenSSL does not take a certificate of the chain");
             goto out;
         }
     }
-    ERR_clear_error(); /* the end of the PEM text is an error to OpenSSL */
+    if (!pem_has_ended()) {
+        (void)fault_set(f, FAULT_SYNTAX, "a certificate of the chain does not parse");
+        goto out;
+    }
     ok = true;
 out:
+    ERR_clear_error();
     X509_free(leaf);
     BIO_free(bio);
     return ok;
@@ -79,7 +98,7 @@ out:
 static bool use_key(struct view *v, const struct secret *pem, struct fault *f)
 {
     BIO *bio = BIO_new_mem_buf(pem->bytes, (int)pem->len);
-    EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL) : NULL;
+    EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL) : NULL;
     bool ok =
         key && SSL_CTX_use_PrivateKey(v->ctx, key) == 1 && SSL_CTX_check_private_key(v->ctx) == 1;
     EVP_PKEY_free(key);

@@ -15,6 +15,7 @@
 #include "proxy/link_h1.h"
 
 #define ACCEPTS_A_TURN 32   /* so that a burst of new clients does not starve those who are there */
+#define ACCEPT_REST_MS 100 /* until somebody may have gone */
 #define CHUNKS_AT_REST 1024 /* 8 MiB a worker: what 1,000 requests at once take */
 #define BLOCKS_AT_REST 64   /* 4 MiB a worker */
 #define AUDIT_RING_BYTES 4194304 /* about 8,000 decisions: some 100 ms at full speed */
@@ -80,6 +81,24 @@ void worker_block_done(struct worker *w, char *take)
 
 /* --- Accept. */
 
+/* Clients whom nobody can take stay readable: without a rest the loop would spin on them. */
+static void rest(struct worker *w)
+{
+    if (!w->is_short)
+        log_warning("worker", "no descriptor is left for new clients: %s", strerror(errno));
+    w->is_short = true;
+    for (uint32_t i = 0; i < w->listener_count; i++)
+        ev_io_stop(w->loop.ev, &w->listeners[i].io);
+    deadline_arm(worker_deadlines(w, ACCEPT_REST_MS), &w->accept_rest);
+}
+
+static void rest_is_over(struct deadline *self)
+{
+    struct worker *w = container_of(self, struct worker, accept_rest);
+    for (uint32_t i = 0; i < w->listener_count; i++)
+        ev_io_start(w->loop.ev, &w->listeners[i].io);
+}
+
 /* No descriptor is left: the client is told so by an end, at the price of the one kept for this.
  * Otherwise the socket would call us again at once, for ever. */
 static bool turn_away(struct worker *w, int listener)
@@ -106,8 +125,12 @@ static void on_acceptable(EV_P_ ev_io *io, int events)
         int fd = accept4(l->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0 && (errno == EMFILE || errno == ENFILE) && turn_away(w, l->fd))
             continue;
-        if (fd < 0)
+        if (fd < 0) {
+            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+                rest(w);
             return;
+        }
+        w->is_short = false;
         if (!w->held || w->is_draining || w->connection_count >= w->config->max_connections) {
             (void)close(fd); /* no rules yet, or no room: nothing is promised */
             continue;
@@ -118,6 +141,7 @@ static void on_acceptable(EV_P_ ev_io *io, int events)
 
 static void stop_listening(struct worker *w)
 {
+    deadline_cancel(&w->accept_rest);
     for (uint32_t i = 0; i < w->listener_count; i++) {
         if (w->listeners[i].fd < 0)
             continue;
@@ -235,6 +259,7 @@ struct worker *worker_new(uint32_t number, const struct config *config, struct t
     w->config = config;
     w->tickets = tickets;
     w->control = control;
+    w->accept_rest.passed = rest_is_over;
     loop_init(&w->loop);
     mailbox_init(&w->mailbox, &w->loop, w);
     list_init(&w->connections);

@@ -62,6 +62,8 @@ ENDING = [
     ("a method that is no token", b"G(T / HTTP/1.1\r\n" + HOST + b"\r\n", *MALFORMED),
     ("an endless target", b"GET /" + b"a" * 20000 + b" HTTP/1.1\r\n" + HOST + b"\r\n", *TOO_LONG),
     ("a target one byte too long", b"GET /" + b"a" * 16384 + b" HTTP/1.1\r\n" + HOST + b"\r\n", *TOO_LONG),
+    ("the absolute form of another host", b"GET https://b.example/ HTTP/1.1\r\n" + HOST + b"\r\n", *AMBIGUOUS),
+    ("the absolute form without a path", b"GET https://@HOST@ HTTP/1.1\r\n" + HOST + b"\r\n", *AMBIGUOUS),
     # Versions.
     ("HTTP/1.0", b"GET / HTTP/1.0\r\n" + HOST + b"\r\n", *VERSION),
     ("HTTP/1.2", b"GET / HTTP/1.2\r\n" + HOST + b"\r\n", *VERSION),
@@ -143,7 +145,6 @@ STAYING = [
     ("CONNECT", b"CONNECT @HOST@:443 HTTP/1.1\r\n" + HOST + b"\r\n", 501, "method_refused"),
     ("TRACE", b"TRACE / HTTP/1.1\r\n" + HOST + b"\r\n", 501, "method_refused"),
     ("the absolute form", b"GET http://@HOST@/ HTTP/1.1\r\n" + HOST + b"\r\n", *MALFORMED),
-    ("the absolute form of another host", b"GET https://b.example/ HTTP/1.1\r\n" + HOST + b"\r\n", *MALFORMED),
     ("the asterisk form", b"OPTIONS * HTTP/1.1\r\n" + HOST + b"\r\n", *MALFORMED),
     ("no slash in front", b"GET a HTTP/1.1\r\n" + HOST + b"\r\n", *MALFORMED),
     ("an empty Host", b"GET / HTTP/1.1\r\nHost:\r\n\r\n", *MALFORMED),

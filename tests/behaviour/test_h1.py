@@ -173,3 +173,10 @@ def test_bytes_behind_an_answer_never_become_the_next_ones(world):
         tls.sendall(filled(GET + b"\r\n"))
         answer, rest = read_one(tls)
     assert answer.body == b"GET / 0" and not rest
+
+
+def test_the_absolute_form_of_our_own_host_is_the_path_that_it_holds(world):
+    with world.tls(APPLICATION) as tls:
+        tls.sendall(filled(b"GET https://@HOST@/absolute?a=b HTTP/1.1\r\n" + HOST + b"\r\n"))
+        answer, _ = read_one(tls)
+    assert answer.status == 200 and len(world.origin.seen("/absolute?a=b")) == 1

@@ -113,7 +113,7 @@ class Visit:
 
 # ClientHellos by hand (RFC 8446 §4.1.2)
 
-X25519 = 0x001D
+X25519, P256 = 0x001D, 0x0017
 
 
 def _block(width, data):
@@ -131,7 +131,7 @@ def server_names(*names, kind=0):
 def hello(names, version="1.3", has_share=True, legacy=b"\x03\x03", suites=(0x1301, 0xC02B, 0xC02F), methods=b"\x00"):
     """A whole record. `names` is the server_name extension's bytes, or b"" for none; without a key share a
     HelloRetryRequest comes back."""
-    extensions = names + _extension(10, _block(2, struct.pack("!H", X25519))) + _extension(11, b"\x01\x00")
+    extensions = names + _extension(10, _block(2, struct.pack("!HH", X25519, P256))) + _extension(11, b"\x01\x00")
     extensions += _extension(13, _block(2, struct.pack("!HHH", 0x0403, 0x0804, 0x0401)))
     if version == "1.3":
         extensions += _extension(43, _block(1, b"\x03\x04"))

@@ -28,6 +28,7 @@
 #define NO_NAME "a field's name is no token"
 #define CONTROL "a field's value holds a control character"
 #define NO_HOST "no Host"
+#define OTHER_HOST "the target names another host than Host does"
 #define TWO_HOSTS "more than one Host"
 #define TE_AND_CL "Transfer-Encoding beside Content-Length"
 #define ODD_TE "a Transfer-Encoding other than one chunked"
@@ -137,6 +138,8 @@ static const struct row requests[] = {
     {RAW("GET / HTTP/1.1\r\n\r\n"), MALFORMED, NO_HOST},
     {RAW("GET / HTTP/1.1\r\nX-Host: a.example\r\n\r\n"), MALFORMED, NO_HOST},
     {RAW("GET http://a.example/ HTTP/1.1\r\n\r\n"), MALFORMED, NO_HOST},
+    {RAW("GET https://b.example/ HTTP/1.1\r\n" HOST "\r\n"), AMBIGUOUS, OTHER_HOST},
+    {RAW("GET https://a.example HTTP/1.1\r\n" HOST "\r\n"), AMBIGUOUS, OTHER_HOST},
     {RAW("GET / HTTP/1.1\r\nHost : a.example\r\n\r\n"), MALFORMED, NO_NAME},
     {RAW("GET / HTTP/1.1\r\n" HOST HOST "\r\n"), MALFORMED, TWO_HOSTS},
     {RAW("GET / HTTP/1.1\r\n" HOST "hOST: b.example\r\n\r\n"), MALFORMED, TWO_HOSTS},
