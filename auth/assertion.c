@@ -1,23 +1,41 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* Makes assertions, and makes as few as it may. An entry is found by a digest over everything that
- * its assertion states and over the key that signs it, so two requests share one exactly where the
- * two assertions would differ in nothing but their times. */
+/* Makes assertions, and makes as few as it may. An entry holds all that its assertion states and
+ * the key that signed it, and is found only where every bit of that is the same: nothing is taken
+ * from a digest or a pointer. This is on the way of every request, so a hit costs some comparisons
+ * and no more. */
 #include "auth/assertion.h"
 
-#include "base/arena.h"
 #include "base/codec.h"
 #include "base/hash.h"
 #include "base/list.h"
-#include "base/map.h"
 #include "base/mem.h"
 
 #include <jansson.h>
 
 #define SIGNATURE_BYTES 64
+#define SLOTS 4096 /* a power of two */
+
+/* Every input of claims_make() below but the times. */
+struct inputs {
+    uint64_t token;          /* token_number(): one verification's user and claims; 0: no token */
+    uint8_t certificate[32]; /* of the device or service; zero: none */
+    bool has_device;
+    bool has_service;
+    struct slice entity;
+    struct slice app;
+    struct slice host;
+    struct slice device;
+    struct slice trust;
+    struct slice service;
+    struct slice kid;
+};
 
 struct assertion {
     struct link used; /* in the cache's list, the one used last at the end */
-    uint8_t digest[SHA256_BYTES];
+    struct assertion *next_in_slot;
+    uint64_t slot;
+    struct inputs inputs; /* its texts lie in `names` */
+    char *names;
     int64_t made_s;
     int64_t expires_s;
     struct slice text;
@@ -26,7 +44,8 @@ struct assertion {
 struct assertion_cache {
     struct metrics *metrics;
     struct link used;
-    struct map entries; /* digest → struct assertion */
+    uint32_t count;
+    struct assertion *slots[SLOTS];
 };
 
 struct assertion_cache *assertion_cache_new(struct metrics *m)
@@ -34,20 +53,19 @@ struct assertion_cache *assertion_cache_new(struct metrics *m)
     struct assertion_cache *c = mem_new(struct assertion_cache);
     c->metrics = m;
     list_init(&c->used);
-    map_init(&c->entries);
     return c;
-}
-
-static struct slice digest_slice(const uint8_t digest[SHA256_BYTES])
-{
-    return slice_from(digest, SHA256_BYTES);
 }
 
 static void cache_drop(struct assertion_cache *c, struct assertion *a)
 {
-    map_remove(&c->entries, digest_slice(a->digest));
+    struct assertion **at = &c->slots[a->slot];
+    while (*at != a)
+        at = &(*at)->next_in_slot;
+    *at = a->next_in_slot;
     link_remove(&a->used);
+    c->count--;
     mem_slice_free(&a->text);
+    mem_free(a->names);
     mem_free(a);
 }
 
@@ -57,32 +75,67 @@ void assertion_cache_free(struct assertion_cache *c)
         return;
     while (!list_is_empty(&c->used))
         cache_drop(c, container_of(c->used.next, struct assertion, used));
-    map_fini(&c->entries);
     mem_free(c);
 }
 
-/* What it is kept under: every input of claims_make() below but the times. */
-static void digest_make(uint8_t out[SHA256_BYTES], const struct keyring_signer *signer,
-                        const struct facts *facts, const struct token *token)
+static void inputs_of(struct inputs *out, const struct keyring_signer *signer,
+                      const struct facts *facts, const struct token *token)
 {
-    const struct facts_user *user = token ? token_user(token) : NULL;
-    const struct facts_device *device = facts->device;
-    const struct slice none = {"", 0};
-    // Absent is told from empty: the first part lists who is there.
-    const uint8_t who[] = {user != NULL, device != NULL, facts->service != NULL};
-    const struct slice parts[] = {
-        slice_from(who, sizeof who),
-        facts->app->entity,
-        facts->app->id,
-        facts->app->host,
-        user ? user->id : none,
-        user ? slice_from(token_claims_digest(token), SHA256_BYTES) : none,
-        device ? device->id : none,
-        device ? device->trust : none,
-        facts->service ? facts->service->id : none,
-        signer->kid,
-    };
-    sha256_parts(out, parts, sizeof parts / sizeof parts[0]);
+    *out = (struct inputs){.token = token ? token_number(token) : 0,
+                           .has_device = facts->device != NULL,
+                           .has_service = facts->service != NULL,
+                           .entity = facts->app->entity,
+                           .app = facts->app->id,
+                           .host = facts->app->host,
+                           .kid = signer->kid};
+    if (facts->device) {
+        memcpy(out->certificate, facts->device->digest, sizeof out->certificate);
+        out->device = facts->device->id;
+        out->trust = facts->device->trust;
+    }
+    if (facts->service)
+        out->service = facts->service->id;
+}
+
+static bool inputs_are(const struct inputs *a, const struct inputs *b)
+{
+    return a->token == b->token && a->has_device == b->has_device &&
+           a->has_service == b->has_service &&
+           memcmp(a->certificate, b->certificate, sizeof a->certificate) == 0 &&
+           slice_eq(a->app, b->app) && slice_eq(a->entity, b->entity) &&
+           slice_eq(a->host, b->host) && slice_eq(a->device, b->device) &&
+           slice_eq(a->trust, b->trust) && slice_eq(a->service, b->service) &&
+           slice_eq(a->kid, b->kid);
+}
+
+/* One block for all texts: an arena's chunk would be forty times their size. */
+static void inputs_keep(struct assertion *a, const struct inputs *in)
+{
+    struct slice *texts[] = {&a->inputs.entity, &a->inputs.app,   &a->inputs.host,
+                             &a->inputs.device, &a->inputs.trust, &a->inputs.service,
+                             &a->inputs.kid};
+    const size_t count = sizeof texts / sizeof *texts;
+    size_t total = 0;
+    char *at;
+    a->inputs = *in;
+    for (size_t i = 0; i < count; i++)
+        total += texts[i]->len;
+    at = a->names = mem_grow(NULL, total + 1, 1);
+    for (size_t i = 0; i < count; i++) {
+        if (texts[i]->len)
+            memcpy(at, texts[i]->ptr, texts[i]->len);
+        texts[i]->ptr = at;
+        at += texts[i]->len;
+    }
+}
+
+/* Only where to look: entries of one person and device share a slot, whatever the application. */
+static uint64_t slot_of(const struct inputs *in)
+{
+    uint64_t device;
+    memcpy(&device, in->certificate, sizeof device);
+    const uint64_t parts[] = {in->token, device};
+    return table_hash(slice_from(parts, sizeof parts)) & (SLOTS - 1);
 }
 
 /* The moment at which the first of the credentials ends. */
@@ -204,14 +257,17 @@ static struct slice assertion_make(struct assertion_cache *c, const struct keyri
 struct slice assertion_for(struct assertion_cache *c, const struct keyring *k,
                            const struct facts *facts, const struct token *token)
 {
-    uint8_t digest[SHA256_BYTES];
     const struct slice none = {"", 0};
     const int64_t limit_s = limit_of(facts, token);
     const struct keyring_signer *signer = keyring_signer(k, facts->app->entity, facts->now);
+    struct inputs in;
     if (!signer || limit_s <= facts->now.s)
         return none;
-    digest_make(digest, signer, facts, token);
-    struct assertion *a = map_get(&c->entries, digest_slice(digest));
+    inputs_of(&in, signer, facts, token);
+    const uint64_t slot = slot_of(&in);
+    struct assertion *a = c->slots[slot];
+    while (a && !inputs_are(&a->inputs, &in))
+        a = a->next_in_slot;
     if (a) {
         const int64_t age_s = facts->now.s - a->made_s;
         // Not older than half its life, and not outliving the credentials of this very request.
@@ -226,14 +282,17 @@ struct slice assertion_for(struct assertion_cache *c, const struct keyring *k,
     const struct slice text = assertion_make(c, signer, facts, token, limit_s);
     if (!text.len)
         return none;
-    if (c->entries.count >= ASSERTION_CACHE_ENTRIES)
+    if (c->count >= ASSERTION_CACHE_ENTRIES)
         cache_drop(c, container_of(c->used.next, struct assertion, used));
     a = mem_new(struct assertion);
-    memcpy(a->digest, digest, sizeof digest);
+    inputs_keep(a, &in);
     a->made_s = facts->now.s;
     a->expires_s = limit_s;
     a->text = text;
+    a->slot = slot;
+    a->next_in_slot = c->slots[slot];
+    c->slots[slot] = a;
+    c->count++;
     list_push(&c->used, &a->used);
-    map_set(&c->entries, digest_slice(a->digest), a);
     return a->text;
 }

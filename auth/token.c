@@ -35,6 +35,8 @@ struct token {
     struct arena arena;
 };
 
+#define HASHED_BYTES 48 /* 36 bytes of signature in base64url */
+
 struct token_cache {
     struct metrics *metrics;
     uint64_t last_number;
@@ -118,6 +120,13 @@ static bool is_of(const struct token *t, const struct provider *p)
     // exact.
     return !memcmp(t->provider_digest, p->digest, sizeof p->digest) &&
            slice_eq(t->entity, p->entity) && slice_eq(t->claims.user.provider, p->id);
+}
+
+/* The end of a token is its signature's, which nobody chooses; only verified tokens are kept, and
+ * the whole is compared afterwards. So its last bytes spread entries as well as all of them. */
+static uint64_t bytes_hash(struct slice bytes)
+{
+    return table_hash(slice_skip(bytes, bytes.len > HASHED_BYTES ? bytes.len - HASHED_BYTES : 0));
 }
 
 static struct token *cache_find(const struct token_cache *c, const struct token_question *q,
@@ -420,7 +429,7 @@ enum reason token_judge(struct token_cache *c, const struct token_question *q,
     *out = (struct token_answer){NULL, NULL};
     if (!q->bytes.len || q->bytes.len > TOKEN_MAX_BYTES)
         return REASON_TOKEN_MALFORMED;
-    const uint64_t hash = table_hash(q->bytes);
+    const uint64_t hash = bytes_hash(q->bytes);
     struct token *known = cache_find(c, q, hash, &provider);
     if (known) {
         const struct key_set *set = issuers_keys(q->issuers, provider, q->now);

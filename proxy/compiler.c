@@ -118,34 +118,45 @@ static bool remember(struct compiler *c, const struct config *config, const stru
     return ok;
 }
 
-static void work(struct compiler *c, const struct config *config, bool is_reload)
+/* The edition, or NULL with `why`: then nothing has changed, neither here nor on disk. */
+static struct edition *make(struct compiler *c, const struct config *config, bool is_reload,
+                            uint32_t *refused, struct fault *why)
+{
+    struct edition_settings settings = {.certificates_dir = config->certificates_dir.ptr};
+    struct keyring *keyring =
+        is_reload || !c->keyring
+            ? keyring_read(config->keys_dir.ptr, (struct wall){time(NULL)}, why)
+            : keyring_ref(c->keyring);
+    struct snapshot *s;
+    if (!keyring)
+        return NULL;
+    s = build(c, config);
+    *refused = tell_refusals(c, s);
+    if (!remember(c, config, s, why)) {
+        (void)fault_within(why, "nothing new is activated, since it can't be remembered");
+        snapshot_unref(s);
+        keyring_unref(keyring);
+        return NULL;
+    }
+    keyring_unref(c->keyring);
+    c->keyring = keyring;
+    c->config = config;
+    return edition_make(s, keyring_ref(keyring), &settings, c->last, host_is_missing, c);
+}
+
+/* False where nothing new came of it. */
+static bool work(struct compiler *c, const struct config *config, bool is_reload)
 {
     struct compiled out = {.is_reload = is_reload, .config = config};
-    struct edition_settings settings = {.certificates_dir = config->certificates_dir.ptr};
-    struct keyring *keyring = NULL;
-    struct snapshot *s;
-    if (is_reload || !c->keyring) {
-        keyring = keyring_read(config->keys_dir.ptr, (struct wall){time(NULL)}, &out.why);
-        if (!keyring) {
-            c->hook.made(c->hook.owner, &out);
-            return;
-        }
-        keyring_unref(c->keyring);
-        c->keyring = keyring;
+    bool is_made;
+    out.edition = make(c, config, is_reload, &out.refused, &out.why);
+    is_made = out.edition != NULL;
+    if (is_made) {
+        edition_unref(c->last);
+        c->last = edition_ref(out.edition);
     }
-    s = build(c, config);
-    out.refused = tell_refusals(c, s);
-    if (!remember(c, config, s, &out.why)) {
-        (void)fault_within(&out.why, "nothing new is activated, since it can't be remembered");
-        snapshot_unref(s);
-        c->hook.made(c->hook.owner, &out);
-        return;
-    }
-    c->config = config;
-    out.edition = edition_make(s, keyring_ref(c->keyring), &settings, c->last, host_is_missing, c);
-    edition_unref(c->last);
-    c->last = edition_ref(out.edition);
     c->hook.made(c->hook.owner, &out);
+    return is_made;
 }
 
 static void *compiler_main(void *arg)
@@ -159,7 +170,8 @@ static void *compiler_main(void *arg)
     while (!c->is_stopping) {
         struct documents *documents = c->next;
         const struct config *reload = c->reload;
-        if (!documents && !reload && !c->is_again) {
+        bool is_due = documents || c->is_again; /* whatever becomes of the reload */
+        if (!is_due && !reload) {
             (void)pthread_cond_wait(&c->wake, &c->lock);
             continue;
         }
@@ -171,7 +183,8 @@ static void *compiler_main(void *arg)
             documents_unref(c->documents);
             c->documents = documents;
         }
-        work(c, reload ? reload : c->config, reload != NULL);
+        if (!(reload && work(c, reload, true)) && is_due)
+            (void)work(c, c->config, false);
         (void)pthread_mutex_lock(&c->lock);
     }
     (void)pthread_mutex_unlock(&c->lock);

@@ -31,7 +31,7 @@ struct compiler *compiler_start(const struct config *config, struct serials *tak
 /* From the control thread. The documents' reference is taken. */
 void compiler_documents(struct compiler *c, struct documents *take);
 /* Compiles the last documents again, by another configuration, which lives until the job's answer
- * at least. */
+ * at least. One at a time: the next one when this one is answered. */
 void compiler_reload(struct compiler *c, const struct config *config);
 /* Compiles the last documents again: time alone has changed what is valid. */
 void compiler_again(struct compiler *c);

@@ -25,6 +25,7 @@
 #define READ_SHARE_BYTES                                                                           \
     131072 /* a turn's share of one client, so that one fast sender starves nobody */
 #define RECORD_BYTES 16384
+#define RECORD_COST_BYTES 512 /* a record of one byte takes about as long as one of so many */
 #define OUT_CEILING                                                                                \
     1048576 /* far above FILL_MARK and one frame, which is all that a turn fills                   \
              */
@@ -237,7 +238,10 @@ static void read_what_is_there(struct connection *c)
             read_ended(c, n);
             return;
         }
-        share -= (size_t)n < share ? (size_t)n : share;
+        size_t cost = (size_t)c->peer.records * RECORD_COST_BYTES;
+        cost = cost > (size_t)n ? cost : (size_t)n;
+        share -= cost < share ? cost : share;
+        c->peer.records = 0;
         if (c->is_lingering || c->has_read_all)
             linger(c, (size_t)n);
         else if (!c->ops->receive(c, w->scratch, (size_t)n))

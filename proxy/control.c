@@ -25,6 +25,7 @@
 #include "proxy/worker.h"
 
 #define WATCH_S 1 /* how often ages are looked at */
+#define RETRY_S 5 /* after what is new could not be activated: the disk may have room again */
 
 struct control {
     struct loop loop;
@@ -32,10 +33,13 @@ struct control {
     struct metrics metrics;
     const struct config *config;   /* of the start: what workers use */
     const struct config *in_force; /* the last one that was taken over */
+    struct config *reloading;      /* the compiler has it; NULL: none is under way */
+    bool must_reload;              /* asked for while one was under way */
     struct ticket_ring tickets;
     struct worker **workers;
     uint32_t worker_count;
     uint32_t started;
+    uint32_t gone; /* of the started: they have drained */
     struct compiler *compiler;
     struct store *store;
     struct issuer_desk *issuers;
@@ -43,6 +47,7 @@ struct control {
     struct admin *admin;
     struct edition *edition; /* the one in force */
     uint32_t refused;        /* documents of the store that are not active */
+    bool is_stuck;           /* the last job came to nothing; it is tried again */
     struct mono activated_at;
     struct mono store_seen_at; /* when the store last answered */
     bool is_store_connected;
@@ -176,10 +181,14 @@ static void drop_compiled(struct letter *self)
     mem_free(l);
 }
 
+static void begin_reload(struct control *c);
+
 /* A reload is answered: the new configuration is in force, or the old one stays. */
 static void settle_reload(struct control *c, const struct compiled *made)
 {
     const struct config *old = made->edition ? c->in_force : made->config;
+    assert(made->config == c->reloading);
+    c->reloading = NULL;
     if (made->edition) {
         c->in_force = made->config;
         logger_set_level(made->config->log_level);
@@ -191,6 +200,39 @@ static void settle_reload(struct control *c, const struct compiled *made)
     }
     if (old != c->config && old != c->in_force)
         config_free((struct config *)(uintptr_t)old);
+    if (c->must_reload)
+        begin_reload(c);
+}
+
+static void activate(struct control *c, struct edition *take, uint32_t refused)
+{
+    bool was_ready = c->edition && c->edition->door_count;
+    if (refused > c->refused)
+        metric_add(&c->metrics, METRIC_BUNDLES_REFUSED_TOTAL, refused - c->refused);
+    c->refused = refused;
+    c->is_stuck = false;
+    edition_unref(c->edition);
+    c->edition = take;
+    c->activated_at = loop_now(&c->loop);
+    c->rebuild_at_s = next_change_s(take->snapshot, loop_wall(&c->loop).s);
+    for (uint32_t i = 0; i < c->worker_count; i++)
+        worker_post_edition(c->workers[i], edition_ref(take));
+    issuer_desk_follow(c->issuers, take->snapshot);
+    metric_set(&c->metrics, METRIC_SNAPSHOT, (int64_t)take->snapshot->number);
+    log_info("control", "snapshot %llu is live: %u applications",
+             (unsigned long long)take->snapshot->number, take->door_count);
+    if (!was_ready && take->door_count)
+        log_notice("control", "ready on %.*s%s", SLICE_ARG(c->config->listen[0]),
+                   c->config->listen_count > 1 ? " and more" : "");
+}
+
+/* The store tells its news once: what could not be activated is tried again by ourselves. */
+static void stay(struct control *c, const struct fault *why)
+{
+    if (!c->is_stuck)
+        log_error("control", "%s; this is tried again every %d s", why->text, RETRY_S);
+    c->is_stuck = true;
+    c->rebuild_at_s = loop_wall(&c->loop).s + RETRY_S;
 }
 
 static void open_compiled(struct letter *self, void *owner)
@@ -200,28 +242,11 @@ static void open_compiled(struct letter *self, void *owner)
     struct compiled *made = &l->compiled;
     if (made->is_reload)
         settle_reload(c, made);
-    if (made->edition) {
-        bool is_first = !c->edition;
-        if (made->refused > c->refused)
-            metric_add(&c->metrics, METRIC_BUNDLES_REFUSED_TOTAL, made->refused - c->refused);
-        c->refused = made->refused;
-        edition_unref(c->edition);
-        c->edition = made->edition;
-        made->edition = NULL;
-        c->activated_at = loop_now(&c->loop);
-        c->rebuild_at_s = next_change_s(c->edition->snapshot, loop_wall(&c->loop).s);
-        for (uint32_t i = 0; i < c->worker_count; i++)
-            worker_post_edition(c->workers[i], edition_ref(c->edition));
-        issuer_desk_follow(c->issuers, c->edition->snapshot);
-        metric_set(&c->metrics, METRIC_SNAPSHOT, (int64_t)c->edition->snapshot->number);
-        log_info("control", "snapshot %llu is live: %u applications",
-                 (unsigned long long)c->edition->snapshot->number, c->edition->door_count);
-        if (is_first)
-            log_notice("control", "ready on %.*s%s", SLICE_ARG(c->config->listen[0]),
-                       c->config->listen_count > 1 ? " and more" : "");
-    } else if (!made->is_reload) {
-        log_error("control", "%s", made->why.text);
-    }
+    if (made->edition)
+        activate(c, made->edition, made->refused);
+    else if (!made->is_reload)
+        stay(c, &made->why);
+    made->edition = NULL;
     drop_compiled(self);
 }
 
@@ -329,6 +354,8 @@ static bool is_ready(void *owner, struct buf *out)
         ok &= buf_printf(
             out, "degraded documents: %u in the store are not activated; the log says why\n",
             c->refused);
+    if (c->is_stuck)
+        ok &= buf_printf(out, "degraded activation: what is new is not active; the log says why\n");
     if (c->is_store_connected) {
         ok &= buf_printf(out, "ok store\n");
     } else if (away_ms <= c->config->store_max_stale_ms) {
@@ -363,12 +390,11 @@ static void print_metrics(void *owner, struct buf *out)
 
 /* --- Signals. */
 
-static void on_hangup(EV_P_ ev_signal *signal, int events)
+static void begin_reload(struct control *c)
 {
-    struct control *c = signal->data;
     struct findings found;
     struct config *next;
-    (void)loop, (void)events;
+    c->must_reload = false;
     findings_init(&found);
     next = config_read(c->in_force->path.ptr, &found);
     if (next) {
@@ -386,10 +412,21 @@ static void on_hangup(EV_P_ ev_signal *signal, int events)
                   found.count ? found.at[0].text : "it can't be read");
         findings_print(&found, stderr);
     } else {
+        c->reloading = next;
         compiler_reload(c->compiler, next);
     }
     findings_fini(&found);
+}
+
+static void on_hangup(EV_P_ ev_signal *signal, int events)
+{
+    struct control *c = signal->data;
+    (void)loop, (void)events;
     audit_writer_reopen(c->audit);
+    if (c->reloading)
+        c->must_reload = true; /* the file may have changed since it was read */
+    else
+        begin_reload(c);
 }
 
 static void on_terminate(EV_P_ ev_signal *signal, int events)
@@ -402,8 +439,28 @@ static void on_terminate(EV_P_ ev_signal *signal, int events)
     log_notice("control", "going down: requests under way have %lld s",
                (long long)(c->config->drain_ms / 1000));
     for (uint32_t i = 0; i < c->worker_count; i++)
-        worker_post_drain(c->workers[i]);
-    loop_stop(&c->loop); /* workers end by themselves; the rest of the end waits for them */
+        worker_post_drain(c->workers[i]); /* the last one that is gone ends our loop */
+}
+
+static void drop_gone(struct letter *self)
+{
+    mem_free(self);
+}
+
+static void open_gone(struct letter *self, void *owner)
+{
+    struct control *c = owner;
+    mem_free(self);
+    if (++c->gone == c->started)
+        loop_stop(&c->loop);
+}
+
+void control_worker_gone(struct control *c)
+{
+    struct letter *l = mem_new(struct letter);
+    l->open = open_gone;
+    l->drop = drop_gone;
+    mailbox_post(&c->mailbox, l);
 }
 
 static void on_reopen(EV_P_ ev_signal *signal, int events)
@@ -544,6 +601,7 @@ static void stop(struct control *c)
     ticket_ring_wipe(&c->tickets);
     if (c->pid_fd >= 0)
         (void)close(c->pid_fd);
+    config_free(c->reloading);
     if (c->in_force != c->config)
         config_free((struct config *)(uintptr_t)c->in_force);
     config_free((struct config *)(uintptr_t)c->config);

@@ -19,3 +19,6 @@ int gateway_run(struct config *take);
 struct key_wait *control_want_keys(struct control *c, struct exchange *x,
                                    const uint8_t provider_digest[32]);
 void key_wait_cancel(struct key_wait *w);
+
+/* The last that a worker's thread does: it has drained. */
+void control_worker_gone(struct control *c);

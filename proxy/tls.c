@@ -22,6 +22,7 @@
 
 #define TICKET_LIFE_S 3600 /* a morning's reconnects; each use judges the certificate anyway */
 #define TICKET_DATA_VERSION 1
+#define RECORDS_WITHOUT_DATA_MAX 64 /* real clients send one key update in millions of records */
 #define TICKET_CHAIN_MAX_BYTES 6144 /* intermediates beyond this: no ticket that can be used */
 
 static int peer_slot = -1; /* the ex_data number of struct tls_peer; set once, before any thread */
@@ -350,6 +351,19 @@ static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
     return SSL_TLSEXT_ERR_OK;
 }
 
+/* One SSL_read reads as many records without data (key updates, and hellos that we only say no to)
+ * as the client sends: it could hold a worker for ever. RFC 8446 §4.6.3 sets no limit, so we do. */
+static void on_record(int is_ours, int version, int type, const void *bytes, size_t len, SSL *ssl,
+                      void *arg)
+{
+    struct tls_peer *peer = peer_of(ssl);
+    (void)version, (void)bytes, (void)len, (void)arg;
+    if (is_ours || type != SSL3_RT_HEADER || !peer->device.is_set)
+        return;
+    if (++peer->records > RECORDS_WITHOUT_DATA_MAX)
+        SSL_set_shutdown(ssl, SSL_RECEIVED_SHUTDOWN); /* the read ends before the next record */
+}
+
 static SSL_CTX *context_new(void)
 {
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
@@ -372,6 +386,7 @@ static SSL_CTX *context_new(void)
     (void)SSL_CTX_set_max_early_data(ctx, 0);
     (void)SSL_CTX_set_num_tickets(ctx, 1);           /* two are the default; one is used */
     SSL_CTX_set_max_cert_list(ctx, CHAIN_MAX_BYTES); /* of strangers; three times as many else */
+    SSL_CTX_set_msg_callback(ctx, on_record);
     SSL_CTX_set_client_hello_cb(ctx, on_hello, NULL);
     SSL_CTX_set_cert_verify_callback(ctx, on_verify, NULL);
     SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);

@@ -12,10 +12,11 @@
 #include "base/fault.h"
 #include "base/logger.h"
 #include "base/mem.h"
+#include "proxy/control.h"
 #include "proxy/link_h1.h"
 
 #define ACCEPTS_A_TURN 32   /* so that a burst of new clients does not starve those who are there */
-#define ACCEPT_REST_MS 100 /* until somebody may have gone */
+#define ACCEPT_REST_MS 100  /* until somebody may have gone */
 #define CHUNKS_AT_REST 1024 /* 8 MiB a worker: what 1,000 requests at once take */
 #define BLOCKS_AT_REST 64   /* 4 MiB a worker */
 #define AUDIT_RING_BYTES 4194304 /* about 8,000 decisions: some 100 ms at full speed */
@@ -296,6 +297,7 @@ static void *worker_main(void *arg)
     (void)snprintf(name, sizeof name, "worker-%u", w->number);
     (void)pthread_setname_np(pthread_self(), name);
     loop_run(&w->loop);
+    control_worker_gone(w->control);
     return NULL;
 }
 

@@ -5,7 +5,7 @@ import json
 import re
 
 from h2.config import H2Configuration
-from h2.connection import H2Connection
+from h2.connection import ConnectionState, H2Connection
 from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, StreamEnded, StreamReset
 from h2.exceptions import ProtocolError
 
@@ -14,6 +14,7 @@ from world import Answer, parse_answer
 BROWSER = ("accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",)
 SERVICE = ("accept: application/json",)
 CALLERS = {"browser": BROWSER, "service": SERVICE}
+GOAWAY = 7  # RFC 9113 §6.8
 
 
 class Reset(Exception):
@@ -42,6 +43,7 @@ class H2:
             client_side=True, validate_outbound_headers=False, normalize_outbound_headers=False,
             header_encoding="utf-8"))
         self.connection.initiate_connection()
+        self.rest = b""
         self.streams = {}  # id → [fields, body, is whole, reset code]
         self.goaway = None
         self.flush()
@@ -85,10 +87,16 @@ class H2:
         data = self.tls.recv(65536)
         if not data:
             raise Ended(self.goaway)
-        try:
-            events = self.connection.receive_data(data)
-        except ProtocolError as wrong:
-            raise AssertionError(f"the gateway breaks the protocol: {wrong}") from wrong
+        events = []
+        self.rest += data
+        while len(self.rest) >= 9 and len(self.rest) >= (whole := 9 + int.from_bytes(self.rest[:3], "big")):
+            frame, self.rest = self.rest[:whole], self.rest[whole:]
+            try:
+                events += self.connection.receive_data(frame)
+            except ProtocolError as wrong:
+                raise AssertionError(f"the gateway breaks the protocol: {wrong}") from wrong
+            if frame[3] == GOAWAY:  # for the library that is the end; for the streams under way it is not
+                self.connection.state_machine.state = ConnectionState.CLIENT_OPEN
         for event in events:
             stream = self.streams.get(getattr(event, "stream_id", None))
             if isinstance(event, ConnectionTerminated):

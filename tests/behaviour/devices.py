@@ -11,8 +11,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 
 def _name(common):
+    names = [common] if isinstance(common, str) else common
     return x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "FOD Finance"),
-                      x509.NameAttribute(NameOID.COMMON_NAME, common)])
+                      *(x509.NameAttribute(NameOID.COMMON_NAME, name) for name in names)])
 
 
 class Authority:
@@ -27,14 +28,15 @@ class Authority:
         return Authority(x509.load_pem_x509_certificate((home / f"{name}.pem").read_bytes()),
                          serialization.load_pem_private_key((home / f"{name}.key").read_bytes(), None))
 
-    def issue(self, common, valid_s=3600, is_authority=False, padding=0, usage=ExtendedKeyUsageOID.CLIENT_AUTH):
-        """(certificate, key). `padding`: bytes of an extension that says nothing."""
-        key = ec.generate_private_key(ec.SECP256R1())
+    def issue(self, common, valid_s=3600, begins_s=-60, is_authority=False, padding=0,
+              usage=ExtendedKeyUsageOID.CLIENT_AUTH, key=None):
+        """(certificate, key). `common`: a name or several. `padding`: bytes of an extension that says nothing."""
+        key = key or ec.generate_private_key(ec.SECP256R1())
         now = datetime.datetime.utcnow().replace(microsecond=0)
         builder = (x509.CertificateBuilder()
                    .subject_name(_name(common)).issuer_name(self.certificate.subject)
                    .public_key(key.public_key()).serial_number(x509.random_serial_number())
-                   .not_valid_before(now - datetime.timedelta(seconds=60))
+                   .not_valid_before(now + datetime.timedelta(seconds=begins_s))
                    .not_valid_after(now + datetime.timedelta(seconds=valid_s))
                    .add_extension(x509.BasicConstraints(is_authority, 0 if is_authority else None), True)
                    .add_extension(x509.KeyUsage(not is_authority, False, False, False, False, is_authority,

@@ -39,6 +39,7 @@ class Origin:
         self.port = self.listener.getsockname()[1]
         self.requests = []
         self.connections = 0
+        self.peers = {}  # number of a connection → its socket, while it is open
         self.open = 0
         self.lock = threading.Lock()
         self.release = threading.Event()  # what "/wait" waits for
@@ -54,13 +55,17 @@ class Origin:
 
     def _accept(self):
         while True:
-            peer, _ = self.listener.accept()
+            try:
+                peer, _ = self.listener.accept()
+            except OSError:  # a test has closed it
+                return
             self.connections += 1
             threading.Thread(target=self._serve, args=(peer, self.connections), daemon=True).start()
 
     def _serve(self, peer, number):
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.open += 1
+        self.peers[number] = peer
         buffer = bytearray()
         try:
             while self._one(peer, buffer, number):
@@ -69,6 +74,7 @@ class Origin:
             pass
         finally:
             self.open -= 1
+            del self.peers[number]
             peer.close()
 
     def _fill(self, peer, buffer):
@@ -92,10 +98,17 @@ class Origin:
         with self.lock:
             self.requests.append(request)
         path = request.target.split("?")[0]
+        if path.startswith("/held"):  # the body waits, too
+            self.release.wait(30)
         if not path.startswith("/unread"):
             self._body(peer, buffer, request)
         if request.target.startswith("/answers/"):  # "/answers/HEX": exactly these bytes, then the end
             peer.sendall(bytes.fromhex(path.rsplit("/", 1)[1]))
+            return False
+        if request.target.startswith("/left-open/"):  # the same, and then it waits for the gateway's end
+            peer.sendall(bytes.fromhex(path.rsplit("/", 1)[1]))
+            while peer.recv(65536):
+                pass
             return False
         return self._answer(peer, request, path)
 
@@ -134,6 +147,22 @@ class Origin:
         if m := re.fullmatch(r"/status/(\d+)", path):
             peer.sendall(f"HTTP/1.1 {m[1]} Whatever\r\ncontent-length: 0\r\n\r\n".encode())
             return True
+        if path.startswith("/echo"):
+            peer.sendall(b"HTTP/1.1 200 OK\r\n" + (b"transfer-encoding: chunked\r\n\r\n" if path == "/echo/chunked"
+                         else f"content-length: {len(request.body)}\r\n\r\n".encode()))
+            return self._echo(peer, request.body, path == "/echo/chunked")
+        if m := re.fullmatch(r"/head/(\d+)/(\d+)", path):  # so many fields, of so many bytes together
+            count, size = int(m[1]), int(m[2]) // int(m[1])
+            fields = "".join(f"x-{i:03}: ".ljust(size - 2, "h") + "\r\n" for i in range(count))
+            peer.sendall(f"HTTP/1.1 200 OK\r\n{fields}content-length: 2\r\n\r\nok".encode())
+            return True
+        if m := re.fullmatch(r"/pause/(\d+)", path):  # so many bytes, and one more when released
+            peer.sendall(f"HTTP/1.1 200 OK\r\ncontent-length: {int(m[1]) + 1}\r\n\r\n".encode() + b"p" * int(m[1]))
+            self.release.wait(30)
+            peer.sendall(b"!")
+            return True
+        if path.startswith("/stale") and len([r for r in self.requests if r.connection == request.connection]) > 1:
+            return False  # a connection that was used before ends without an answer
         if path.startswith("/never"):  # it reads, and says nothing until the connection ends
             while peer.recv(65536):
                 pass
@@ -175,6 +204,14 @@ class Origin:
             piece = BLOCK[: min(length, len(BLOCK))]
             peer.sendall(piece)
             length -= len(piece)
+        return True
+
+    def _echo(self, peer, body, in_chunks):
+        while body:
+            piece, body = body[:10007], body[10007:]
+            peer.sendall(f"{len(piece):X}\r\n".encode() + piece + b"\r\n" if in_chunks else piece)
+        if in_chunks:
+            peer.sendall(b"0\r\n\r\n")
         return True
 
     def _chunked(self, peer, length):

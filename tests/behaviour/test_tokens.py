@@ -158,7 +158,7 @@ def test_a_signature_that_is_not_exactly_the_keys_is_none(world):
     other = alphabet[alphabet.index(token[-1]) ^ 1]
     tokens += [("another last letter", token[:-1] + other, MALFORMED), ("padding", token + "==", MALFORMED),
                ("a dot", token + ".", MALFORMED), ("two dots", token + "..", MALFORMED),
-               ("no dot", token.replace(".", ""), MALFORMED), ("nothing", "", ("token_malformed",)),
+               ("no dot", token.replace(".", ""), MALFORMED), ("dots alone", "..", MALFORMED),
                ("without its header", "." + token.split(".", 1)[1], MALFORMED),
                ("with a space", token[:20] + " " + token[20:], MALFORMED),
                ("as JSON", json.dumps({"payload": token.split(".")[1], "signatures": []}), MALFORMED),

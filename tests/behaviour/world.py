@@ -22,7 +22,7 @@ from scenery import ENTITIES, Scenery, free_port  # noqa: E402
 from origin import Origin  # noqa: E402
 
 HOSTS = ["strict.finance.localhost", "maybe.finance.localhost", "open.finance.localhost", "small.finance.localhost",
-         "token.finance.localhost", "dead.finance.localhost", "twin.finance.localhost", "ward.health.localhost"]
+         "token.finance.localhost", "dead.finance.localhost", "pair.finance.localhost", "twin.finance.localhost", "ward.health.localhost"]
 BELFRY = pathlib.Path(os.environ.get("BELFRY", ROOT / "build/asan/belfry"))
 
 
@@ -176,7 +176,8 @@ class World(Scenery):
 
     def events(self, reference=None):
         """The audit's events, or those with that reference."""
-        lines = [json.loads(line) for line in self.audit.read_text().splitlines()]
+        whole = self.audit.read_bytes().rpartition(b"\n")[0]  # the last line may be under way
+        lines = [json.loads(line) for line in whole.splitlines()]
         return [e for e in lines if reference in (None, e.get("event.id"))]
 
     def decision(self, reference):
