@@ -10,7 +10,7 @@
 
 #include "base/mem.h"
 
-#define FIRST_ROOM 256 /* holds a header field or a short line */
+#define FIRST_ROOM 2048 /* a head with an assertion; smaller would grow step by step */
 
 void buf_init(struct buf *b, size_t ceiling)
 {

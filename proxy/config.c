@@ -19,6 +19,7 @@ enum kind { DURATION, BYTES, COUNT, TEXT, SPECIAL };
 struct key {
     struct slice section;
     struct slice name;
+    struct slice full; /* "section.name" */
     enum kind kind;
     size_t member;    /* offset in struct config; 0 with SPECIAL */
     const char *text; /* TEXT: the default; NULL: required */
@@ -29,10 +30,19 @@ struct key {
 
 static const struct key keys[] = {
 #define TEXT(section, name, member, def, help)                                                     \
-    {SLICE_INIT(section), SLICE_INIT(name), TEXT, offsetof(struct config, member), def, 0, 0, 0},
+    {SLICE_INIT(section),                                                                          \
+     SLICE_INIT(name),                                                                             \
+     SLICE_INIT(section "." name),                                                                 \
+     TEXT,                                                                                         \
+     offsetof(struct config, member),                                                              \
+     def,                                                                                          \
+     0,                                                                                            \
+     0,                                                                                            \
+     0},
 #define NUMBER(section, name, kind, member, def, min, max, help)                                   \
     {SLICE_INIT(section),                                                                          \
      SLICE_INIT(name),                                                                             \
+     SLICE_INIT(section "." name),                                                                 \
      kind,                                                                                         \
      offsetof(struct config, member),                                                              \
      NULL,                                                                                         \
@@ -40,7 +50,15 @@ static const struct key keys[] = {
      min,                                                                                          \
      max},
 #define SPECIAL(section, name, help)                                                               \
-    {SLICE_INIT(section), SLICE_INIT(name), SPECIAL, 0, NULL, 0, 0, 0},
+    {SLICE_INIT(section),                                                                          \
+     SLICE_INIT(name),                                                                             \
+     SLICE_INIT(section "." name),                                                                 \
+     SPECIAL,                                                                                      \
+     0,                                                                                            \
+     NULL,                                                                                         \
+     0,                                                                                            \
+     0,                                                                                            \
+     0},
 #include "proxy/config.def"
 #undef TEXT
 #undef NUMBER
@@ -303,34 +321,54 @@ bool config_listens_on(const struct config *c, uint16_t port)
     return false;
 }
 
-struct slice config_fixed_difference(const struct config *a, const struct config *b)
+/* What the parts of a running gateway look up anew, or are handed by a reload; all else was taken
+ * at the start. */
+static bool is_reloadable(const struct key *k)
 {
-    const struct {
-        struct slice name;
-        struct slice a;
-        struct slice b;
-    } texts[] = {
-        {SLICE("store.url"), a->store_url, b->store_url},
-        {SLICE("state_dir"), a->state_dir, b->state_dir},
-        {SLICE("audit.file"), a->audit_file, b->audit_file},
-        {SLICE("admin.listen"), a->admin_listen, b->admin_listen},
-    };
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        if (!slice_eq(texts[i].a, texts[i].b))
-            return texts[i].name;
-    if (a->workers != b->workers)
-        return SLICE("workers");
+    static const struct slice names[] = {SLICE_INIT(".certificates_dir"), SLICE_INIT(".keys_dir"),
+                                         SLICE_INIT("trust.min_charter_serial"),
+                                         SLICE_INIT("log.level")};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (slice_eq(k->full, names[i]))
+            return true;
+    return false;
+}
+
+static bool differs(const struct config *a, const struct config *b, const struct key *k)
+{
+    const void *x = (const char *)a + k->member;
+    const void *y = (const char *)b + k->member;
+    switch (k->kind) {
+    case TEXT:
+        return !slice_eq(*(const struct slice *)x, *(const struct slice *)y);
+    case DURATION:
+    case BYTES:
+    case COUNT:
+        return *(const int64_t *)x != *(const int64_t *)y;
+    case SPECIAL:
+        return false;
+    }
+    return true;
+}
+
+static bool listens_differ(const struct config *a, const struct config *b)
+{
     if (a->listen_count != b->listen_count)
-        return SLICE("listen");
+        return true;
     for (uint32_t i = 0; i < a->listen_count; i++)
         if (!slice_eq(a->listen[i], b->listen[i]))
-            return SLICE("listen");
-    for (size_t i = 0; i < KEY_COUNT; i++) {
-        bool is_limit = slice_eq(keys[i].section, SLICE("limits")) ||
-                        slice_eq(keys[i].section, SLICE("timeouts"));
-        if (is_limit && *(const int64_t *)((const char *)a + keys[i].member) !=
-                            *(const int64_t *)((const char *)b + keys[i].member))
-            return keys[i].section;
-    }
+            return true;
+    return false;
+}
+
+struct slice config_fixed_difference(const struct config *a, const struct config *b)
+{
+    if (listens_differ(a, b))
+        return SLICE("listen");
+    if (a->audit_synced != b->audit_synced)
+        return SLICE("audit.durability");
+    for (size_t i = 0; i < KEY_COUNT; i++)
+        if (!is_reloadable(&keys[i]) && differs(a, b, &keys[i]))
+            return slice_skip(keys[i].full, !keys[i].section.len);
     return (struct slice){0};
 }

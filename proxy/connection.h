@@ -41,6 +41,9 @@ struct connection {
 
     struct tls_peer peer;
     uint64_t judged_on; /* number of the edition that the device was last judged under */
+    const struct door
+        *door; /* of the SNI, in the edition of that number; never followed under another */
+    uint64_t door_on;
     enum device_seen device_seen;
     const char *device_detail;
     struct device *device; /* with DEVICE_SEEN_GOOD */

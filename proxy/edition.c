@@ -14,6 +14,11 @@ static struct view **views_of(const struct edition *e)
     return views;
 }
 
+static int64_t good_until(const struct snapshot *s, const struct bundle *b)
+{
+    return b && b->not_after_s < s->not_after_s ? b->not_after_s : s->not_after_s;
+}
+
 struct edition *edition_make(struct snapshot *take_snapshot, struct keyring *take_keyring,
                              const struct edition_settings *s, const struct edition *last,
                              void (*missing)(void *owner, const struct fault *why), void *owner)
@@ -47,7 +52,7 @@ struct edition *edition_make(struct snapshot *take_snapshot, struct keyring *tak
             missing(owner, &why);
             continue;
         }
-        e->doors[e->door_count] = (struct door){app, made};
+        e->doors[e->door_count] = (struct door){app, made, good_until(e->snapshot, bundle)};
         (void)map_set(&e->hosts, app->host, &e->doors[e->door_count]);
         e->door_count++;
     }

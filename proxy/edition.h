@@ -15,6 +15,7 @@
 struct door {
     const struct application *app;
     struct view *view;
+    int64_t good_until_s; /* the earlier end of charter and bundle */
 };
 
 struct edition {

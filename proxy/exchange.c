@@ -65,6 +65,29 @@ static enum next check_host(struct exchange *x)
     return NEXT;
 }
 
+/* On a connection it is nearly always the door of its SNI, so that one is remembered while its
+ * edition is in force. */
+static const struct door *door_of(struct exchange *x)
+{
+    struct connection *c = x->connection;
+    if (!slice_eq(x->request.host, slice_from(c->peer.sni, c->peer.sni_len)))
+        return edition_door(x->held->edition, x->request.host);
+    if (c->door_on != x->held->number) {
+        c->door = edition_door(x->held->edition, x->request.host);
+        c->door_on = x->held->number;
+    }
+    return c->door;
+}
+
+static enum next refuse_host(struct exchange *x)
+{
+    enum reason why = REASON_INTERNAL;
+    x->facts.app = snapshot_route(x->held->edition->snapshot, x->request.host, x->facts.now, &why);
+    if (x->facts.app)
+        return refuse(x, REASON_HOST_UNKNOWN, "the host has no certificate here");
+    return refuse(x, why, NULL);
+}
+
 static enum next route(struct exchange *x)
 {
     struct connection *c = x->connection;
@@ -75,12 +98,10 @@ static enum next route(struct exchange *x)
         return REFUSE;
     if (!x->held)
         return refuse(x, REASON_POLICY_UNAVAILABLE, NULL);
-    x->facts.app = snapshot_route(x->held->edition->snapshot, x->request.host, x->facts.now, &why);
-    if (!x->facts.app)
-        return refuse(x, why, NULL);
-    x->door = edition_door(x->held->edition, x->request.host);
-    if (!x->door)
-        return refuse(x, REASON_HOST_UNKNOWN, "the host has no certificate here");
+    x->door = door_of(x);
+    if (!x->door || x->facts.now.s > x->door->good_until_s)
+        return refuse_host(x);
+    x->facts.app = x->door->app;
     connection_judge_again(c, x->held);
     /* The settings are compared, not the names: browsers coalesce under a wildcard certificate. */
     if (memcmp(x->door->view->digest, c->peer.view->digest, sizeof c->peer.view->digest) != 0)
@@ -277,7 +298,8 @@ static enum next audit(struct exchange *x)
     if (x->is_event_out) {
         event_of_end(x, &event);
         bool has_room = audit_publish(w->audit, &event);
-        (void)has_room; /* an end for which there is none is counted there, and nobody is refused for it */
+        (void)has_room; /* an end for which there is none is counted there, and nobody is refused
+                           for it */
         return NEXT;
     }
     if (x->is_own && x->reason == REASON_PERMITTED)
@@ -548,6 +570,7 @@ void exchange_upstream_head(struct exchange *x, const struct h1_head *head)
 {
     enum reason why = fields_response(x, head);
     if (why != REASON_PERMITTED) {
+        x->link->wants_close = true; /* whatever it has begun on this connection is for nobody */
         exchange_stop(x, why, NULL);
         return;
     }

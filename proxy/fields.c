@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 /* The one list of what does not pass. A field's name is folded (lower case, and all but letters
- * and digits is "-": some servers make one "_" of any of it, as CGI wants) before it is looked up, so an alias fares as the field that it would become in a framework. */
+ * and digits is "-": some servers make one "_" of any of it, as CGI wants) before it is looked up,
+ * so an alias fares as the field that it would become in a framework. */
 #include "proxy/fields.h"
 
 #define OWN_COOKIES "__Host-belfry"
@@ -356,7 +357,8 @@ enum reason fields_response(struct exchange *x, const struct h1_head *head)
             return REASON_CONNECTION_AUTH;
         /* Its length is our framing with the client: Connection has no say in it. */
         if (!answer_field_stays(f, keeps_length) ||
-            (has_names && !slice_eq(f->name, SLICE("content-length")) && is_named(head->fields, head->field_count, f->name)))
+            (has_names && !slice_eq(f->name, SLICE("content-length")) &&
+             is_named(head->fields, head->field_count, f->name)))
             continue;
         out->fields[out->field_count++] =
             (struct field){arena_copy(a, f->name), arena_copy(a, f->value)};

@@ -257,15 +257,16 @@ static bool read_fields(struct h1_head *out, struct slice rest, struct framing_f
     return true;
 }
 
-/* RFC 9112 §3.2.2: a server takes the absolute form too. It counts where it says what Host says; the path is
- * then its rest. Any other scheme is left as it is, and refused with the path. */
+/* RFC 9112 §3.2.2: a server takes the absolute form too. It counts where it says what Host says;
+ * the path is then its rest. Any other scheme is left as it is, and refused with the path. */
 static bool absolute_form(struct h1_head *out)
 {
     const struct slice scheme = SLICE("https://");
     struct slice rest = slice_skip(out->target, scheme.len);
     struct slice authority = rest;
     const char *slash;
-    if (!slice_eq_nocase(slice_from(out->target.ptr, scheme.len < out->target.len ? scheme.len : 0), scheme))
+    if (!slice_eq_nocase(slice_from(out->target.ptr, scheme.len < out->target.len ? scheme.len : 0),
+                         scheme))
         return true;
     slash = memchr(rest.ptr, '/', rest.len);
     if (!slash)

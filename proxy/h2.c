@@ -33,7 +33,7 @@ struct h2 {
     bool is_broken; /* nothing more is read; what nghttp2 has to say (GOAWAY) is still sent */
     int64_t glitches;
     int64_t glitches_at_ms;
-    struct buf *target; /* during fill */
+    struct buf *target;         /* during fill */
     struct deadline head_limit; /* while a head is coming: until then no exchange has a deadline */
     struct later bury;
 };
@@ -293,7 +293,8 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error,
     if (!s)
         return 0;
     (void)nghttp2_session_set_stream_user_data(session, id, NULL);
-    if (!s->has_begun) { /* RFC 9113 §8.1.1: nghttp2 has refused the head, or we one of its fields */
+    if (!s->has_begun) { /* RFC 9113 §8.1.1: nghttp2 has refused the head, or we one of its fields
+                          */
         deadline_cancel(&h->head_limit);
         exchange_refused_by_protocol(s->x, REASON_REQUEST_MALFORMED,
                                      "the head breaks the rules of HTTP/2");
@@ -459,7 +460,8 @@ static nghttp2_option *options_new(void)
     nghttp2_option_set_max_continuations(o, 8);
     nghttp2_option_set_max_outbound_ack(o, 100);
     nghttp2_option_set_no_closed_streams(o, 1);
-    /* What an upstream's head may hold, and what is added: past it nghttp2 drops an answer silently. */
+    /* What an upstream's head may hold, and what is added: past it nghttp2 drops an answer
+     * silently. */
     nghttp2_option_set_max_send_header_block_length(o, 2 * H2_HEADER_LIST_MAX);
     return o;
 }

@@ -24,21 +24,25 @@
 #define OUT_CEILING                                                                                \
     131072 /* a head of H1_HEAD_MAX_BYTES with what is added, and one piece of body */
 #define BODY_PIECE 16384
+#define OUT_KEPT 8192 /* what a link at rest keeps: the next head fits without growing */
 
 static void read_more(struct link_h1 *l);
 
 static struct pool *pool_of(struct worker *w, const struct upstream_address *to)
 {
-    struct pool *p = map_get(&w->pools, to->text);
-    if (p)
+    struct pool *p = w->last_pool;
+    if (p && slice_eq(p->address.text, to->text))
         return p;
+    p = map_get(&w->pools, to->text);
+    if (p)
+        return w->last_pool = p;
     p = mem_new(struct pool);
     p->worker = w;
     p->address = *to;
     p->address.text = mem_slice(to->text);
     list_init(&p->idle);
     (void)map_set(&w->pools, p->address.text, p);
-    return p;
+    return w->last_pool = p;
 }
 
 static void bury(struct later *self)
@@ -148,7 +152,8 @@ static void write_out(struct link_h1 *l)
             exchange_upstream_progress(l->x);
     }
     ev_io_stop(ev, &l->writable);
-    buf_release(&l->out);
+    if (l->out.room > OUT_KEPT)
+        buf_release(&l->out);
 }
 
 static void on_flush(struct later *self)

@@ -52,7 +52,7 @@ struct tls_peer {
     struct device_judged ticket; /* by the ticket callback; counts only where OpenSSL did resume */
     struct device_judged device; /* after tls_peer_settle: the one that counts */
     bool ticket_refused;
-    uint32_t records; /* received since the reader of application data last set it to 0 */
+    uint32_t records;    /* received since the reader of application data last set it to 0 */
     const char *refusal; /* why we ended the handshake; static text, or NULL */
 };
 

@@ -49,13 +49,14 @@ struct worker {
     uint32_t listener_count;
     struct deadline accept_rest; /* no descriptor is left: nothing is accepted until then */
     bool is_short;               /* and that has been said */
-    int spare_fd; /* given up for a moment when there is no other */
+    int spare_fd;                /* given up for a moment when there is no other */
     struct link connections;
     uint32_t connection_count;
     bool is_draining;
     ev_timer drain_timer;
 
-    struct map pools; /* upstream address text → struct pool */
+    struct pool *last_pool; /* the one used last, looked at first */
+    struct map pools;       /* upstream address text → struct pool */
     struct deadlines lengths[WORKER_LENGTHS];
     uint32_t length_count;
 

@@ -29,8 +29,9 @@ class Authority:
                          serialization.load_pem_private_key((home / f"{name}.key").read_bytes(), None))
 
     def issue(self, common, valid_s=3600, begins_s=-60, is_authority=False, padding=0,
-              usage=ExtendedKeyUsageOID.CLIENT_AUTH, key=None):
-        """(certificate, key). `common`: a name or several. `padding`: bytes of an extension that says nothing."""
+              usage=ExtendedKeyUsageOID.CLIENT_AUTH, key=None, uris=()):
+        """(certificate, key). `common`: a name or several. `padding`: bytes of an extension that says nothing.
+        `uris`: its alternative names."""
         key = key or ec.generate_private_key(ec.SECP256R1())
         now = datetime.datetime.utcnow().replace(microsecond=0)
         builder = (x509.CertificateBuilder()
@@ -45,6 +46,9 @@ class Authority:
                    .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), False))
         if not is_authority:
             builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), False)
+        if uris:
+            names = [x509.UniformResourceIdentifier(uri) for uri in uris]
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), False)
         if padding:
             private = ObjectIdentifier("1.3.6.1.4.1.32473.1")  # RFC 5612: numbers for examples
             builder = builder.add_extension(x509.UnrecognizedExtension(private, bytes(padding)), False)

@@ -23,6 +23,7 @@ from origin import Origin  # noqa: E402
 
 HOSTS = ["strict.finance.localhost", "maybe.finance.localhost", "open.finance.localhost", "small.finance.localhost",
          "token.finance.localhost", "dead.finance.localhost", "pair.finance.localhost", "twin.finance.localhost", "ward.health.localhost"]
+REASONS = set()  # of all worlds that have ended; test_zz_reasons.py asks for them
 BELFRY = pathlib.Path(os.environ.get("BELFRY", ROOT / "build/asan/belfry"))
 
 
@@ -72,6 +73,7 @@ class World(Scenery):
         self.dead_port = free_port()
 
     def __exit__(self, *what):
+        REASONS.update(self.reasons())
         super().__exit__(*what)
         if os.environ.get("BELFRY_KEEP") is None:
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -186,6 +188,15 @@ class World(Scenery):
                       f"no audit event {reference}")
         assert len(found) == 1, found
         return found[0]
+
+    def reasons(self):
+        """The reasons that this world's audit and metrics have seen."""
+        seen = set()
+        for path in self.folder.glob(f"{self.audit.name}*"):
+            if path.is_file():
+                seen.update(re.findall(r'"belfry.reason_code":"(\w+)"', path.read_text()))
+        metrics = self.admin("/metrics")[1] if "gateway" in self.processes else ""
+        return seen.union(re.findall(r'belfry_exchanges_total\{reason="(\w+)"\} [1-9]', metrics))
 
     def rss_kib(self):
         text = pathlib.Path(f"/proc/{self.gateway.pid}/status").read_text()

@@ -273,10 +273,19 @@ def test_security_names_tests_that_there_are():
     assert sorted(set(named) - known_tests()) == []
 
 
+def anchors(page):
+    headings = re.findall(r"^#+ (.*)", page.read_text(), re.M)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_links_and_files_exist(page):
     words = page.read_text()
-    missing = [link for link in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", words) if not (page.parent / link).exists()]
+    missing = []
+    for link, anchor in re.findall(r"\]\(([^)#:\s]*)(?:#([^)\s]*))?\)", words):
+        target = page.parent / link if link else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            missing.append(f"{link}#{anchor}")
     for name in re.findall(r"`([\w./-]+\.(?:c|h|def|py|md|cmake|cnf|in))`", words):
         is_example = name.startswith("/") or re.search(r"[A-Z]{4}", name.rsplit(".", 1)[0])  # tests/fuzz/NOUN.c
         if "/" in name and not is_example and not (ROOT / name).exists():

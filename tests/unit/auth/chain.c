@@ -91,6 +91,26 @@ Test(chain, a_device_below_an_intermediate_needs_that_intermediate)
     pki_end_fini(&leaf);
 }
 
+Test(chain, a_chain_is_good_until_its_first_certificate_ends)
+{
+    struct pki_end passing = pki_make(&(struct pki_spec){.common_name = "Passing",
+                                                         .issuer = &root,
+                                                         .basic = "critical,CA:TRUE",
+                                                         .usage = PKI_CA_USAGE,
+                                                         .not_after_s = NOW_S + 60});
+    struct pki_end leaf = pki_device("laptop-1", &passing);
+    struct pki_end shorter = pki_make(&(struct pki_spec){.common_name = "laptop-2",
+                                                         .issuer = &passing,
+                                                         .usage = PKI_LEAF_USAGE,
+                                                         .extended = "clientAuth",
+                                                         .not_after_s = NOW_S + 30});
+    cr_expect_eq(judge(trust, leaf.certificate, &passing.certificate, 1).until.s, NOW_S + 60);
+    cr_expect_eq(judge(trust, shorter.certificate, &passing.certificate, 1).until.s, NOW_S + 30);
+    pki_end_fini(&shorter);
+    pki_end_fini(&leaf);
+    pki_end_fini(&passing);
+}
+
 Test(chain, an_intermediate_of_the_authority_helps_clients_that_send_none)
 {
     char *pem = NULL;
