@@ -181,8 +181,8 @@ static bool writer_flush(struct audit_writer *w)
 static void writer_reopen(struct audit_writer *w)
 {
     struct fault f = {0};
-    int64_t size;
-    int fd;
+    int64_t size = 0;
+    int fd = -1;
 
     if (w->is_stdout)
         return;

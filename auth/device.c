@@ -262,8 +262,8 @@ static bool spiffe_read(struct device *d, X509 *leaf, const struct authority *au
 static bool device_read(struct device *d, X509 *leaf, const struct authority *authority,
                         struct fault *f)
 {
-    struct slices common_names;
-    struct slice name;
+    struct slices common_names = {0};
+    struct slice name = {0};
     if (!subject_values(d, leaf, NID_commonName, &common_names, f) ||
         !subject_values(d, leaf, NID_organizationalUnitName, &d->device.organizational_units, f) ||
         !alternatives_read(d, leaf, f) || !serial_read(d, leaf, f) || !issuer_read(d, leaf, f) ||

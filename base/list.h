@@ -3,6 +3,7 @@
  * element that is in no list has link.next == NULL. */
 #pragma once
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -37,6 +38,7 @@ static inline void link_remove(struct link *l) /* fine when it is in none */
 {
     if (!l->next)
         return;
+    assert(l->prev);
     l->prev->next = l->next;
     l->next->prev = l->prev;
     l->next = l->prev = NULL;

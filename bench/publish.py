@@ -2,12 +2,15 @@
 # SPDX-License-Identifier: EUPL-1.2
 """From a published rule to the first answer under it: how long until every worker judges by it?
 
-    bench/publish.py [PUBLISHES]          BELFRY names the binary (default: the release build)
+    bench/publish.py [PUBLISHES] [--rules N]      BELFRY names the binary (default: the release build)
+
+--rules makes the bundle larger by N rules with conditions, in applications of 100 rules each.
 
 The clock starts when the event is in Redis (a reader of the stream of our own sees it) and stops at the first
 answer under the new rule on the last of 16 connections. With two workers, that all 16 are at one of
 them has a chance of 1 in 32,768. Connections are asked in turn, so each figure includes up to one round."""
 
+import argparse
 import os
 import pathlib
 import sys
@@ -66,10 +69,23 @@ def status(peer):
     return int(head.split()[1])
 
 
-def main(publishes):
+def more_rules(text, count):
+    """`count` rules for finance, each with a path and a condition of its own."""
+    for i in range(count):
+        if i % 100 == 0:
+            text += (f"  - id: made-{i}\n    host: made-{i}.finance.localhost\n    device: none\n"
+                     "    identity_providers: [fas]\n    upstreams: [http://127.0.0.1:9]\n    rules:\n")
+        text += (f"      - id: rule-{i}\n        permit: {{ methods: [GET, POST], paths: [\"/part-{i}/**\"] }}\n"
+                 f"        when: '\"group-{i}\" in user.groups && user.acr_level >= 300'\n")
+    return text
+
+
+def main(publishes, rules):
     taken = []
-    with World() as world:
+    with World(hosts=[f"made-{i}.finance.localhost" for i in range(0, rules, 100)]) as world:
         world.begin()
+        if rules:
+            world.update("finance", lambda text: more_rules(text, rules))
         watch = Watch(world.redis_socket)
         watch.start()
         peers = [world.tls("maybe.finance.localhost") for _ in range(CONNECTIONS)]
@@ -89,12 +105,17 @@ def main(publishes):
                 waiting = [p for p in waiting if status(p) != (403 if closed else 200)]
             taken.append((time.perf_counter() - begun) * 1000)
             publisher.join()
-            print(f"\r{i + 1}/{publishes}", end="", file=sys.stderr, flush=True)
+            if sys.stderr.isatty():
+                print(f"\r{i + 1}/{publishes}", end="", file=sys.stderr, flush=True)
         for p in peers:
             p.close()
     taken.sort()
-    print(f"\r{publishes} publishes, {CONNECTIONS} connections, ms until live on all: "
+    print(f"\r{publishes} publishes, {rules} more rules, {CONNECTIONS} connections, ms until live on all: "
           f"p50 {taken[len(taken) // 2]:.1f}, p99 {taken[int(len(taken) * 0.99) - 1]:.1f}, max {taken[-1]:.1f}")
 
 
-main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)
+parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+parser.add_argument("publishes", nargs="?", type=int, default=1000)
+parser.add_argument("--rules", type=int, default=0)
+options = parser.parse_args()
+main(options.publishes, options.rules)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 /* belfry run, check, reload, version. */
-#include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <unistd.h>
@@ -64,26 +64,39 @@ int cli_check(int argc, char **argv)
     return code;
 }
 
+/* The gateway that runs by this state_dir: it holds a lock on its belfry.pid while it lives, so no
+ * number that a file still says can lead to somebody else's process. 0: there is none. */
+static pid_t gateway_of(const struct config *c)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    char path[600];
+    int fd;
+    bool is_known;
+    (void)snprintf(path, sizeof path, "%s/belfry.pid", c->state_dir.ptr);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    is_known = fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+    (void)close(fd);
+    return is_known && lock.l_pid > 1 ? lock.l_pid : 0;
+}
+
 int cli_reload(int argc, char **argv)
 {
     int code;
-    long pid = 0;
-    char path[600];
-    FILE *file;
+    pid_t pid;
     struct config *c = config_from_arguments(argc, argv, "belfry reload [-c FILE]", &code);
     if (!c)
         return code;
-    (void)snprintf(path, sizeof path, "%s/belfry.pid", c->state_dir.ptr);
-    config_free(c);
-    file = fopen(path, "re");
-    if (!file || fscanf(file, "%ld", &pid) != 1 || pid <= 1 || kill((pid_t)pid, SIGHUP) != 0) {
-        fprintf(stderr, "belfry: no gateway runs by this configuration (%s)\n", path);
+    pid = gateway_of(c);
+    if (!pid || kill(pid, SIGHUP) != 0) {
+        fprintf(stderr, "belfry: no gateway runs by state_dir '%s'\n", c->state_dir.ptr);
         code = EXIT_TROUBLE;
+    } else {
+        printf("told gateway %ld; its log says whether it took the configuration over\n",
+               (long)pid);
     }
-    if (file)
-        (void)fclose(file);
-    if (code == EXIT_OK)
-        printf("told gateway %ld; its log says whether it took the configuration over\n", pid);
+    config_free(c);
     return code;
 }
 

@@ -11,7 +11,9 @@ install(FILES ${CMAKE_CURRENT_LIST_DIR}/belfry.yaml.example ${CMAKE_SOURCE_DIR}/
     DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/demo/policy/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples/policy
     FILES_MATCHING PATTERN "*.yaml")
-configure_file(${CMAKE_CURRENT_LIST_DIR}/belfry.service.in ${CMAKE_BINARY_DIR}/belfry.service @ONLY)
+# Filled in when it is installed: only then is the prefix certain.
+install(CODE "set(BELFRY_BINDIR \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR}\")
+    configure_file(\"${CMAKE_CURRENT_LIST_DIR}/belfry.service.in\" \"${CMAKE_BINARY_DIR}/belfry.service\" @ONLY)")
 install(FILES ${CMAKE_BINARY_DIR}/belfry.service DESTINATION ${BELFRY_UNIT_DIR})
 install(FILES ${CMAKE_CURRENT_LIST_DIR}/belfry.sysusers DESTINATION ${BELFRY_SYSUSERS_DIR} RENAME belfry.conf)
 install(FILES ${CMAKE_CURRENT_LIST_DIR}/belfry.tmpfiles DESTINATION ${BELFRY_TMPFILES_DIR} RENAME belfry.conf)

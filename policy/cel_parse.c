@@ -5,6 +5,8 @@
  * recursion here and, through cel_node.depth, of every walk over the tree later. */
 #include "policy/cel_in.h"
 
+#include <assert.h>
+
 struct parser {
     struct cel_text *t;
     size_t at; /* behind `now` */
@@ -124,6 +126,7 @@ static struct cel_node *parse_number(struct parser *p, bool is_negative)
 {
     const struct cel_token token = p->now;
     struct cel_node *node = make(p, NODE_LITERAL, token.offset, (struct args){.at = NULL});
+    assert(node); /* without arguments nothing is too deep */
     if (token.kind == TOKEN_INT && token.value.u == 1ull << 63 && !is_negative) {
         cel_error(p->t, token.offset, CEL_SYNTAX, "this number is beyond the range of int");
         return NULL;

@@ -289,7 +289,7 @@ static bool accept_bundle(const struct build *b, const struct charter_entity *en
                           struct document_status *status)
 {
     struct fault *f = &status->why;
-    enum serial_verdict verdict;
+    enum serial_verdict verdict = SERIAL_OLDER;
     if (!slice_eq(bundle->entity, entity->id))
         return fault_set(f, FAULT_TRUST, "the bundle is of entity '%.*s', not of '%.*s'",
                          SLICE_ARG(bundle->entity), SLICE_ARG(entity->id));

@@ -122,7 +122,8 @@ static bool remember(struct compiler *c, const struct config *config, const stru
 static struct edition *make(struct compiler *c, const struct config *config, bool is_reload,
                             uint32_t *refused, struct fault *why)
 {
-    struct edition_settings settings = {.certificates_dir = config->certificates_dir.ptr};
+    struct edition_settings settings = {.certificates_dir = config->certificates_dir.ptr,
+                                        .reads_again = is_reload};
     struct keyring *keyring =
         is_reload || !c->keyring
             ? keyring_read(config->keys_dir.ptr, (struct wall){time(NULL)}, why)

@@ -131,8 +131,18 @@ static void time_is_over(struct deadline *self)
     connection_close(c);
 }
 
+/* Our alert is out. The client may have sent its first request already (TLS 1.3 lets it): closing
+ * over unread bytes would reset the connection, and the reset can overtake the alert. */
+static void linger_after_alert(struct connection *c)
+{
+    c->is_lingering = true;
+    ev_io_stop(c->worker->loop.ev, &c->writable);
+    (void)shutdown(c->fd, SHUT_WR);
+    connection_limit(c, LINGER_MS);
+}
+
 /* A failed handshake has an audit event too: who, which name, why. */
-static void handshake_failed(struct connection *c)
+static void handshake_failed(struct connection *c, int ssl_error)
 {
     struct worker *w = c->worker;
     struct event e = {.kind = EVENT_REFUSAL,
@@ -149,7 +159,10 @@ static void handshake_failed(struct connection *c)
     metric_add(&w->metrics, METRIC_HANDSHAKES_FAILED_TOTAL, 1);
     metric_answer(&w->metrics, REASON_HANDSHAKE_FAILED);
     audit_refusal(w->audit, &e);
-    connection_close(c);
+    if (ssl_error == SSL_ERROR_SSL)
+        linger_after_alert(c);
+    else
+        connection_close(c);
 }
 
 /* What the handshake has shown of the device becomes facts. */
@@ -184,7 +197,7 @@ static bool shake_hands(struct connection *c)
                 ev_io_stop(w->loop.ev, &c->writable);
             return false;
         }
-        handshake_failed(c);
+        handshake_failed(c, why);
         return false;
     }
     ev_io_stop(w->loop.ev, &c->writable);
@@ -211,6 +224,16 @@ static void linger(struct connection *c, size_t n)
 {
     c->lingered += (uint32_t)n;
     if (c->lingered > LINGER_MAX_BYTES)
+        connection_close(c);
+}
+
+/* The same after a failed handshake, when there is no TLS to read it by. */
+static void drop_rest(struct connection *c)
+{
+    ssize_t n = recv(c->fd, c->worker->scratch, WORKER_BLOCK_BYTES, 0);
+    if (n > 0)
+        linger(c, (size_t)n);
+    else if (!n || (errno != EAGAIN && errno != EINTR))
         connection_close(c);
 }
 
@@ -255,7 +278,13 @@ static void on_readable(EV_P_ ev_io *io, int events)
 {
     struct connection *c = connection_of(io->data);
     (void)loop, (void)events;
-    if (c->is_closed || (!c->is_established && !shake_hands(c)))
+    if (c->is_closed)
+        return;
+    if (!c->is_established && c->is_lingering) {
+        drop_rest(c);
+        return;
+    }
+    if (!c->is_established && !shake_hands(c))
         return;
     read_what_is_there(c);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 /* Puts snapshot, views and keys together. Views that did not change are taken from the last
- * edition. */
+ * edition, so that what a publish costs is about its own entity's hosts, not about all. */
 #include "proxy/edition.h"
 
 #include "base/fault.h"
@@ -17,6 +17,15 @@ static struct view **views_of(const struct edition *e)
 static int64_t good_until(const struct snapshot *s, const struct bundle *b)
 {
     return b && b->not_after_s < s->not_after_s ? b->not_after_s : s->not_after_s;
+}
+
+/* The view of an application of a bundle that has not changed since (they are the same objects:
+ * the last edition holds them). NULL: to be made. */
+static struct view *kept_view(const struct edition *last, const struct edition_settings *s,
+                              const struct application *app)
+{
+    const struct door *door = s->reads_again ? NULL : edition_door(last, app->host);
+    return door && door->app == app ? view_ref(door->view) : NULL;
 }
 
 struct edition *edition_make(struct snapshot *take_snapshot, struct keyring *take_keyring,
@@ -39,7 +48,9 @@ struct edition *edition_make(struct snapshot *take_snapshot, struct keyring *tak
                                      .authorities = bundle ? bundle->authorities : NULL,
                                      .authority_count = bundle ? bundle->authority_count : 0,
                                      .certificates_dir = s->certificates_dir};
-        struct view *made = view_make(&view, old, last ? last->door_count : 0, &why);
+        struct view *made = kept_view(last, s, app);
+        if (!made)
+            made = view_make(&view, old, last ? last->door_count : 0, &why);
         if (made && !keyring_has(e->keyring, app->entity)) {
             view_unref(made);
             made = NULL;

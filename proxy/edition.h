@@ -29,6 +29,7 @@ struct edition {
 
 struct edition_settings {
     const char *certificates_dir;
+    bool reads_again; /* the certificates of all hosts; else only where a bundle changed */
 };
 
 /* Takes both references. Hosts without a usable certificate have no door; each is told through

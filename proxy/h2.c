@@ -16,6 +16,7 @@
 #include "proxy/exchange.h"
 
 #define H2_HEADER_LIST_MAX 65536 /* like H1_HEAD_MAX_BYTES, counted as RFC 9113 §6.5.2 says */
+#define UNWANTED_BODY_MS 1000    /* of it is read and dropped behind a whole answer */
 #define FEW_FIELDS                                                                                 \
     24 /* what a browser sends; all of H1_MAX_FIELDS would be 4 KiB to clear for each request */
 #define H2_CONNECTION_WINDOW 16777216
@@ -59,6 +60,7 @@ struct stream {
     bool is_too_large;
     bool has_begun;
     bool is_deferred;
+    struct deadline unwanted; /* the answer is out, the request's body still comes */
 };
 
 static struct h2 *h2_of(void *data)
@@ -98,6 +100,7 @@ static void glitch(struct h2 *h, int64_t weight)
 static void stream_fini(struct h2 *h, struct stream *s)
 {
     struct connection *c = h->connection;
+    deadline_cancel(&s->unwanted);
     link_remove(&s->in_session);
     h->stream_count--;
     if (!h->stream_count)
@@ -306,16 +309,29 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error,
     return 0;
 }
 
-/* We reset a stream: as dear as one that is reset by the client (MadeYouReset, CVE-2025-8671). And
- * RFC 9113 §8.1: a complete answer to a request whose body is not wanted is followed by a reset
- * without error. */
+/* The answer is whole and the request's body still comes. RFC 9113 §8.1: a reset without error says
+ * that it is not wanted. Some clients (curl 7.88) lose the answer over it, so first there is a
+ * moment to end by itself. */
+static void body_is_over(struct deadline *self)
+{
+    struct stream *s = container_of(self, struct stream, unwanted);
+    (void)nghttp2_submit_rst_stream(h2_under(s->x)->session, NGHTTP2_FLAG_NONE, s->x->stream_id,
+                                    NGHTTP2_NO_ERROR);
+    connection_kick(s->x->connection);
+}
+
+/* A stream that we reset is as dear as one that the client resets (MadeYouReset, CVE-2025-8671). */
 static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *data)
 {
     bool ends = (frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS) &&
                 (frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
-    if (ends && nghttp2_session_get_stream_remote_close(session, frame->hd.stream_id) == 0)
-        (void)nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
-                                        NGHTTP2_NO_ERROR);
+    struct stream *s = ends ? stream_of(session, frame->hd.stream_id) : NULL;
+    if (s)
+        exchange_sent(s->x);
+    if (s && nghttp2_session_get_stream_remote_close(session, frame->hd.stream_id) == 0) {
+        s->unwanted.passed = body_is_over;
+        deadline_arm(worker_deadlines(s->x->worker, UNWANTED_BODY_MS), &s->unwanted);
+    }
     if (frame->hd.type == NGHTTP2_RST_STREAM && frame->rst_stream.error_code != NGHTTP2_NO_ERROR)
         glitch(h2_of(data), 10);
     return 0;
@@ -354,7 +370,8 @@ static int body_send(nghttp2_session *session, nghttp2_frame *frame, const uint8
         !buf_add(h->target, (struct slice){ready.ptr, len}))
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     flow_down_take(s->x, len);
-    return 0;
+    /* Without a pause one nghttp2_session_mem_send would put here all that all streams have. */
+    return buf_len(h->target) >= FILL_MARK ? NGHTTP2_ERR_PAUSE : 0;
 }
 
 static ssize_t frame_length(nghttp2_session *session, uint8_t type, int32_t id,
@@ -569,6 +586,7 @@ static void end(struct connection *c)
             exchange_client_gone(s->x, REASON_CLIENT_GONE);
         else
             exchange_refused_by_protocol(s->x, REASON_CLIENT_GONE, "in the middle of a head");
+        deadline_cancel(&s->unwanted);
         link_remove(&s->in_session);
         exchange_let_go(s->x);
     }

@@ -156,7 +156,7 @@ static const struct value *value_named(const struct values *v, struct slice name
     for (size_t i = 0; i < v->count; i++)
         if (slice_eq(v->at[i].name, name))
             return &v->at[i];
-    assert(!"a name in page.html that is not known");
+    assert(false && "a name in page.html that is not known");
     return NULL;
 }
 

@@ -6,6 +6,7 @@
  * session id context are set by hand. */
 #include "proxy/tls.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <openssl/core_names.h>
@@ -107,6 +108,7 @@ static void take_view(SSL *ssl, struct tls_peer *peer, struct view *view)
         [DEVICE_OPTIONAL] = SSL_VERIFY_PEER,
         [DEVICE_NONE] = SSL_VERIFY_NONE,
     };
+    assert(view);
     if (peer->view != view) {
         view_unref(peer->view);
         peer->view = view_ref(view);
@@ -376,6 +378,7 @@ static SSL_CTX *context_new(void)
         fprintf(stderr, "belfry: OpenSSL can't make a TLS context\n");
         abort();
     }
+    SSL_CTX_set_security_level(ctx, 2); /* 112 bits, whatever the system's openssl.cnf says */
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                  SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA |
                                  SSL_OP_IGNORE_UNEXPECTED_EOF);

@@ -15,11 +15,12 @@
 #include "proxy/control.h"
 #include "proxy/link_h1.h"
 
-#define ACCEPTS_A_TURN 32   /* so that a burst of new clients does not starve those who are there */
-#define ACCEPT_REST_MS 100  /* until somebody may have gone */
-#define CHUNKS_AT_REST 1024 /* 8 MiB a worker: what 1,000 requests at once take */
-#define BLOCKS_AT_REST 64   /* 4 MiB a worker */
-#define AUDIT_RING_BYTES 4194304 /* about 8,000 decisions: some 100 ms at full speed */
+#define ACCEPTS_A_TURN 32  /* so that a burst of new clients does not starve those who are there */
+#define ACCEPT_REST_MS 100 /* until somebody may have gone */
+#define SHORT_SAID_EVERY_MS 60000 /* so that who opens many connections does not fill the log */
+#define CHUNKS_AT_REST 1024       /* 8 MiB a worker: what 1,000 requests at once take */
+#define BLOCKS_AT_REST 64         /* 4 MiB a worker */
+#define AUDIT_RING_BYTES 4194304  /* about 8,000 decisions: some 100 ms at full speed */
 
 /* --- What exchanges hold. */
 
@@ -82,12 +83,19 @@ void worker_block_done(struct worker *w, char *take)
 
 /* --- Accept. */
 
+static void say_short(struct worker *w)
+{
+    int64_t now_ms = loop_now(&w->loop).ms;
+    if (w->short_said_ms && now_ms - w->short_said_ms < SHORT_SAID_EVERY_MS)
+        return;
+    w->short_said_ms = now_ms;
+    log_warning("worker", "no descriptor is left for new clients");
+}
+
 /* Clients whom nobody can take stay readable: without a rest the loop would spin on them. */
 static void rest(struct worker *w)
 {
-    if (!w->is_short)
-        log_warning("worker", "no descriptor is left for new clients: %s", strerror(errno));
-    w->is_short = true;
+    say_short(w);
     for (uint32_t i = 0; i < w->listener_count; i++)
         ev_io_stop(w->loop.ev, &w->listeners[i].io);
     deadline_arm(worker_deadlines(w, ACCEPT_REST_MS), &w->accept_rest);
@@ -105,6 +113,7 @@ static void rest_is_over(struct deadline *self)
 static bool turn_away(struct worker *w, int listener)
 {
     int fd;
+    say_short(w);
     if (w->spare_fd < 0)
         return false;
     (void)close(w->spare_fd);
@@ -131,7 +140,6 @@ static void on_acceptable(EV_P_ ev_io *io, int events)
                 rest(w);
             return;
         }
-        w->is_short = false;
         if (!w->held || w->is_draining || w->connection_count >= w->config->max_connections) {
             (void)close(fd); /* no rules yet, or no room: nothing is promised */
             continue;

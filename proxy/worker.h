@@ -48,7 +48,7 @@ struct worker {
     struct listener *listeners;
     uint32_t listener_count;
     struct deadline accept_rest; /* no descriptor is left: nothing is accepted until then */
-    bool is_short;               /* and that has been said */
+    int64_t short_said_ms;       /* when that was last said */
     int spare_fd;                /* given up for a moment when there is no other */
     struct link connections;
     uint32_t connection_count;

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import ssl
 import time
 
@@ -14,7 +15,8 @@ import pytest
 from h2.exceptions import ProtocolError
 
 from callers import BROWSER, CALLERS, H2, SERVICE, Reset, check_refusal, read_answer
-from world import until
+from conftest import check_end as check_world_end
+from world import World, until
 
 TAX = "tax.finance.localhost"
 STRICT = "strict.finance.localhost"
@@ -23,6 +25,7 @@ OPEN = "open.finance.localhost"
 SMALL = "small.finance.localhost"
 TOKEN = "token.finance.localhost"
 DEAD = "dead.finance.localhost"
+HOLE = "hole.finance.localhost"
 CLAIMS = "claims.health.localhost"
 
 both_protocols = pytest.mark.parametrize("http", ["1.1", "2"])
@@ -283,6 +286,77 @@ def test_all_bad_tokens_get_one_answer(world, caller):
     assert len(seen) == 1, seen
 
 
+# An application that can't be reached, or has no room
+
+
+@pytest.fixture(scope="module")
+def full():
+    """A gateway that opens one upstream connection only; behind HOLE is a listener whose queue is full."""
+    with World(workers=1, hosts=[HOLE], extra_config="limits:\n  upstream_connections: 1\n") as made:
+        made.begin()
+        listener = socket.socket()
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        waiting = [socket.socket() for _ in range(4)]
+        for one in waiting:  # what does not fit is not answered: neither refused nor taken
+            one.setblocking(False)
+            one.connect_ex(listener.getsockname())
+        made.update("finance", lambda text: text + f"""
+  - id: hole
+    host: {HOLE}
+    device: none
+    upstreams: [http://127.0.0.1:{listener.getsockname()[1]}]
+    timeouts: {{ connect: 300ms }}
+    rules:
+      - id: everybody
+        permit: {{}}
+""")
+        yield made
+        for one in (listener, *waiting):
+            one.close()
+        check_world_end(made)
+
+
+@both_protocols
+@both_callers
+def test_an_application_that_does_not_even_answer_a_connection_is_504(full, caller, http):
+    answer = full.ask(HOLE, "/", headers=CALLERS[caller], http=http)
+    check_end(full, answer, caller, 504, "upstream_connect_timeout", "unknown")
+    assert answer.get("proxy-status") == "belfry; error=connection_timeout"
+
+
+@both_protocols
+@both_callers
+def test_an_application_that_has_no_room_is_503_and_has_it_again_later(full, caller, http):
+    with full.tls(OPEN) as tls:
+        tls.sendall(f"GET /wait/{caller}{http} HTTP/1.1\r\nhost: {OPEN}\r\n\r\n".encode())
+        until(lambda: full.origin.seen(f"/wait/{caller}{http}"), "it is not under way")
+        answer = full.ask(OPEN, "/2", headers=CALLERS[caller], http=http)
+        check_end(full, answer, caller, 503, "upstream_busy", "unknown")
+        assert answer.get("proxy-status") == "belfry; error=connection_limit_reached"
+        assert int(answer.get("retry-after")) > 0
+        full.origin.release.set()
+        assert read_answer(tls)[0].status == 200
+    assert full.ask(OPEN, "/3", http=http).status == 200
+    full.origin.clear()
+
+
+@either_alpn
+def test_of_a_client_that_takes_nothing_the_audit_says_so(world, alpn):
+    def cut():
+        return [e for e in world.events() if e["belfry.reason_code"] == "client_stalled"]
+
+    before = len(cut())
+    tls = world.tls(SMALL, alpn=(alpn,))  # timeouts: { idle: 2s }
+    if alpn == "h2":
+        H2(tls).begin(SMALL, "/bytes/100000000")
+    else:
+        tls.sendall(f"GET /bytes/100000000 HTTP/1.1\r\nhost: {SMALL}\r\n\r\n".encode())
+    with tls:
+        until(lambda: len(cut()) > before, "it is never cut")
+    assert cut()[-1]["event.action"] == "access-end" and cut()[-1]["belfry.bytes_out"] < 100000000
+
+
 # What TLS itself refuses
 
 
@@ -488,3 +562,12 @@ def test_a_host_that_is_withdrawn_is_not_served_any_more_and_the_others_are(new_
         world.tls(OPEN)
     assert world.ask(SMALL, "/4").status == 200
     assert not world.origin.seen("/2")
+
+
+def test_a_body_that_is_refused_early_leaves_curl_its_answer_over_h2(world):
+    """RFC 9113 §8.1 lets a server reset the stream behind a complete answer; some clients then lose the answer. So
+    there is a moment in which the body may still end by itself."""
+    for _ in range(30):
+        answer = world.ask("tax.finance.localhost", "/declarations/1", method="PUT", cert="laptop-0001", http="2",
+                           body=b"x" * 300000)
+        assert answer.status == 401 and answer.problem == "identity_required"

@@ -102,6 +102,15 @@ def for_anything(world):
                                                          usage=ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE)
 
 
+def behind_a_heap(world, count=9):
+    """The laptop's own good certificate, with certificates behind it that nobody needs."""
+    certificate, key = world.client("laptop-0001")
+    heap = world.client("heap")
+    heap[0].write_bytes(certificate.read_bytes() + (world.pki / "ca/unknown.pem").read_bytes() * count)
+    heap[1].write_bytes(key.read_bytes())
+    return heap
+
+
 BAD = [  # what, as the audit tells it, the alert of a host that demands one
     ("rogue", "unknown authority", "unknown ca"),
     ("expired", "expired", "certificate expired"),
@@ -113,6 +122,7 @@ BAD = [  # what, as the audit tells it, the alert of a host that demands one
     (below_a_device, "an issuer in the chain may not issue", "unknown ca"),
     (for_tomorrow, "not yet valid", "bad certificate"),
     (for_anything, "not for client authentication", "unsupported certificate"),
+    (behind_a_heap, "the chain is too long", "unknown ca"),
 ]
 bad_ones = pytest.mark.parametrize("bad,detail,alert", BAD, ids=[b[0] if isinstance(b[0], str) else b[0].__name__
                                                                 for b in BAD])
@@ -156,6 +166,12 @@ def test_without_a_certificate_each_host_does_as_it_says(gate, version):
         assert visit.seen() == ABSENT
     with Visit(gate, MAYBE, version=version) as visit:
         assert visit.seen("/open/x") == ("permitted", None) and visit.seen() == ABSENT
+
+
+@both_versions
+def test_a_mountain_of_certificates_is_not_even_read(gate, version):
+    with pytest.raises(Refused, match="illegal parameter"):
+        Visit(gate, MAYBE, cert=behind_a_heap(gate, 100), version=version).ask("/open/x")
 
 
 def test_a_certificate_that_names_nobody_is_no_device(gate):

@@ -121,10 +121,11 @@ def test_a_ticket_of_one_worker_is_good_at_the_other(gate, version):
 
 
 def test_session_ids_resume_nothing(gate):
-    with Visit(gate, MAYBE, cert="laptop-0001", version="1.2", tickets=False) as visit:
-        assert visit.seen() == SERVED
-        without = visit.ticket
-    assert resumes(gate, MAYBE, without, "1.2", tickets=False) == (False, *NOBODY)
+    for _ in range(8):  # the kernel chooses the worker, and a cache would be one of a worker's
+        with Visit(gate, MAYBE, cert="laptop-0001", version="1.2", tickets=False) as visit:
+            assert visit.seen(fields=["connection: close"]) == SERVED  # an end that OpenSSL finds worth keeping
+            without = visit.ticket
+        assert resumes(gate, MAYBE, without, "1.2", tickets=False) == (False, *NOBODY)
     # A session made with a ticket has an id of the client's own making: shown alone, it is nothing.
     ticket = ticket_of(gate, MAYBE, "laptop-0001", "1.2")
     assert resumes(gate, MAYBE, ticket, "1.2", tickets=False) == (False, *NOBODY)

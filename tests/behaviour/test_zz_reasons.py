@@ -15,7 +15,7 @@ UNREACHABLE = {
     "policy_unavailable": "a worker without rules closes connections before any request; kept for the order of start",
     "too_many_requests": "has its place in the table for limits by rate, which are not there yet",
     "shutting_down": "a drain ends connections and says GOAWAY; no request is answered with it yet",
-    "request_timeout": "a head that does not come in time ends its connection without an answer",
+    "upstream_outside": "upstreams are addresses that the charter is held against when they are loaded",
 }
 
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* Runs a fuzzer's function over every file of a corpus folder: how the corpora are ordinary tests with
- * compilers that have no libFuzzer. Exit 1 where the folder is missing or empty. */
+/* Runs a fuzzer's function over every file of a corpus folder: how the corpora are ordinary tests
+ * with compilers that have no libFuzzer. Exit 1 where the folder is missing or empty. */
 #include <dirent.h>
 #include <limits.h>
 

@@ -127,6 +127,14 @@ def test_every_configuration_key_is_documented_with_its_default_and_range():
             assert (value(least), value(most)) == what[2:], key
 
 
+def test_what_a_reload_takes_over_is_documented():
+    block = re.search(r"is_reloadable\(.*?names\[\] = \{(.*?)\};", text("proxy/config.c"), re.S)[1]
+    taken = {name.lstrip(".") for name in STRING.findall(block)} | {"trust.federation_keys", "store.cleartext"}
+    said = rows(text("docs/configuration.md"))
+    assert {key for key, cells in said.items() if cells[3].startswith("yes")} == taken
+    assert {cells[3].split(",")[0] for cells in said.values()} == {"yes", "refused"}
+
+
 def test_the_example_of_a_configuration_has_every_key_and_shows_the_defaults():
     lines = [re.sub(r"^(\s*)# (\s*[a-z_]+:( |$))", r"\1\2", line) for line in text("packaging/belfry.yaml.example").splitlines()]
     tree = yaml.safe_load("\n".join(lines))
