@@ -7,8 +7,9 @@
 
 #include "belfry/event.h"
 
-#define FOLD_SLOTS 256 /* more networks than that within a second: the rest is summed per reason   \
-                        */
+#define FOLD_SLOTS                                                                                 \
+    256 /* more networks than that within a second: the rest is summed per reason                  \
+         */
 #define FOLD_NETWORK_ROOM 64
 
 struct fold {

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* Memory that goes at once: what belongs to one exchange, or to one compiled bundle. A bump allocator over
- * chunks; chunks come from, and go back to, a `struct chunk_store` of the worker (or malloc where store is
- * NULL). One thread at a time. Nothing in an arena is freed on its own. */
+/* Memory that goes at once: what belongs to one exchange, or to one compiled bundle. A bump
+ * allocator over chunks; chunks come from, and go back to, a `struct chunk_store` of the worker (or
+ * malloc where store is NULL). One thread at a time. Nothing in an arena is freed on its own. */
 #pragma once
 
 #include <stddef.h>
 
 #include "belfry/slice.h"
 
-#define ARENA_CHUNK_BYTES 8192 /* holds an exchange with a browser's usual head and a 1 KiB token */
+#define ARENA_CHUNK_BYTES 8192 /* holds an exchange with a browser's usual head and a 1 KiB token  \
+                                */
 
 struct arena_chunk;
 
@@ -37,5 +38,6 @@ void *arena_alloc_array(struct arena *a, size_t count, size_t size);
 /* Not zeroed, not aligned: for bytes. */
 char *arena_bytes(struct arena *a, size_t bytes);
 struct slice arena_copy(struct arena *a, struct slice text);
-struct slice arena_printf(struct arena *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
+struct slice arena_printf(struct arena *a, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 void chunk_store_fini(struct chunk_store *store);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* Included in front of every file by the build: calls that our style keeps out do not compile. The system
- * headers that declare them come first, since a poisoned name can't even be declared. */
+/* Included in front of every file by the build: calls that our style keeps out do not compile. The
+ * system headers that declare them come first, since a poisoned name can't even be declared. */
 #pragma once
 
 #include <stdio.h>

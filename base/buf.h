@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* Bytes that grow up to the ceiling given at birth, and then say no. Bytes are appended at the end and
- * taken off the front; what is taken off costs no move until room is needed. One thread at a time. */
+/* Bytes that grow up to the ceiling given at birth, and then say no. Bytes are appended at the end
+ * and taken off the front; what is taken off costs no move until room is needed. One thread at a
+ * time. */
 #pragma once
 
 #include "belfry/slice.h"
@@ -25,7 +26,8 @@ static inline struct slice buf_slice(const struct buf *b)
 }
 /* Appends; false, and nothing appended, where the ceiling would be passed. */
 MUST_USE bool buf_add(struct buf *b, struct slice bytes);
-MUST_USE bool buf_printf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
+MUST_USE bool buf_printf(struct buf *b, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 /* Room for at least `want` more bytes at *at; false past the ceiling. Fill it, then buf_grew(n). */
 MUST_USE bool buf_reserve(struct buf *b, size_t want, char **at);
 void buf_grew(struct buf *b, size_t n);
@@ -33,4 +35,4 @@ void buf_skip(struct buf *b, size_t n); /* n bytes off the front; n <= buf_len *
 void buf_clear(struct buf *b);          /* keeps the allocation */
 /* Gives the allocation back when it is empty: a quiet connection keeps no memory. */
 void buf_release(struct buf *b);
-struct buf buf_take(struct buf *b);     /* ownership goes over, *b is left empty with its ceiling */
+struct buf buf_take(struct buf *b); /* ownership goes over, *b is left empty with its ceiling */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* Randomness. `entropy_bytes` for secrets (the system's); `struct dice` for what must be unique but not
- * secret, such as references and trace ids: a worker's own, no syscall. */
+/* Randomness. `entropy_bytes` for secrets (the system's); `struct dice` for what must be unique but
+ * not secret, such as references and trace ids: a worker's own, no syscall. */
 #pragma once
 
 #include <stddef.h>

@@ -6,7 +6,8 @@
 #include "belfry/slice.h"
 
 /* Fills `f` (which may be NULL) and returns false, so that a caller can `return fault_set(...)`. */
-#define fault_set(f, code, ...) fault_make((f), (code), __FILE__ ":" FAULT_LINE(__LINE__), __VA_ARGS__)
+#define fault_set(f, code, ...)                                                                    \
+    fault_make((f), (code), __FILE__ ":" FAULT_LINE(__LINE__), __VA_ARGS__)
 #define FAULT_LINE_(n) #n
 #define FAULT_LINE(n) FAULT_LINE_(n)
 bool fault_make(struct fault *f, enum fault_code code, const char *at, const char *format, ...)

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* Outbound HTTPS by libcurl's multi interface on the loop that it is given: for key sets and, later, the
- * provider's other endpoints. Never a worker's. https only, no redirects, no proxy from the environment,
- * at most FETCH_MAX_BYTES and a time limit; the address is checked against `may_connect` when the socket is
- * opened, so that no name can lead to a network that was not delegated (SSRF). */
+/* Outbound HTTPS by libcurl's multi interface on the loop that it is given: for key sets and,
+ * later, the provider's other endpoints. Never a worker's. https only, no redirects, no proxy from
+ * the environment, at most FETCH_MAX_BYTES and a time limit; the address is checked against
+ * `may_connect` when the socket is opened, so that no name can lead to a network that was not
+ * delegated (SSRF). */
 #pragma once
 
 #include <netinet/in.h>
@@ -22,12 +23,16 @@ struct fetch_request {
     const char *ca_file; /* PEM of extra authorities, or NULL: the system's */
     int64_t limit_ms;
     bool (*may_connect)(void *owner, const struct sockaddr *address); /* false refuses */
-    /* Once, unless cancelled. status 0: failed, `why` says so. body is borrowed; max_age_s is -1 where not said. */
-    void (*done)(void *owner, int status, struct slice body, int64_t max_age_s, const struct fault *why);
+    /* Once, unless cancelled. status 0: failed, `why` says so. body is borrowed; max_age_s is -1
+     * where not said. */
+    void (*done)(void *owner, int status, struct slice body, int64_t max_age_s,
+                 const struct fault *why);
     void *owner;
 };
 
 struct fetcher *fetcher_new(struct loop *l);
 void fetcher_free(struct fetcher *fetcher); /* cancels all */
-struct fetch *fetch_start(struct fetcher *fetcher, const struct fetch_request *request); /* never NULL; done is called later, never from here */
+struct fetch *fetch_start(
+    struct fetcher *fetcher,
+    const struct fetch_request *request); /* never NULL; done is called later, never from here */
 void fetch_cancel(struct fetch *take);

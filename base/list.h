@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* Intrusive doubly-linked list: the link lies inside what is listed. The head is a link of its own; an
- * element that is in no list has link.next == NULL. */
+/* Intrusive doubly-linked list: the link lies inside what is listed. The head is a link of its own;
+ * an element that is in no list has link.next == NULL. */
 #pragma once
 
 #include <assert.h>

@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* The gateway's own log: one line each to stderr, "time level room: text" (journald takes it from there).
- * Never a token, cookie, key or national number. Any thread; one write(2) a line, so lines don't mix. */
+/* The gateway's own log: one line each to stderr, "time level room: text" (journald takes it from
+ * there). Never a token, cookie, key or national number. Any thread; one write(2) a line, so lines
+ * don't mix. */
 #pragma once
 
 #include <stdbool.h>
 
 #include "belfry/fault.h"
 
-enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_NOTICE, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+enum log_level {
+    LOG_LEVEL_ERROR,
+    LOG_LEVEL_WARNING,
+    LOG_LEVEL_NOTICE,
+    LOG_LEVEL_INFO,
+    LOG_LEVEL_DEBUG
+};
 
 void logger_set_level(enum log_level level);
 bool logger_level_named(const char *name, enum log_level *out);

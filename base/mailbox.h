@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* Messages between threads: any thread posts, the owner opens them on its own loop. No lock: one atomic
- * exchange and an ev_async. A letter is allocated by the poster and owned by the box until opened; the
- * opener frees it. Letters of one poster are opened in the order in which they were posted. */
+/* Messages between threads: any thread posts, the owner opens them on its own loop. No lock: one
+ * atomic exchange and an ev_async. A letter is allocated by the poster and owned by the box until
+ * opened; the opener frees it. Letters of one poster are opened in the order in which they were
+ * posted. */
 #pragma once
 
 #include <stdatomic.h>

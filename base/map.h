@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* Open-addressing map from bytes to a pointer, keyed by SipHash with a key of the process, so that an
- * outsider can't choose collisions. Keys are borrowed: they live as long as their entry. One thread. */
+/* Open-addressing map from bytes to a pointer, keyed by SipHash with a key of the process, so that
+ * an outsider can't choose collisions. Keys are borrowed: they live as long as their entry. One
+ * thread. */
 #pragma once
 
 #include "belfry/slice.h"
@@ -18,11 +19,11 @@ struct map {
 };
 
 void map_init(struct map *m);
-void map_fini(struct map *m);                          /* frees no keys and no values */
-void *map_get(const struct map *m, struct slice key);  /* NULL where there is none */
-/* Sets, and gives back the value that was there before, or NULL. `value` is not NULL. A key that is there
- * already keeps its old key bytes. */
+void map_fini(struct map *m);                         /* frees no keys and no values */
+void *map_get(const struct map *m, struct slice key); /* NULL where there is none */
+/* Sets, and gives back the value that was there before, or NULL. `value` is not NULL. A key that is
+ * there already keeps its old key bytes. */
 void *map_set(struct map *m, struct slice key, void *value);
-void *map_remove(struct map *m, struct slice key);     /* the value, or NULL */
+void *map_remove(struct map *m, struct slice key); /* the value, or NULL */
 /* Walks all entries in no order: start with *at = 0; NULL at the end. */
 const struct map_entry *map_next(const struct map *m, size_t *at);

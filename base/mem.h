@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* Allocation that aborts where there is no memory: no out-of-memory paths anywhere else. Whatever an
- * outsider can make grow has a limit that is checked before. Any thread. */
+/* Allocation that aborts where there is no memory: no out-of-memory paths anywhere else. Whatever
+ * an outsider can make grow has a limit that is checked before. Any thread. */
 #pragma once
 
 #include <stddef.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* Counters of one thread, summed by the reader. Each thread owns a `struct metrics` and only it writes
- * there; a reader on another thread sees values that are whole (relaxed atomics) and a moment old. */
+/* Counters of one thread, summed by the reader. Each thread owns a `struct metrics` and only it
+ * writes there; a reader on another thread sees values that are whole (relaxed atomics) and a
+ * moment old. */
 #pragma once
 
 #include <stdatomic.h>

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* One connection to Redis, asynchronous on the loop it is given (hiredis). Reconnects by itself with
- * growing, jittered pauses; each command has a time limit of its own, since hiredis 0.14 has none.
- * No callback after redis_free; a command that was sent when the connection ended gets a NULL reply. */
+/* One connection to Redis, asynchronous on the loop it is given (hiredis). Reconnects by itself
+ * with growing, jittered pauses; each command has a time limit of its own, since hiredis 0.14 has
+ * none. No callback after redis_free; a command that was sent when the connection ended gets a NULL
+ * reply. */
 #pragma once
 
 #include <hiredis/hiredis.h>
@@ -21,20 +22,22 @@ struct redis_address {
     struct slice password;
 };
 
-/* redis://[user:password@]host[:port][/db], redis+unix:///path/to.sock[?db=N]. rediss:// is refused with the reason
- * (Debian 12's hiredis has no TLS) and the way out (stunnel on loopback). */
+/* redis://[user:password@]host[:port][/db], redis+unix:///path/to.sock[?db=N]. rediss:// is refused
+ * with the reason (Debian 12's hiredis has no TLS) and the way out (stunnel on loopback). */
 MUST_USE bool redis_address_parse(struct redis_address *out, struct slice url, struct fault *f);
 
 struct redis_hooks {
-    void (*up)(void *owner);                           /* connected and authenticated */
+    void (*up)(void *owner);                            /* connected and authenticated */
     void (*down)(void *owner, const struct fault *why); /* was up, or could not come up */
     void *owner;
 };
 
-struct redis *redis_new(struct loop *l, const struct redis_address *address, struct redis_hooks hooks);
+struct redis *redis_new(struct loop *l, const struct redis_address *address,
+                        struct redis_hooks hooks);
 void redis_free(struct redis *r); /* pending commands are dropped without a callback */
 bool redis_is_up(const struct redis *r);
-/* Sends one command (argument by argument, binary-safe). `done` gets the reply (NULL: failed or timed out),
- * borrowed for the call. False, and no callback, where the connection is not up. */
+/* Sends one command (argument by argument, binary-safe). `done` gets the reply (NULL: failed or
+ * timed out), borrowed for the call. False, and no callback, where the connection is not up. */
 typedef void redis_done(void *owner, const redisReply *reply);
-MUST_USE bool redis_send(struct redis *r, int64_t limit_ms, redis_done *done, void *owner, const struct slice *arguments, size_t count);
+MUST_USE bool redis_send(struct redis *r, int64_t limit_ms, redis_done *done, void *owner,
+                         const struct slice *arguments, size_t count);

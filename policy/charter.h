@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* The federation's signed document: for each entity the hosts, networks and keys delegated to it. Immutable
- * after load. YAML `belfry: charter/v1`, serial, not_after, entities: [{ id, name, hosts, upstream_networks,
- * fetch_networks, fetch_hosts, min_serial, keys: [{ id, public, not_before, not_after }], approvals }]. */
+/* The federation's signed document: for each entity the hosts, networks and keys delegated to it.
+ * Immutable after load. YAML `belfry: charter/v1`, serial, not_after, entities: [{ id, name, hosts,
+ * upstream_networks, fetch_networks, fetch_hosts, min_serial, keys: [{ id, public, not_before,
+ * not_after }], approvals }]. */
 #pragma once
 
 #include "base/arena.h"
@@ -22,7 +23,7 @@ struct charter_entity {
     struct slices hosts; /* canonical patterns */
     struct network *upstream_networks;
     uint32_t upstream_network_count;
-    struct slices fetch_hosts; /* hosts that URLs of its bundle may name */
+    struct slices fetch_hosts;      /* hosts that URLs of its bundle may name */
     struct network *fetch_networks; /* where they may lead */
     uint32_t fetch_network_count;
     struct charter_key *keys;

@@ -38,13 +38,13 @@ static struct slice upper(struct arena *a, struct slice word)
 static void add_method(struct loader *l, struct place at, struct slice word, struct rule *rule,
                        struct slice *others)
 {
-    const struct slice near = nearest_name(upper(l->a, word), methods + 1, METHOD_COUNT - 1);
     for (uint32_t m = METHOD_OTHER + 1; m < METHOD_COUNT; m++) {
         if (slice_eq(word, methods[m])) {
             rule->methods |= 1u << m;
             return;
         }
     }
+    const struct slice near = nearest_name(upper(l->a, word), methods + 1, METHOD_COUNT - 1);
     if (!is_method(word)) {
         findings_error(
             l->out, at, "wrong-method",

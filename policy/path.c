@@ -235,7 +235,8 @@ static enum reason path_parse(struct path *out, struct slice raw, struct path_op
     return REASON_PERMITTED;
 }
 
-/* What conditions call request.path: each decoded segment behind a "/", and "/" where there are none. */
+/* What conditions call request.path: each decoded segment behind a "/", and "/" where there are
+ * none. */
 static struct slice join_segments(const struct path *path, struct arena *a)
 {
     size_t len = 0;

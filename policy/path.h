@@ -2,9 +2,9 @@
 /* The canonical path: what is judged and what is forwarded are one value. The raw path is split at
  * "/", each segment decoded exactly once; what frameworks could read in more than one way is
  * refused; the canonical form spells the decoded segments by RFC 3986 §6.2.2: upper-case hex,
- * unreserved never escaped; a reserved one (sub-delims, ":", "@") stays as it came, bare or escaped,
- * since to an application the two may differ. parse(canonical) gives the same segments and the same
- * canonical. Pure but for the arena. */
+ * unreserved never escaped; a reserved one (sub-delims, ":", "@") stays as it came, bare or
+ * escaped, since to an application the two may differ. parse(canonical) gives the same segments and
+ * the same canonical. Pure but for the arena. */
 #pragma once
 
 #include "base/arena.h"
@@ -23,5 +23,7 @@ struct path_options {
 };
 
 /* The target as it came ("/a/b?c"): splits off the query, makes the path. PERMITTED is "fine"; else
- * PATH_AMBIGUOUS, REQUEST_MALFORMED (not origin-form, "#", a byte that no URI holds, a malformed escape, invalid UTF-8 after decoding) or URI_TOO_LONG (segments). */
-MUST_USE enum reason target_parse(struct request *request, struct slice target, struct path_options options, struct arena *a);
+ * PATH_AMBIGUOUS, REQUEST_MALFORMED (not origin-form, "#", a byte that no URI holds, a malformed
+ * escape, invalid UTF-8 after decoding) or URI_TOO_LONG (segments). */
+MUST_USE enum reason target_parse(struct request *request, struct slice target,
+                                  struct path_options options, struct arena *a);

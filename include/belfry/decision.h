@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* What the rules say of one request. A zeroed decision denies. Slices point into the snapshot that the
- * decision was made on, which the exchange holds. */
+/* What the rules say of one request. A zeroed decision denies. Slices point into the snapshot that
+ * the decision was made on, which the exchange holds. */
 #pragma once
 
 #include "belfry/reason.h"
@@ -10,10 +10,13 @@ enum verdict { DECISION_DENY = 0, DECISION_PERMIT = 1 };
 
 struct decision {
     enum verdict verdict;
-    enum reason reason;       /* PERMITTED, DENIED, FORBIDDEN, ASSURANCE_TOO_LOW, IDENTITY_REQUIRED, DEVICE_REQUIRED */
-    struct slice rule;        /* the rule that decided; on a deny by absence the one that came nearest; may be empty */
-    struct slice missing;     /* the first fact that the nearest rule missed, such as "user.groups"; may be empty */
-    bool is_fault;            /* a condition could not be evaluated */
+    enum reason reason; /* PERMITTED, DENIED, FORBIDDEN, ASSURANCE_TOO_LOW, IDENTITY_REQUIRED,
+                           DEVICE_REQUIRED */
+    struct slice rule; /* the rule that decided; on a deny by absence the one that came nearest; may
+                          be empty */
+    struct slice missing; /* the first fact that the nearest rule missed, such as "user.groups"; may
+                             be empty */
+    bool is_fault;        /* a condition could not be evaluated */
     struct slice faulty_rule; /* which; may be empty */
     int64_t needs_acr_level;  /* with ASSURANCE_TOO_LOW: 0 when not known */
     uint64_t snapshot;        /* number of the snapshot it was made on */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* What the audit writes. Flat and pointer-free on its way between threads: audit/record.h copies it.
- * Two kinds: the decision, complete and published before the first byte goes upstream, and the small end
- * of an exchange. */
+/* What the audit writes. Flat and pointer-free on its way between threads: audit/record.h copies
+ * it. Two kinds: the decision, complete and published before the first byte goes upstream, and the
+ * small end of an exchange. */
 #pragma once
 
 #include "belfry/id.h"
@@ -30,8 +30,8 @@ struct event {
     struct slice path; /* canonical, redacted by the writer */
     struct slice client_address;
     struct slice user_provider;
-    const uint8_t *user_hash;     /* 32 bytes or NULL */
-    struct slice user_roles;      /* groups joined by "," (not identifying) */
+    const uint8_t *user_hash; /* 32 bytes or NULL */
+    struct slice user_roles;  /* groups joined by "," (not identifying) */
     struct slice service;
     struct slice device;          /* facts_device.id */
     const uint8_t *device_digest; /* 32 bytes or NULL */
@@ -41,8 +41,8 @@ struct event {
     struct slice trace_id; /* 32 hex digits */
     int64_t acr_level;
     uint64_t snapshot;
-    uint16_t status;       /* of the answer; 0 when not known */
-    uint8_t http_major;    /* 1 or 2 */
+    uint16_t status;    /* of the answer; 0 when not known */
+    uint8_t http_major; /* 1 or 2 */
     struct slice tls_version;
     struct slice tls_cipher;
     uint64_t count; /* EVENT_REFUSAL: how many were folded into this one; 0: it stands for itself */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* What is known of one request, for the rules and for the audit. Filled by proxy/exchange from auth/;
- * borrowed slices live as long as the exchange, or longer (connection, token cache). A part that is not
- * present is *missing*, which is not the same as empty: a condition that asks for it can't be evaluated.
- * The list of facts that conditions can name is policy/fact.def. */
+/* What is known of one request, for the rules and for the audit. Filled by proxy/exchange from
+ * auth/; borrowed slices live as long as the exchange, or longer (connection, token cache). A part
+ * that is not present is *missing*, which is not the same as empty: a condition that asks for it
+ * can't be evaluated. The list of facts that conditions can name is policy/fact.def. */
 #pragma once
 
 #include "belfry/slice.h"
@@ -13,7 +13,8 @@ struct slices {
     uint32_t count;
 };
 
-/* From a token (or, with browsers, a session). Made by auth/token; all slices point into its entry. */
+/* From a token (or, with browsers, a session). Made by auth/token; all slices point into its entry.
+ */
 struct facts_user {
     struct slice id;       /* "PROVIDER:SUB": unique within the entity */
     struct slice subject;  /* the provider's `sub` */
@@ -23,10 +24,10 @@ struct facts_user {
     struct slices groups;
     struct slices amr;
     struct slices scopes;
-    int64_t acr_level;              /* FAS level, 0 when unknown */
-    struct wall authenticated_at;   /* auth_time; s == 0 is missing */
-    struct wall expires;            /* the credential's own */
-    uint8_t hash[32];               /* HMAC of subject under the entity's audit key, for user.hash */
+    int64_t acr_level;            /* FAS level, 0 when unknown */
+    struct wall authenticated_at; /* auth_time; s == 0 is missing */
+    struct wall expires;          /* the credential's own */
+    uint8_t hash[32];             /* HMAC of subject under the entity's audit key, for user.hash */
 };
 
 /* From a client certificate that was verified for the entity of the host. */
@@ -47,7 +48,7 @@ struct facts_device {
 
 /* From a client certificate of an authority that says `identifies: service`. */
 struct facts_service {
-    struct slice id; /* the SPIFFE id, or the name by the authority's device_name */
+    struct slice id;           /* the SPIFFE id, or the name by the authority's device_name */
     struct slice spiffe_id;    /* empty when it is none */
     struct slice trust_domain; /* of the SPIFFE id */
 };

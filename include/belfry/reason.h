@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* Why an exchange went as it went. The zero is a refusal (500). Names and statuses: base/reason.h. */
+/* Why an exchange went as it went. The zero is a refusal (500). Names and statuses: base/reason.h.
+ */
 #pragma once
 
 enum reason {

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* One request, the same for HTTP/1.1 and HTTP/2. Made by proxy/h1 or proxy/h2 in the exchange's arena,
- * complete and valid
- * when made but for `path` and `query` (the route phase, once the application is known); read-only after,
- * gone with the exchange. */
+/* One request, the same for HTTP/1.1 and HTTP/2. Made by proxy/h1 or proxy/h2 in the exchange's
+ * arena, complete and valid when made but for `path` and `query` (the route phase, once the
+ * application is known); read-only after, gone with the exchange. */
 #pragma once
 
 #include "belfry/slice.h"
@@ -30,8 +29,9 @@ struct field {
 };
 
 /* A path in its one canonical form: what the rules, the audit and the upstream see is one value.
- * Made by policy/path.h. `canonical` begins with "/" and is what is forwarded; `segments` are its parts,
- * each decoded exactly once ("/" has none; a last empty segment stands for a trailing slash). */
+ * Made by policy/path.h. `canonical` begins with "/" and is what is forwarded; `segments` are its
+ * parts, each decoded exactly once ("/" has none; a last empty segment stands for a trailing
+ * slash). */
 struct path {
     struct slice canonical;
     struct slice *segments;
@@ -47,11 +47,12 @@ struct request {
     struct slice method_name; /* as it came: methods are case-sensitive (RFC 9110 §9.1) */
     struct slice host;        /* canonical (policy/host.h), without port */
     struct slice authority;   /* as it came */
-    struct slice target;      /* path and query as they came: what no rule and no upstream ever sees */
-    struct path path;         /* made from it in the exchange's route phase, by the application's options */
-    struct slice decoded_path; /* made by target_parse: the decoded segments, each behind a "/"; "/" where
-                               * there are none. What conditions call request.path; borrowed from the arena */
-    struct slice query; /* without "?", as it came; has_query tells "/a?" from "/a" */
+    struct slice target; /* path and query as they came: what no rule and no upstream ever sees */
+    struct path path; /* made from it in the exchange's route phase, by the application's options */
+    struct slice decoded_path; /* made by target_parse: the decoded segments, each behind a "/"; "/"
+                                * where there are none. What conditions call request.path; borrowed
+                                * from the arena */
+    struct slice query;        /* without "?", as it came; has_query tells "/a?" from "/a" */
     bool has_query;
     bool has_body;
     bool expects_continue;

@@ -18,7 +18,10 @@ struct slice {
 
 /* From a string literal. */
 #define SLICE(literal) ((struct slice){"" literal, sizeof(literal) - 1})
-#define SLICE_INIT(literal) {"" literal, sizeof(literal) - 1}
+#define SLICE_INIT(literal)                                                                        \
+    {                                                                                              \
+        "" literal, sizeof(literal) - 1                                                            \
+    }
 /* For "%.*s". */
 #define SLICE_ARG(s) (int)(s).len, (s).ptr
 
@@ -71,8 +74,8 @@ static inline struct slice slice_skip(struct slice s, size_t from)
                          : (struct slice){s.ptr + from, s.len - from};
 }
 
-/* Takes what stands before the first `sep` off the front of `rest`, and the separator with it. Without
- * a separator the whole is taken and `rest` becomes empty. */
+/* Takes what stands before the first `sep` off the front of `rest`, and the separator with it.
+ * Without a separator the whole is taken and `rest` becomes empty. */
 static inline struct slice slice_cut(struct slice *rest, char sep)
 {
     const char *at = rest->len ? memchr(rest->ptr, sep, rest->len) : NULL;
@@ -91,8 +94,8 @@ static inline struct slice slice_trim(struct slice s)
     return s;
 }
 
-/* The whole slice as a base-10 number of digits only, at most `max`. False, and *out untouched, if it
- * is empty, holds another byte or is larger. */
+/* The whole slice as a base-10 number of digits only, at most `max`. False, and *out untouched, if
+ * it is empty, holds another byte or is larger. */
 MUST_USE static inline bool slice_u64(struct slice s, uint64_t max, uint64_t *out)
 {
     uint64_t n = 0;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* The two times, never mixed: wall time for expiry, monotonic time for waiting. Pure code takes `now`. */
+/* The two times, never mixed: wall time for expiry, monotonic time for waiting. Pure code takes
+ * `now`. */
 #pragma once
 
 #include <stdint.h>

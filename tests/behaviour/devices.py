@@ -68,7 +68,8 @@ class Authority:
         return certificate, private
 
 
-def ends_at(pair):
-    """The moment after which the first certificate of that file is no longer valid, as time.time() tells it."""
-    end = x509.load_pem_x509_certificate(pair[0].read_bytes()).not_valid_after
+def ends_at(one):
+    """The moment after which an authority, or the first certificate of a pair, is no longer valid, in Unix time."""
+    certificate = one.certificate if isinstance(one, Authority) else x509.load_pem_x509_certificate(one[0].read_bytes())
+    end = certificate.not_valid_after
     return end.replace(tzinfo=datetime.timezone.utc).timestamp()

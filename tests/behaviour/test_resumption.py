@@ -10,7 +10,7 @@ import pytest
 from OpenSSL import SSL
 
 from devices import Authority, ends_at
-from tls_client import Refused, Visit, greet, hello, server_names
+from tls_client import Refused, Visit, connected, first_record, greet, hello, server_names
 from world import World, until
 
 MAYBE, TWIN, WARD = "maybe.finance.localhost", "twin.finance.localhost", "ward.health.localhost"
@@ -194,7 +194,7 @@ def test_what_has_expired_ends_tickets_and_open_connections_alike(gate):
                 assert one.seen() == ("permitted", device[what]), (what, version)
             assert resumed.is_resumed
             visits.append((what, version, visit, resumed, visit.ticket))
-    end = max(ends_at(pairs["leaf"]), ends_at((write_pem(gate, passing), None)))
+    end = max(ends_at(pairs["leaf"]), ends_at(passing))
     until(lambda: time.time() > end + 1, "the end of a short life")
     for what, version, visit, resumed, ticket in visits:
         for one in (visit, resumed):
@@ -203,14 +203,6 @@ def test_what_has_expired_ends_tickets_and_open_connections_alike(gate):
         assert resumes(gate, MAYBE, ticket, version) == (False, *NOBODY), (what, version)
         with pytest.raises(Refused, match="certificate expired"):
             Visit(gate, STRICT, cert=pairs[what], version=version).ask()
-
-
-def write_pem(world, authority):
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    path = world.folder / "authority.pem"
-    path.write_bytes(authority.certificate.public_bytes(Encoding.PEM))
-    return path
 
 
 def test_a_ticket_of_another_gateways_keys_is_a_full_handshake(new_world):
@@ -305,8 +297,6 @@ def test_ciphers_without_forward_secrecy_or_integrity_are_not_spoken(gate):
 
 
 def test_nothing_is_compressed(gate):
-    from tls_client import connected, first_record
-
     with connected(gate.port) as plain:
         plain.sendall(hello(name_of(MAYBE), "1.2", methods=b"\x01\x00"))
         kind, data = first_record(plain)

@@ -218,6 +218,51 @@ Test(loop, laters_run_once_at_the_end_of_the_turn_with_those_they_add)
     cr_assert_eq(first.runs, 2);
 }
 
+struct endless {
+    struct later later;
+    int runs;
+};
+
+static void run_endless(struct later *self)
+{
+    struct endless *e = container_of(self, struct endless, later);
+    if (++e->runs < 100)
+        loop_next(&l, &e->later);
+}
+
+static void count_up(struct ev_loop *ev, ev_timer *timer, int events)
+{
+    (void)ev;
+    (void)events;
+    ++*(int *)timer->data;
+}
+
+Test(loop, what_is_put_off_runs_once_a_turn_so_that_others_have_theirs_between)
+{
+    struct endless greedy = {.later.run = run_endless};
+    struct endless cancelled = {.later.run = run_endless};
+    int others = 0;
+    ev_timer timer;
+    ev_timer_init(&timer, count_up, 0, 0.000001);
+    timer.data = &others;
+    ev_timer_start(l.ev, &timer);
+    loop_next(&l, &greedy.later);
+    loop_next(&l, &greedy.later);
+    loop_next(&l, &cancelled.later);
+    later_cancel(&cancelled.later);
+    for (int turn = 1; turn <= 5; turn++) {
+        (void)ev_run(l.ev, EVRUN_ONCE); // does not sleep: something is put off
+        cr_assert_leq(greedy.runs, turn);
+    }
+    cr_assert_geq(greedy.runs, 4);
+    cr_assert_geq(others, 4);
+    cr_assert_eq(cancelled.runs, 0);
+    ev_timer_stop(l.ev, &timer);
+    for (int turn = 0; turn < 200 && greedy.runs < 100; turn++)
+        (void)ev_run(l.ev, EVRUN_ONCE);
+    cr_assert_eq(greedy.runs, 100);
+}
+
 static struct mono first_seen, last_seen;
 
 static void be_busy(struct ev_loop *ev, ev_timer *timer, int events)
