@@ -371,6 +371,28 @@ void issuer_desk_free(struct issuer_desk *d)
     mem_free(d);
 }
 
+/* Whether both have their keys from the same place, read by the same rules. */
+static bool is_same_source(const struct provider *a, const struct provider *b)
+{
+    return !a->jwks.len && !b->jwks.len && slice_eq(a->entity, b->entity) &&
+           slice_eq(a->id, b->id) && slice_eq(a->issuer, b->issuer) &&
+           slice_eq(a->jwks_uri, b->jwks_uri) && a->algorithms == b->algorithms;
+}
+
+/* A provider of which other settings changed begins with the keys that it had, and asks for them
+ * again at once: that a bundle names another claim cuts nobody off while the provider is away. */
+static void inherit(struct followed *p, const struct link *before)
+{
+    list_each (at, before) {
+        const struct followed *old = container_of(at, struct followed, link);
+        if (!old->set || !is_same_source(old->provider, p->provider))
+            continue;
+        p->set = key_set_ref(old->set);
+        rest_for(p, 0);
+        return;
+    }
+}
+
 /* Takes it over from those that were followed, or begins with it. True where the table has another
  * set. */
 static bool follow_one(struct issuer_desk *d, struct link *before, const struct provider *provider)
@@ -385,6 +407,7 @@ static bool follow_one(struct issuer_desk *d, struct link *before, const struct 
         return false;
     }
     struct followed *p = followed_new(d, provider);
+    inherit(p, before);
     list_push(&d->followed, &p->link);
     return p->set != NULL;
 }

@@ -36,7 +36,8 @@ struct issuer_desk *issuer_desk_new(struct loop *l, const struct issuer_settings
                                     struct metrics *m, struct issuer_hooks hooks);
 void issuer_desk_free(struct issuer_desk *d);
 /* Providers of this snapshot are followed from now on, those gone are forgotten; sets of unchanged
- * providers stay. */
+ * providers stay, and where only settings changed that say nothing of the keys' place, the set goes
+ * on under the new digest while it is fetched again. */
 void issuer_desk_follow(struct issuer_desk *d, struct snapshot *s);
 /* A worker met a kid that the set lacks, or has no set: refetch now unless that provider was
  * refetched for this within ISSUER_REFETCH_MIN_S, or is under way. `answered` runs once, maybe at

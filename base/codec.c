@@ -107,7 +107,7 @@ void hex_encode(char *out, const void *bytes, size_t len)
     }
 }
 
-static int digit_value(char c)
+int hex_value(char c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';
@@ -120,7 +120,7 @@ bool hex_decode(uint8_t *out, struct slice in)
     if (in.len % 2)
         return false;
     for (size_t i = 0; i < in.len; i += 2) {
-        int high = digit_value(in.ptr[i]), low = digit_value(in.ptr[i + 1]);
+        int high = hex_value(in.ptr[i]), low = hex_value(in.ptr[i + 1]);
         if (high < 0 || low < 0)
             return false;
         out[i / 2] = (uint8_t)(high << 4 | low);

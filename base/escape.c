@@ -1,34 +1,20 @@
 // SPDX-License-Identifier: EUPL-1.2
 /* One walk over the text for both forms: plain bytes are copied as they are, the rest is decoded
- * once, strictly (RFC 3629: no overlong form, no surrogate, nothing over U+10FFFF), and written
- * escaped. */
+ * once and written escaped. */
 #include "base/escape.h"
+
+#include "base/utf8.h"
 
 #define REPLACEMENT 0xFFFDu
 
 /* One character off `s`, which is not empty: its code point and length. What is not UTF-8 is one
  * byte of U+FFFD, so that the walk always goes on. */
-static uint32_t utf8_take(struct slice s, size_t *len)
+static uint32_t point_take(struct slice s, size_t *len)
 {
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    const uint8_t first = (uint8_t)s.ptr[0];
-    const size_t n = first < 0x80 ? 1 : first < 0xC2 ? 0 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
-
-    *len = 1;
-    if (n == 1)
-        return first;
-    if (n == 0 || first > 0xF4 || s.len < n)
-        return REPLACEMENT;
-    uint32_t point = first & (0x7Fu >> n);
-    for (size_t i = 1; i < n; i++) {
-        const uint8_t next = (uint8_t)s.ptr[i];
-        if ((next & 0xC0) != 0x80)
-            return REPLACEMENT;
-        point = point << 6 | (next & 0x3Fu);
-    }
-    if (point < least[n] || point > 0x10FFFF || (point >= 0xD800 && point <= 0xDFFF))
-        return REPLACEMENT;
-    *len = n;
+    uint32_t point = REPLACEMENT;
+    *len = utf8_next(s, &point);
+    if (!*len)
+        *len = 1;
     return point;
 }
 
@@ -61,7 +47,7 @@ char *escape_json(char *at, struct slice text)
             continue;
         }
         size_t len = 1;
-        const uint32_t point = utf8_take(text, &len);
+        const uint32_t point = point_take(text, &len);
         if (is_invisible(point)) {
             const char hex[6] = {'\\',
                                  'u',
@@ -84,7 +70,7 @@ char *escape_html(char *at, struct slice text)
 {
     while (text.len) {
         size_t len = 1;
-        const uint32_t point = utf8_take(text, &len);
+        const uint32_t point = point_take(text, &len);
         if (point == '&')
             at = put(at, "&amp;", 5);
         else if (point == '<')
@@ -102,4 +88,17 @@ char *escape_html(char *at, struct slice text)
         text = slice_skip(text, len);
     }
     return at;
+}
+
+void escape_controls(char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        const uint8_t c = (uint8_t)text[i];
+        // C1 in UTF-8: U+009B begins a command as ESC [ does.
+        if (c == 0xc2 && i + 1 < len && (uint8_t)text[i + 1] >= 0x80 && (uint8_t)text[i + 1] < 0xa0)
+            text[i++] = '?';
+        else if (c >= 0x20 && c != 0x7f)
+            continue;
+        text[i] = '?';
+    }
 }

@@ -15,3 +15,5 @@
 char *escape_json(char *at, struct slice text);
 /* Text of an HTML element or of a quoted attribute. Controls come out as U+FFFD. */
 char *escape_html(char *at, struct slice text);
+/* In place, for a line that a terminal shows: each control, C1 too, becomes '?'. */
+void escape_controls(char *text, size_t len);

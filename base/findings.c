@@ -4,6 +4,7 @@
 
 #include <stdarg.h>
 
+#include "base/escape.h"
 #include "base/mem.h"
 
 void findings_init(struct findings *f)
@@ -19,15 +20,6 @@ void findings_fini(struct findings *f)
     findings_init(f);
 }
 
-/* Texts quote foreign files, and are read on a terminal: a control character would be obeyed there.
- */
-static void make_printable(char *text)
-{
-    for (; *text; text++)
-        if ((unsigned char)*text < ' ' || *text == 0x7f)
-            *text = '?';
-}
-
 static void __attribute__((format(printf, 5, 0)))
 add(struct findings *f, bool is_error, struct place place, const char *code, const char *format,
     va_list arguments)
@@ -40,8 +32,9 @@ add(struct findings *f, bool is_error, struct place place, const char *code, con
         f->at = mem_array(struct finding, FINDINGS_MAX);
     if (vsnprintf(text, sizeof text, format, arguments) < 0)
         text[0] = '\0';
-    make_printable(text);
-    make_printable(place.file);
+    // Texts quote foreign files, and are read on a terminal.
+    escape_controls(text, strlen(text));
+    escape_controls(place.file, strlen(place.file));
     f->at[f->count++] = (struct finding){
         .is_error = is_error, .code = code, .place = place, .text = mem_text(slice_of(text))};
 }

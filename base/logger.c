@@ -2,6 +2,8 @@
 /* The own log. Owns the level, the one setting of the whole process that has no other home. */
 #include "base/logger.h"
 
+#include "base/escape.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -42,14 +44,6 @@ static void write_all(const char *line, size_t len)
     }
 }
 
-/* One event, one line: what came from outside can't begin a line of its own or steer a terminal. */
-static void make_printable(char *text, size_t len)
-{
-    for (size_t i = 0; i < len; i++)
-        if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
-            text[i] = '?';
-}
-
 static size_t head(char *out, size_t room, enum log_level level, const char *about)
 {
     struct timespec now;
@@ -76,7 +70,8 @@ void logger_write(enum log_level level, const char *room, const char *format, ..
     va_end(arguments);
     if (n > 0) {
         size_t text = (size_t)n < left ? (size_t)n : left - 1;
-        make_printable(line + len, text);
+        // One event, one line: what came from outside can't begin a line or steer a terminal.
+        escape_controls(line + len, text);
         len += text;
     }
     line[len] = '\n'; // where the NUL is, at most the last byte

@@ -77,6 +77,24 @@ static bool bytes_of(uint8_t out[16], const struct sockaddr *address)
     return true;
 }
 
+/* Whether the network says by itself that it means this address. What means "this machine" or
+ * "this wire" (RFC 1122 §3.2.1.3, RFC 3927, RFC 4291 §2.5) is also inside of "all of the
+ * Internet", and there nobody meant it. */
+static bool is_meant(const struct network *n, const uint8_t address[16])
+{
+    static const struct network local[] = {
+        {{[10] = 0xff, [11] = 0xff}, MAPPED_BITS + 8}, // 0.0.0.0/8
+        {{[10] = 0xff, [11] = 0xff, [12] = 127}, MAPPED_BITS + 8},
+        {{[10] = 0xff, [11] = 0xff, [12] = 169, [13] = 254}, MAPPED_BITS + 16},
+        {{0}, 127}, // :: and ::1
+        {{0xfe, 0x80}, 10},
+    };
+    for (size_t i = 0; i < sizeof local / sizeof *local; i++)
+        if (equal_bits(local[i].address, address, local[i].prefix))
+            return n->prefix >= local[i].prefix;
+    return true;
+}
+
 bool network_has(const struct network *n, const struct sockaddr *address)
 {
     uint8_t bytes[16];
@@ -85,7 +103,7 @@ bool network_has(const struct network *n, const struct sockaddr *address)
     // "::/0" says all of IPv6; that IPv4 is kept inside it here must not let it in.
     if (n->prefix < MAPPED_BITS && is_mapped(bytes))
         return false;
-    return equal_bits(n->address, bytes, n->prefix);
+    return equal_bits(n->address, bytes, n->prefix) && is_meant(n, bytes);
 }
 
 bool address_parse(struct sockaddr_storage *out, socklen_t *out_len, struct slice text)

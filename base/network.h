@@ -14,6 +14,8 @@ struct network {
 
 MUST_USE bool network_parse(struct network *out,
                             struct slice text); /* "10.0.0.0/8", "::1/128", host bits zero */
+/* Loopback, link-local and unspecified addresses are only in a network that holds nothing else:
+ * "0.0.0.0/0" is not leave to speak to this machine. */
 bool network_has(const struct network *n, const struct sockaddr *address);
 /* "127.0.0.1:8443", "[::1]:8443" → a socket address; names are refused. */
 MUST_USE bool address_parse(struct sockaddr_storage *out, socklen_t *out_len, struct slice text);

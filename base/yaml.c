@@ -12,6 +12,7 @@
 #include "base/arena.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 
 struct yaml {
     const struct yaml_doc *doc;
@@ -62,33 +63,6 @@ static struct place place_of_mark(const struct yaml_doc *doc, const struct fy_ma
 
 /* ---- characters ---- */
 
-/* The length of the UTF-8 sequence at the front (RFC 3629 §4), 0 where there is none; its character
- * in *out. */
-static size_t utf8_character(struct slice s, uint32_t *out)
-{
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    const uint8_t first = (uint8_t)s.ptr[0];
-    const size_t len = first < 0x80   ? 1
-                       : first < 0xc2 ? 0
-                       : first < 0xe0 ? 2
-                       : first < 0xf0 ? 3
-                       : first < 0xf5 ? 4
-                                      : 0;
-    if (len == 0 || len > s.len)
-        return 0;
-    uint32_t c = len == 1 ? first : first & (0x7fu >> len);
-    for (size_t i = 1; i < len; i++) {
-        const uint8_t next = (uint8_t)s.ptr[i];
-        if ((next & 0xc0) != 0x80)
-            return 0;
-        c = c << 6 | (next & 0x3f);
-    }
-    if (c < least[len] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
-        return 0;
-    *out = c;
-    return len;
-}
-
 /* YAML 1.2.2 §5.1, c-printable. */
 static bool is_printable(uint32_t c)
 {
@@ -103,7 +77,7 @@ static bool check_characters(const struct yaml_doc *doc, struct slice text, stru
     size_t column = 1;
     for (size_t i = 0; i < text.len; column++) {
         uint32_t c = 0;
-        const size_t len = utf8_character(slice_skip(text, i), &c);
+        const size_t len = utf8_next(slice_skip(text, i), &c);
         if (!len || !is_printable(c)) {
             findings_error(f, place_at(doc, line, column), "encoding",
                            len ? "control character U+%04X; write it as an escape in double quotes"
@@ -125,7 +99,7 @@ static bool text_is_clean(struct slice text)
 {
     for (size_t i = 0; i < text.len;) {
         uint32_t c = 0;
-        const size_t len = utf8_character(slice_skip(text, i), &c);
+        const size_t len = utf8_next(slice_skip(text, i), &c);
         if (!len || c == 0)
             return false;
         i += len;

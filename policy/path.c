@@ -5,6 +5,9 @@
  * escapes (RFC 3986 §6.2.2): no dot segment is resolved, no slash merged. */
 #include "policy/path.h"
 
+#include "base/codec.h"
+#include "base/utf8.h"
+
 /* What a byte is in a target, RFC 3986 §2 and §3. */
 enum byte_class {
     N = 0, /* in no URI: controls, space, '"', '#', '<', '>', '\', everything over 0x7e */
@@ -38,15 +41,6 @@ static enum byte_class class_of(char c)
 {
     uint8_t byte = (uint8_t)c;
     return byte < sizeof classes ? (enum byte_class)classes[byte] : N;
-}
-
-/* The value of a hexadecimal digit, or -1. */
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = ascii_lower(c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 static bool is_escape(struct slice s, size_t at)
@@ -113,33 +107,6 @@ static struct slice decode_segment(struct slice raw, struct writer *w)
     }
     segment.len = (size_t)(w->decoded - segment.ptr);
     return segment;
-}
-
-/* The length of the UTF-8 sequence that `s` begins with, and its code point; 0 where it is not a
- * shortest form, a surrogate, past U+10FFFF or cut short (RFC 3629 §3 and §4). */
-static size_t utf8_next(struct slice s, uint32_t *out)
-{
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    uint8_t lead = (uint8_t)s.ptr[0];
-    size_t len = lead < 0x80   ? 1
-                 : lead < 0xc0 ? 0
-                 : lead < 0xe0 ? 2
-                 : lead < 0xf0 ? 3
-                 : lead < 0xf8 ? 4
-                               : 0;
-    if (!len || len > s.len)
-        return 0;
-    uint32_t point = len == 1 ? lead : lead & (0x7fu >> len);
-    for (size_t i = 1; i < len; i++) {
-        uint8_t byte = (uint8_t)s.ptr[i];
-        if ((byte & 0xc0) != 0x80)
-            return 0;
-        point = point << 6 | (byte & 0x3f);
-    }
-    if (point < least[len] || point > 0x10ffff || (point >= 0xd800 && point <= 0xdfff))
-        return 0;
-    *out = point;
-    return len;
 }
 
 /* What an application that splits at "/" (after its own decoding) or cuts at ";" takes for a

@@ -16,6 +16,7 @@ struct compiler {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     /* Under the lock. */
+    struct documents *remembered;
     struct documents *next;
     const struct config *reload;
     bool is_again;
@@ -169,14 +170,17 @@ static void *compiler_main(void *arg)
     (void)pthread_setname_np(pthread_self(), "compiler");
     (void)pthread_mutex_lock(&c->lock);
     while (!c->is_stopping) {
-        struct documents *documents = c->next;
+        struct documents *documents = c->remembered ? c->remembered : c->next;
         const struct config *reload = c->reload;
         bool is_due = documents || c->is_again; /* whatever becomes of the reload */
         if (!is_due && !reload) {
             (void)pthread_cond_wait(&c->wake, &c->lock);
             continue;
         }
-        c->next = NULL;
+        if (c->remembered)
+            c->remembered = NULL;
+        else
+            c->next = NULL;
         c->reload = NULL;
         c->is_again = false;
         (void)pthread_mutex_unlock(&c->lock);
@@ -210,6 +214,14 @@ struct compiler *compiler_start(const struct config *config, struct serials *tak
     serials_fini(&c->known);
     mem_free(c);
     return NULL;
+}
+
+void compiler_remembered(struct compiler *c, struct documents *take)
+{
+    (void)pthread_mutex_lock(&c->lock);
+    c->remembered = take;
+    (void)pthread_cond_signal(&c->wake);
+    (void)pthread_mutex_unlock(&c->lock);
 }
 
 void compiler_documents(struct compiler *c, struct documents *take)
@@ -248,6 +260,7 @@ void compiler_stop(struct compiler *c)
     (void)pthread_join(c->thread, NULL);
     (void)pthread_mutex_destroy(&c->lock);
     (void)pthread_cond_destroy(&c->wake);
+    documents_unref(c->remembered);
     documents_unref(c->next);
     documents_unref(c->documents);
     serials_fini(&c->known);

@@ -28,6 +28,10 @@ struct compiler_hook {
 /* `known` is what state_dir remembers of serials; its contents are taken. */
 struct compiler *compiler_start(const struct config *config, struct serials *take_known,
                                 struct compiler_hook hook, struct fault *f);
+/* What state_dir holds; once, before any other documents. It is compiled first, however soon the
+ * store speaks: what a store that lies has is refused, and then something good must be there to
+ * stay. The reference is taken. */
+void compiler_remembered(struct compiler *c, struct documents *take);
 /* From the control thread. The documents' reference is taken. */
 void compiler_documents(struct compiler *c, struct documents *take);
 /* Compiles the last documents again, by another configuration, which lives until the job's answer

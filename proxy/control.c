@@ -25,7 +25,7 @@
 #include "proxy/worker.h"
 
 #define WATCH_S 1 /* how often ages are looked at */
-#define RETRY_S 5 /* after what is new could not be activated: the disk may have room again */
+#define RETRY_S 2 /* after what is new could not be activated: the disk may have room again */
 
 struct control {
     struct loop loop;
@@ -43,6 +43,8 @@ struct control {
     struct compiler *compiler;
     struct store *store;
     struct issuer_desk *issuers;
+    struct issuers *table; /* the keys that the desk has; NULL before the first edition */
+    bool is_following;     /* the desk changes over: the table goes out with the edition */
     struct audit_writer *audit;
     struct admin *admin;
     struct edition *edition; /* the one in force */
@@ -215,9 +217,11 @@ static void activate(struct control *c, struct edition *take, uint32_t refused)
     c->edition = take;
     c->activated_at = loop_now(&c->loop);
     c->rebuild_at_s = next_change_s(take->snapshot, loop_wall(&c->loop).s);
-    for (uint32_t i = 0; i < c->worker_count; i++)
-        worker_post_edition(c->workers[i], edition_ref(take));
+    c->is_following = true;
     issuer_desk_follow(c->issuers, take->snapshot);
+    c->is_following = false;
+    for (uint32_t i = 0; i < c->worker_count; i++)
+        worker_post_edition(c->workers[i], edition_ref(take), issuers_ref(c->table));
     metric_set(&c->metrics, METRIC_SNAPSHOT, (int64_t)take->snapshot->number);
     log_info("control", "snapshot %llu is live: %u applications",
              (unsigned long long)take->snapshot->number, take->door_count);
@@ -327,9 +331,10 @@ void key_wait_cancel(struct key_wait *w)
 static void on_issuers(void *owner, struct issuers *take)
 {
     struct control *c = owner;
-    for (uint32_t i = 0; i < c->worker_count; i++)
+    issuers_unref(c->table);
+    c->table = take;
+    for (uint32_t i = 0; !c->is_following && i < c->worker_count; i++)
         worker_post_issuers(c->workers[i], issuers_ref(take));
-    issuers_unref(take);
 }
 
 /* --- Readiness and metrics. */
@@ -339,12 +344,15 @@ static bool is_ready(void *owner, struct buf *out)
     struct control *c = owner;
     const struct snapshot *s = c->edition ? c->edition->snapshot : NULL;
     int64_t away_ms = c->is_store_connected ? 0 : loop_now(&c->loop).ms - c->store_seen_at.ms;
-    bool is_fine = s && s->charter && c->edition->door_count && !c->is_draining;
+    bool is_over = s && s->charter && loop_wall(&c->loop).s > s->not_after_s;
+    bool is_fine = s && s->charter && !is_over && c->edition->door_count && !c->is_draining;
     bool ok = true;
     if (c->is_draining)
         ok &= buf_printf(out, "failed drain: the gateway is going down\n");
     if (!s || !s->charter)
         ok &= buf_printf(out, "failed policy: no charter is in force\n");
+    else if (is_over)
+        ok &= buf_printf(out, "failed policy: the charter's not_after has passed\n");
     else if (!c->edition->door_count)
         ok &= buf_printf(out, "failed policy: no application can be reached\n");
     else
@@ -565,7 +573,7 @@ static bool start(struct control *c, struct fault *f)
     }
     /* What is remembered decides until the store has spoken; it is verified like anything else. */
     if (remembered && remembered->count)
-        compiler_documents(c->compiler, documents_ref(remembered));
+        compiler_remembered(c->compiler, documents_ref(remembered));
     store.start = remembered;
     c->store_seen_at = loop_now(&c->loop);
     c->store = store_new(&c->loop, &store, (struct store_hooks){on_documents, on_store, c});
@@ -598,6 +606,7 @@ static void stop(struct control *c)
         worker_free(c->workers[i]);
     mem_free(c->workers);
     edition_unref(c->edition);
+    issuers_unref(c->table);
     ticket_ring_wipe(&c->tickets);
     if (c->pid_fd >= 0)
         (void)close(c->pid_fd);

@@ -28,12 +28,26 @@ static struct view *kept_view(const struct edition *last, const struct edition_s
     return door && door->app == app ? view_ref(door->view) : NULL;
 }
 
+/* Authorities are parsed once for all hosts of an entity, which follow one another. Where they
+ * don't parse, view_make says so of each host. */
+static void trust_of(struct view_settings *view, const struct bundle *bundle)
+{
+    struct fault why;
+    if (view->authorities != bundle->authorities || !view->trust) {
+        view->authorities = bundle->authorities;
+        view->authority_count = bundle->authority_count;
+        chain_trust_unref(view->trust);
+        view->trust = chain_trust_new(bundle->authorities, bundle->authority_count, &why);
+    }
+}
+
 struct edition *edition_make(struct snapshot *take_snapshot, struct keyring *take_keyring,
                              const struct edition_settings *s, const struct edition *last,
                              void (*missing)(void *owner, const struct fault *why), void *owner)
 {
     struct edition *e = mem_new(struct edition);
     struct view **old = views_of(last);
+    struct view_settings view = {.certificates_dir = s->certificates_dir};
     atomic_init(&e->references, 1);
     e->snapshot = take_snapshot;
     e->keyring = take_keyring;
@@ -44,13 +58,12 @@ struct edition *edition_make(struct snapshot *take_snapshot, struct keyring *tak
         const struct application *app = e->snapshot->applications[i];
         const struct bundle *bundle = snapshot_bundle(e->snapshot, app->entity);
         struct fault why = {0};
-        struct view_settings view = {.app = app,
-                                     .authorities = bundle ? bundle->authorities : NULL,
-                                     .authority_count = bundle ? bundle->authority_count : 0,
-                                     .certificates_dir = s->certificates_dir};
         struct view *made = kept_view(last, s, app);
-        if (!made)
+        if (!made) {
+            view.app = app;
+            trust_of(&view, bundle);
             made = view_make(&view, old, last ? last->door_count : 0, &why);
+        }
         if (made && !keyring_has(e->keyring, app->entity)) {
             view_unref(made);
             made = NULL;
@@ -67,6 +80,7 @@ struct edition *edition_make(struct snapshot *take_snapshot, struct keyring *tak
         (void)map_set(&e->hosts, app->host, &e->doors[e->door_count]);
         e->door_count++;
     }
+    chain_trust_unref(view.trust);
     mem_free(old);
     return e;
 }

@@ -263,6 +263,8 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
             exchange_receive_end(s->x);
         return 0;
     case NGHTTP2_RST_STREAM:
+        glitch(h, 2); /* a browser that leaves a page cancels all its streams at once */
+        return 0;
     case NGHTTP2_SETTINGS:
     case NGHTTP2_PING:
         glitch(h, 10);

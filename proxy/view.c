@@ -134,7 +134,8 @@ struct view *view_make(const struct view_settings *s, struct view *const *old, u
     atomic_init(&v->references, 1);
     v->device = s->app->device;
     if (v->device != DEVICE_NONE) {
-        v->trust = chain_trust_new(s->authorities, s->authority_count, f);
+        v->trust = s->trust ? chain_trust_ref(s->trust)
+                            : chain_trust_new(s->authorities, s->authority_count, f);
         if (!v->trust)
             goto out;
     }

@@ -26,6 +26,7 @@ struct view_settings {
     const struct application *app;
     const struct authority *authorities; /* all of the entity */
     uint32_t authority_count;
+    struct chain_trust *trust;    /* made of them for another host of the entity; NULL: not yet */
     const char *certificates_dir; /* HOST/fullchain.pem and HOST/key.pem below it */
 };
 

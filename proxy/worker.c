@@ -176,11 +176,19 @@ static void letter_free(struct letter *self)
     mem_free(l);
 }
 
+static void use_issuers(struct worker *w, struct worker_letter *l)
+{
+    issuers_unref(w->issuers);
+    w->issuers = l->issuers;
+    l->issuers = NULL;
+}
+
 static void open_edition(struct letter *self, void *owner)
 {
     struct worker_letter *l = container_of(self, struct worker_letter, letter);
     struct worker *w = owner;
     struct held *h = mem_new(struct held);
+    use_issuers(w, l);
     h->edition = l->edition;
     h->number = w->held ? w->held->number + 1 : 1;
     h->users = 1;
@@ -193,10 +201,7 @@ static void open_edition(struct letter *self, void *owner)
 static void open_issuers(struct letter *self, void *owner)
 {
     struct worker_letter *l = container_of(self, struct worker_letter, letter);
-    struct worker *w = owner;
-    issuers_unref(w->issuers);
-    w->issuers = l->issuers;
-    l->issuers = NULL;
+    use_issuers(owner, l);
     letter_free(self);
 }
 
@@ -243,9 +248,9 @@ static void post(struct worker *w, void (*open)(struct letter *, void *), struct
     mailbox_post(&w->mailbox, &l->letter);
 }
 
-void worker_post_edition(struct worker *w, struct edition *take)
+void worker_post_edition(struct worker *w, struct edition *take, struct issuers *take_issuers)
 {
-    post(w, open_edition, take, NULL);
+    post(w, open_edition, take, take_issuers);
 }
 
 void worker_post_issuers(struct worker *w, struct issuers *take)

@@ -85,8 +85,9 @@ MUST_USE bool worker_start(struct worker *w, struct fault *f);
 void worker_join(struct worker *w);
 void worker_free(struct worker *w);
 
-/* Letters from the control thread. References are taken. */
-void worker_post_edition(struct worker *w, struct edition *take);
+/* Letters from the control thread. References are taken. An edition comes with the keys of its
+ * providers: there is no moment at which a request has the rules without the keys. */
+void worker_post_edition(struct worker *w, struct edition *take, struct issuers *take_issuers);
 void worker_post_issuers(struct worker *w, struct issuers *take);
 void worker_post_drain(struct worker *w);
 

@@ -70,7 +70,7 @@ class Origin:
         try:
             while self._one(peer, buffer, number):
                 pass
-        except (OSError, Gone):
+        except (OSError, Gone, ValueError):  # what is no request: the body that "/unread" did not read
             pass
         finally:
             self.open -= 1

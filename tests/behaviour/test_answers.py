@@ -185,7 +185,7 @@ def test_a_body_that_grows_over_the_limit_is_refused_there(world, caller, http):
     """It was permitted when its head came; its end says why it did not go on."""
     if http == "1.1":
         head = f"POST / HTTP/1.1\r\nhost: {SMALL}\r\ntransfer-encoding: chunked"
-        answer = over_h1(world, head, caller, b"\r\n" + b"4e20\r\n" + b"b" * 20000 + b"\r\n" + b"ffff\r\n" + b"b" * 65535)
+        answer = over_h1(world, head, caller, b"\r\n4e20\r\n" + b"b" * 20000 + b"\r\nffff\r\n" + b"b" * 65535)
     else:
         with H2(world.tls(SMALL, alpn=("h2",))) as h2:
             stream = h2.begin(SMALL, "/", method="POST", headers=lines(CALLERS[caller]), end=False)
@@ -509,7 +509,8 @@ def test_without_evidence_nobody_comes_in_and_the_refusals_are_on_record_later(n
     shutil.move(world.audit, aside)
     os.symlink("/dev/full", world.audit)  # every write to it: no space left on the device
     world.gateway.send_signal(signal.SIGUSR1)
-    until(lambda: "nobody is let in" in world.log_text() or world.ask(OPEN, "/fill").status == 503, "it does not notice")
+    until(lambda: "nobody is let in" in world.log_text() or world.ask(OPEN, "/fill").status == 503,
+          "it does not notice")
     world.origin.clear()
     answers = [(caller, world.ask(OPEN, "/without", headers=CALLERS[caller], http=http))
                for caller in CALLERS for http in ("1.1", "2")]
@@ -543,6 +544,8 @@ def test_when_the_charter_ends_so_does_every_access(new_world):
         for http in ("1.1", "2"):
             answer = world.ask(OPEN, "/3", headers=CALLERS[caller], http=http)
             check_refusal(world, answer, caller, 503, "policy_expired")
+    status, text = world.admin("/readyz")
+    assert status == 503 and "failed policy: the charter's not_after has passed" in text
     assert not world.origin.seen("/3")
 
 

@@ -118,7 +118,8 @@ def test_each_answer_has_exactly_one_decision_and_its_reference(told):
 def test_nothing_else_is_decided_than_what_was_asked(told):
     world, answers, _ = told
     references = {answer.get("belfry-reference") for answer in answers}
-    strays = [e for e in world.events() if e.get("event.id") not in references and e["event.action"] == "access-decision"]
+    strays = [e for e in world.events()
+              if e.get("event.id") not in references and e["event.action"] == "access-decision"]
     assert not strays
 
 

@@ -163,7 +163,8 @@ def peak_kib(pid):
 def fresh():
     """A gateway on which nothing large has passed before. Of what is freed, ASan keeps little from being used again."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ASAN_OPTIONS", os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=1:thread_local_quarantine_size_kb=64")
+        options = "quarantine_size_mb=1:thread_local_quarantine_size_kb=64"
+        patch.setenv("ASAN_OPTIONS", f"{os.environ.get('ASAN_OPTIONS', '')}:{options}")
         made = World(workers=1)
         made.__enter__().begin()
     with made:

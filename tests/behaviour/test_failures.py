@@ -59,7 +59,8 @@ def test_the_gateway_goes_on_without_its_store_starts_without_it_and_follows_it_
     # And the store comes back, with something new.
     world.start_redis()
     world.wait_redis()
-    world.edit("finance", lambda text: text.replace(EVERYBODY, 'id: everybody\n        permit: { paths: ["/new/**"] }', 1))
+    world.edit("finance", lambda text: text.replace(EVERYBODY,
+                                                    'id: everybody\n        permit: { paths: ["/new/**"] }', 1))
     world.publish("finance")
     until(lambda: world.metric("belfry_store_connected") == 1, "it does not connect again", limit_s=20)
     until(lambda: world.ask(OPEN, "/old").problem == "denied", "it does not follow again")
@@ -167,8 +168,10 @@ def hostile_documents(world):
         "a bundle that was signed as a charter": ("bundle:fod-finance", sealed(world, "charter", newer, "finance")),
         "an older one": ("bundle:fod-finance", world.good),
         "another one with the same serial": ours("bundle", changed(payload, b"never-again", b"never-agaim"), "finance"),
-        "a host of another entity": ours("bundle", changed(newer, b"host: small.finance.", b"host: small.health."), "finance"),
-        "an upstream outside": ours("bundle", changed(newer, f"127.0.0.1:{world.dead_port}".encode(), b"192.0.2.1:80"), "finance"),
+        "a host of another entity": ours(
+            "bundle", changed(newer, b"host: small.finance.", b"host: small.health."), "finance"),
+        "an upstream outside": ours(
+            "bundle", changed(newer, f"127.0.0.1:{world.dead_port}".encode(), b"192.0.2.1:80"), "finance"),
         "one that does not load": ours("bundle", newer + b"\nsurplus: 1\n", "finance"),
         "a bundle as the charter": ("charter", bundle),
         "a charter by an entity": ours("charter", changed(hosts, b"serial: 1", b"serial: 2"), "finance"),
@@ -433,7 +436,7 @@ def test_a_configuration_that_is_bad_is_refused_with_its_reason_and_the_old_one_
 
 
 def test_a_certificate_that_is_bad_costs_no_host_its_service(reloaded):
-    """The new one can't be used: its host goes on with what it has, or says clearly that it can't; others don't care."""
+    """The log names the host; the others do not care."""
     world = reloaded
     home = world.pki / "certificates" / MAYBE
     kept = (home / "fullchain.pem").read_bytes()

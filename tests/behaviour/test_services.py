@@ -37,7 +37,8 @@ def test_a_service_comes_in_by_its_certificate_and_the_application_is_told_who_i
 @pytest.mark.parametrize("caller", list(CALLERS))
 @both_protocols
 def test_where_the_rules_want_a_person_a_service_is_none(world, http, caller):
-    answer = world.ask(TAX, "/declarations/1", method="PUT", cert="batch", http=http, headers=CALLERS[caller], body=b"{}")
+    answer = world.ask(TAX, "/declarations/1", method="PUT", cert="batch", http=http, headers=CALLERS[caller],
+                       body=b"{}")
     event = check_refusal(world, answer, caller, 401, "identity_required")
     assert event["belfry.service"] == BATCH and event["event.action"] == "access-decision"
     assert answer.get("www-authenticate") == 'Bearer realm="tax-desk"'

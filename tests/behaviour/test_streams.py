@@ -119,6 +119,25 @@ def test_of_a_thousand_cancelled_streams_nothing_stays(world):
     nothing_is_left(world, "/never/cancel")
 
 
+def test_who_cancels_all_streams_at_once_is_no_attacker_and_who_never_stops_is_one(world):
+    with H2(world.tls(OPEN, alpn=("h2",))) as h2:
+        for i in range(3):
+            path = f"/never/page{i}"
+            streams = [h2.begin(OPEN, path) for _ in range(100)]
+            until(lambda: len(world.origin.seen(path)) == 100, "not all arrived")
+            for stream in streams:
+                h2.connection.reset_stream(stream, 8)
+            h2.flush()
+            assert h2.ask(OPEN, "/after").status == 200
+    nothing_is_left(world, path)
+    with H2(world.tls(OPEN, alpn=("h2",))) as h2, pytest.raises((Ended, OSError)):
+        for _ in range(3000):  # CVE-2023-44487
+            h2.connection.reset_stream(h2.begin(OPEN, "/never/rapid"), 8)
+        while True:
+            h2.turn()
+    nothing_is_left(world, "/never/rapid")
+
+
 # Half a head, and what else never comes.
 
 
@@ -132,11 +151,10 @@ def raw_h2(world, more):
 HALF_HEADS = {
     "a frame that stops": bytes.fromhex("000064010500000001") + b"\x82\x86",
     "a block without its end": bytes.fromhex("000002010100000001") + b"\x82\x86",
-    "a frame's head that stops": bytes.fromhex("0000640105000000"),
 }
 
 
-@pytest.mark.parametrize("more", [pytest.param(raw, id=name) for name, raw in HALF_HEADS.items() if "head" not in name])
+@pytest.mark.parametrize("more", [pytest.param(raw, id=name) for name, raw in HALF_HEADS.items()])
 def test_half_an_h2_head_is_waited_for_no_longer_than_half_an_h1_head(hasty, more):
     for tls in (raw_h2(hasty, more), hasty.tls(OPEN)):
         with tls:
@@ -286,7 +304,6 @@ def test_one_client_that_sends_all_it_can_holds_up_nobody(hasty):
                 os._exit(0)
         pids.append(pid)
     try:
-        until(lambda: hasty.metric("belfry_bytes_in_total") is not None, "no metrics")
         with hasty.tls(OPEN) as tls:
             for i in range(20):
                 began = time.monotonic()

@@ -7,7 +7,9 @@ import fcntl
 import json
 import random
 import re
+import shutil
 import signal
+import ssl
 import subprocess
 import threading
 import time
@@ -19,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from callers import H2, Ended, Reset, read_answer
 from forger import Signer, b64
 from scenery import ENTITIES, Line
-from world import BELFRY, until
+from world import BELFRY, ROOT, until
 
 pytestmark = pytest.mark.threaded
 
@@ -28,7 +30,7 @@ TOKEN = "token.finance.localhost"
 USERS = ("anna", "bart")
 PATHS = ("/left", "/right")
 ISSUER = "https://own.example"
-LOAD_S = 9
+LOAD_S = 7
 KEYS = 6
 
 # What `belfry policy publish` does, without a process for each.
@@ -377,7 +379,7 @@ def test_news_that_comes_with_a_reload_that_is_refused_is_not_lost(new_world):
     world, publishers, tokens = swapping_world(new_world, workers=2)
     ring = next((world.folder / "keys/gateway/audit").glob("*/*.key"))
     ring.chmod(0o644)  # others could read it: the ring is refused, and with it the reload
-    for _ in range(20):
+    for _ in range(8):
         refused = world.metric("belfry_reloads_refused_total")
         publishers["finance"].publish()
         world.gateway.send_signal(signal.SIGHUP)
@@ -406,6 +408,25 @@ def test_what_cannot_be_remembered_is_not_activated_until_it_can(new_world):
     hidden.rename(state)
     wait_live(world, publishers["finance"], tokens)
     assert "degraded activation" not in world.admin("/readyz")[1]
+
+
+def test_a_reload_takes_new_certificates_though_no_rule_has_changed(new_world):
+    world = new_world(workers=2)
+    host = "tax.finance.localhost"
+    anybody = ssl.create_default_context()
+    anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+
+    def served():
+        with world.tls(host, context=anybody) as tls:
+            return ssl.DER_cert_to_PEM_cert(tls.getpeercert(binary_form=True))
+
+    subprocess.run([ROOT / "certs/make-test-pki", world.folder / "pki-2"], check=True, capture_output=True)
+    for name in ("fullchain.pem", "key.pem"):
+        shutil.copy(world.folder / "pki-2/certificates" / host / name, world.pki / "certificates" / host / name)
+    new = (world.pki / "certificates" / host / "fullchain.pem").read_text()
+    assert not new.startswith(served())
+    world.gateway.send_signal(signal.SIGHUP)
+    until(lambda: new.startswith(served()) and new.startswith(served()), "the old certificate is still served")
 
 
 def test_a_second_gateway_on_the_same_state_dir_is_refused(world):

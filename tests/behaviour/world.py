@@ -69,6 +69,7 @@ class World(Scenery):
         self.policies = pathlib.Path(policies or ROOT / "tests/behaviour/policy")
         self.hosts = [*HOSTS, *hosts]
         self.extra_config = extra_config
+        self.read_from, self.read_bytes, self.read_events = None, 0, []  # of the audit
         self.origin = Origin()
         self.dead_port = free_port()
 
@@ -177,10 +178,17 @@ class World(Scenery):
         return self.log("gateway").read_text()
 
     def events(self, reference=None):
-        """The audit's events, or those with that reference."""
-        whole = self.audit.read_bytes().rpartition(b"\n")[0]  # the last line may be under way
-        lines = [json.loads(line) for line in whole.splitlines()]
-        return [e for e in lines if reference in (None, e.get("event.id"))]
+        """The audit's events, or those with that reference. What was read before is not read again."""
+        with open(self.audit, "rb") as file:
+            identity = os.fstat(file.fileno()).st_ino
+            if identity != self.read_from:  # another file under the name
+                self.read_from, self.read_bytes, self.read_events = identity, 0, []
+            file.seek(self.read_bytes)
+            whole = file.read().rpartition(b"\n")[0]  # the last line may be under way
+        if whole:
+            self.read_bytes += len(whole) + 1
+            self.read_events += [json.loads(line) for line in whole.split(b"\n") if line]
+        return [e for e in self.read_events if reference in (None, e.get("event.id"))]
 
     def decision(self, reference):
         """The decision's event; waits for the writer."""

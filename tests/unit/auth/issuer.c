@@ -296,6 +296,54 @@ Test(issuer, a_set_stays_while_its_provider_is_unchanged)
     issuer_desk_follow(desk, &snapshots[0]);
 }
 
+Test(issuer, other_settings_of_a_provider_change_without_a_moment_without_keys)
+{
+    struct provider changed = provider;
+    struct bundle other = bundle;
+    struct bundle_ref holder = {.references = 1, .bundle = &other};
+    struct bundle_ref *list[] = {&holder};
+    struct snapshot newer = snapshots[0];
+    newer.bundles = list;
+    newer.references = 2;
+    other.providers = &changed;
+    changed.leeway_s = 1;
+    memset(changed.digest, 7, sizeof changed.digest);
+    issuer_desk_follow(desk, &snapshots[0]);
+    run_until_tables(2);
+    const struct key_set *set = set_now();
+    https_answer(server, DISCOVERY, 500, "{}"); // it is away
+    issuer_desk_follow(desk, &newer);
+    cr_expect_eq(tables, 3);
+    cr_expect_null(set_now());
+    while (!metric_get(&metrics, METRIC_JWKS_FAILURES_TOTAL)) // and is asked even so
+        ev_run(loop.ev, EVRUN_ONCE);
+    cr_expect_eq(issuers_keys(table, &changed, loop_wall(&loop)), set);
+    issuer_desk_follow(desk, &snapshots[0]);
+}
+
+Test(issuer, keys_from_another_place_are_not_taken_over)
+{
+    struct provider changed = provider;
+    struct bundle other = bundle;
+    struct bundle_ref holder = {.references = 1, .bundle = &other};
+    struct bundle_ref *list[] = {&holder};
+    struct snapshot newer = snapshots[0];
+    newer.bundles = list;
+    newer.references = 3;
+    other.providers = &changed;
+    memset(changed.digest, 7, sizeof changed.digest);
+    for (int i = 0; i < 2; i++) {
+        changed.issuer = i ? provider.issuer : SLICE("https://other.example");
+        changed.algorithms = i ? 1u << ALGORITHM_RS256 : provider.algorithms;
+        issuer_desk_follow(desk, &snapshots[0]);
+        while (!set_now())
+            loop_run(&loop);
+        issuer_desk_follow(desk, &newer);
+        cr_expect_null(issuers_keys(table, &changed, loop_wall(&loop)));
+    }
+    issuer_desk_follow(desk, &snapshots[0]);
+}
+
 Test(issuer, nothing_is_called_after_the_end)
 {
     issuer_desk_follow(desk, &snapshots[0]);

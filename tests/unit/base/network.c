@@ -80,6 +80,19 @@ static const struct {
     {"2001:db8::/33", "2001:db8:8000::1", false},
     {"::1/128", "::1", true},
     {"::1/128", "127.0.0.1", false},
+    // A large network does not let in what means "here": that is named, or it is not meant.
+    {"0.0.0.0/0", "127.0.0.1", false},
+    {"0.0.0.0/0", "::ffff:127.0.0.1", false},
+    {"64.0.0.0/2", "127.0.0.1", false},
+    {"0.0.0.0/0", "169.254.169.254", false},
+    {"0.0.0.0/0", "0.0.0.0", false},
+    {"::/0", "::1", false},
+    {"::/0", "::", false},
+    {"::/0", "fe80::1", false},
+    {"127.0.0.0/8", "127.0.0.1", true},
+    {"169.254.169.254/32", "169.254.169.254", true},
+    {"0.0.0.0/8", "0.0.0.0", true},
+    {"fe80::/10", "fe80::1", true},
 };
 
 Test(network, has_what_lies_in_it)
