@@ -6,6 +6,7 @@
 
 #include <assert.h>
 
+#include "base/http_date.h"
 #include "base/method.h"
 #include "policy/decide.h"
 #include "proxy/answer.h"
@@ -249,11 +250,13 @@ static void refuse_in_words(struct exchange *x)
                         .had_token = x->had_token};
     answer_make(&x->arena, &r, &answer);
     x->response = (struct response){.status = answer.status,
-                                    .field_count = answer.field_count,
+                                    .field_count = answer.field_count + 1,
                                     .has_body = answer.body.len && x->request.method != METHOD_HEAD,
                                     .length = answer.body.len};
-    x->response.fields = arena_array(&x->arena, struct field, answer.field_count);
+    x->response.fields = arena_array(&x->arena, struct field, answer.field_count + 1);
     memcpy(x->response.fields, answer.fields, answer.field_count * sizeof *answer.fields);
+    x->response.fields[answer.field_count] =
+        (struct field){SLICE("date"), http_date(&x->arena, x->facts.now)};
     x->answer = x->response.has_body ? answer.body : (struct slice){0};
     x->up_stopped = true;
 }

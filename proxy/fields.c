@@ -4,6 +4,8 @@
  * so an alias fares as the field that it would become in a framework. */
 #include "proxy/fields.h"
 
+#include "base/http_date.h"
+
 #define OWN_COOKIES "__Host-belfry"
 #define NAME_MAX_FOLDED 64 /* longer than any name in the lists; a longer one is none of them */
 
@@ -350,7 +352,8 @@ enum reason fields_response(struct exchange *x, const struct h1_head *head)
     bool keeps_length =
         head->framing == H1_LENGTH || (head->framing == H1_NO_BODY && head->status != 204);
     struct response *out = &x->response;
-    out->fields = arena_array(a, struct field, head->field_count + 2);
+    bool has_date = false;
+    out->fields = arena_array(a, struct field, head->field_count + 3);
     for (uint32_t i = 0; i < head->field_count; i++) {
         const struct field *f = &head->fields[i];
         if (authenticates_connection(f))
@@ -360,9 +363,12 @@ enum reason fields_response(struct exchange *x, const struct h1_head *head)
             (has_names && !slice_eq(f->name, SLICE("content-length")) &&
              is_named(head->fields, head->field_count, f->name)))
             continue;
+        has_date |= slice_eq(f->name, SLICE("date"));
         out->fields[out->field_count++] =
             (struct field){arena_copy(a, f->name), arena_copy(a, f->value)};
     }
+    if (!has_date) /* RFC 9110 §6.6.1: whoever passes on an answer without one adds it */
+        out->fields[out->field_count++] = (struct field){SLICE("date"), http_date(a, x->facts.now)};
     out->fields[out->field_count++] = (struct field){SLICE("via"), SLICE("1.1 belfry")};
     out->fields[out->field_count++] =
         (struct field){SLICE("belfry-reference"), slice_from(x->reference.text, REFERENCE_CHARS)};

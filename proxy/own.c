@@ -3,6 +3,8 @@
  */
 #include "proxy/own.h"
 
+#include "base/http_date.h"
+
 bool own_is(const struct exchange *x)
 {
     const struct path *p = &x->request.path;
@@ -23,11 +25,13 @@ bool own_answer(struct exchange *x)
         (m != METHOD_GET && m != METHOD_HEAD))
         return false;
     x->response = (struct response){
-        .status = 200, .field_count = count + 1, .has_body = m == METHOD_GET, .length = keys.len};
-    x->response.fields = arena_array(&x->arena, struct field, count + 1);
+        .status = 200, .field_count = count + 2, .has_body = m == METHOD_GET, .length = keys.len};
+    x->response.fields = arena_array(&x->arena, struct field, count + 2);
     memcpy(x->response.fields, fields, sizeof fields);
     x->response.fields[count] =
         (struct field){SLICE("content-length"), arena_printf(&x->arena, "%zu", keys.len)};
+    x->response.fields[count + 1] =
+        (struct field){SLICE("date"), http_date(&x->arena, x->facts.now)};
     x->answer = m == METHOD_GET ? keys : (struct slice){0};
     x->up_stopped = true;
     return true;

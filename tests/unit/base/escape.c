@@ -47,3 +47,23 @@ Test(escape, needs_no_more_room_than_it_says)
         cr_expect_leq(escape_html(out, slice_from(in, sizeof in)) - out, (long)sizeof out);
     }
 }
+
+Test(escape, leaves_no_control_for_a_terminal_to_obey)
+{
+    static const struct {
+        struct slice in;
+        const char *out;
+    } rows[] = {
+        {SLICE_INIT("a\033[2J\n\x7f\0z"), "a?[2J???z"},
+        {SLICE_INIT("\xC2\x9B"
+                    "2J"),
+         "??2J"}, // C1: to xterm the same as ESC [
+        {SLICE_INIT("\xC2\xA0\xC3\xA9\xC2"), "\xC2\xA0\xC3\xA9\xC2"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char text[32];
+        memcpy(text, rows[i].in.ptr, rows[i].in.len);
+        escape_controls(text, rows[i].in.len);
+        cr_expect(slice_eq(slice_from(text, rows[i].in.len), slice_of(rows[i].out)), "row %zu", i);
+    }
+}
