@@ -8,8 +8,8 @@
 
 #include "belfry/slice.h"
 
-#define ARENA_CHUNK_BYTES 8192 /* holds an exchange with a browser's usual head and a 1 KiB token  \
-                                */
+/* Holds an exchange with a browser's usual head and a 1 KiB token. */
+#define ARENA_CHUNK_BYTES 8192
 
 struct arena_chunk;
 

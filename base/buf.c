@@ -128,10 +128,3 @@ void buf_release(struct buf *b)
     if (!buf_len(b))
         buf_fini(b);
 }
-
-struct buf buf_take(struct buf *b)
-{
-    struct buf taken = *b;
-    buf_init(b, b->ceiling);
-    return taken;
-}

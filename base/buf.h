@@ -35,4 +35,3 @@ void buf_skip(struct buf *b, size_t n); /* n bytes off the front; n <= buf_len *
 void buf_clear(struct buf *b);          /* keeps the allocation */
 /* Gives the allocation back when it is empty: a quiet connection keeps no memory. */
 void buf_release(struct buf *b);
-struct buf buf_take(struct buf *b); /* ownership goes over, *b is left empty with its ceiling */

@@ -15,4 +15,4 @@ size_t base64_encode(char *out, const void *bytes, size_t len);
 MUST_USE bool base64_decode(uint8_t *out, size_t *out_len, struct slice in);
 void hex_encode(char *out, const void *bytes, size_t len); /* out: 2 * len, lower case */
 int hex_value(char c); /* of one digit, either case; -1 where it is none */
-MUST_USE bool hex_decode(uint8_t *out, struct slice in);   /* out: in.len / 2; either case */
+MUST_USE bool hex_decode(uint8_t *out, struct slice in); /* out: in.len / 2; either case */

@@ -144,6 +144,31 @@ static bool write_whole(int fd, struct slice bytes)
     return true;
 }
 
+/* Of a file that was just made; 0, or why not. The mode before the bytes (open's is cut by the
+ * umask), and the close's own word counts too. */
+static int fill_and_close(int fd, struct slice bytes, unsigned mode)
+{
+    int error = fchmod(fd, mode) || !write_whole(fd, bytes) || fsync(fd) ? errno : 0;
+    if (close(fd) && !error)
+        error = errno;
+    return error;
+}
+
+bool file_write_new(const char *path, struct slice bytes, unsigned mode, struct fault *f)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0 && errno == EEXIST)
+        return fault_set(f, FAULT_CONFIG, "'%s' is there already and is not overwritten", path);
+    if (fd < 0)
+        return fault_errno(f, errno, "cannot make '%s'", path);
+    int error = fill_and_close(fd, bytes, mode);
+    if (error) {
+        (void)unlink(path); // half a key is none
+        return fault_errno(f, error, "cannot write '%s'", path);
+    }
+    return sync_folder(path, f);
+}
+
 bool file_write(const char *path, struct slice bytes, unsigned mode, struct fault *f)
 {
     char beside[PATH_MAX];
@@ -156,10 +181,7 @@ bool file_write(const char *path, struct slice bytes, unsigned mode, struct faul
     int fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return fault_errno(f, errno, "cannot create '%s'", beside);
-    // The mode before the bytes (open's is cut by the umask), and the close's own word counts too.
-    int error = fchmod(fd, mode) || !write_whole(fd, bytes) || fsync(fd) ? errno : 0;
-    if (close(fd) && !error)
-        error = errno;
+    int error = fill_and_close(fd, bytes, mode);
     if (!error && rename(beside, path))
         error = errno;
     if (error) {

@@ -14,5 +14,7 @@ MUST_USE bool file_read(struct slice *out, const char *path, size_t max, struct 
 MUST_USE bool file_read_secret(struct secret *out, const char *path, size_t max, struct fault *f);
 /* Writes PATH.tmp, fsync, rename, fsync of the folder. */
 MUST_USE bool file_write(const char *path, struct slice bytes, unsigned mode, struct fault *f);
+/* The same, only where nothing is there: a key that is overwritten is a key that is lost. */
+MUST_USE bool file_write_new(const char *path, struct slice bytes, unsigned mode, struct fault *f);
 MUST_USE bool dir_make(const char *path, unsigned mode,
                        struct fault *f); /* with parents; fine when there */

@@ -30,8 +30,8 @@ struct deadline {
     void (*passed)(struct deadline *self); /* it is no longer armed when this runs; may arm again */
 };
 
-#define LOOP_TICK_MS 50 /* fine enough for the shortest limit (1 s), rare enough to cost nothing   \
-                         */
+/* Fine enough for the shortest limit (1 s), rare enough to cost nothing. */
+#define LOOP_TICK_MS 50
 
 struct loop {
     struct ev_loop *ev;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* Linear probing; an entry without a value is free. Removal shifts the followers back instead of
- * leaving a mark, so a map that lives long does not fill up with marks. */
+/* Linear probing; an entry without a value is free. Nothing is ever taken out: a map of ours is
+ * made, asked and freed. */
 #include "base/map.h"
 
 #include <assert.h>
@@ -62,28 +62,6 @@ void *map_set(struct map *m, struct slice key, void *value)
     *entry = (struct map_entry){.key = key, .value = value, .hash = hash};
     m->count++;
     return NULL;
-}
-
-void *map_remove(struct map *m, struct slice key)
-{
-    if (!m->count)
-        return NULL;
-    size_t mask = m->room - 1;
-    size_t hole = find(m, key, table_hash(key));
-    void *value = m->entries[hole].value;
-    if (!value)
-        return NULL;
-    // A follower may fill the hole unless its own first place lies behind the hole.
-    for (size_t at = (hole + 1) & mask; m->entries[at].value; at = (at + 1) & mask) {
-        size_t home = m->entries[at].hash & mask;
-        if (((at - home) & mask) < ((at - hole) & mask))
-            continue;
-        m->entries[hole] = m->entries[at];
-        hole = at;
-    }
-    m->entries[hole] = (struct map_entry){0};
-    m->count--;
-    return value;
 }
 
 const struct map_entry *map_next(const struct map *m, size_t *at)

@@ -24,6 +24,5 @@ void *map_get(const struct map *m, struct slice key); /* NULL where there is non
 /* Sets, and gives back the value that was there before, or NULL. `value` is not NULL. A key that is
  * there already keeps its old key bytes. */
 void *map_set(struct map *m, struct slice key, void *value);
-void *map_remove(struct map *m, struct slice key); /* the value, or NULL */
 /* Walks all entries in no order: start with *at = 0; NULL at the end. */
 const struct map_entry *map_next(const struct map *m, size_t *at);

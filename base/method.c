@@ -20,6 +20,11 @@ enum method method_of(struct slice name)
     return METHOD_OTHER;
 }
 
+struct slice method_name(enum method m)
+{
+    return methods[m].name;
+}
+
 bool method_is_carried(struct slice name)
 {
     return !slice_eq(name, SLICE("CONNECT")) && !slice_eq(name, SLICE("TRACE"));

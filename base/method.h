@@ -5,6 +5,7 @@
 #include "belfry/request.h"
 
 enum method method_of(struct slice name);
+struct slice method_name(enum method m); /* empty for METHOD_OTHER */
 /* CONNECT and TRACE are never carried: the one opens a tunnel, the other echoes what must not be
  * seen. */
 bool method_is_carried(struct slice name);

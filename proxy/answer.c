@@ -91,8 +91,6 @@ static struct slice proxy_error(enum reason reason)
 {
     if (reason == REASON_UPSTREAM_REFUSED)
         return SLICE("connection_refused");
-    if (reason == REASON_UPSTREAM_OUTSIDE)
-        return SLICE("destination_ip_prohibited");
     if (reason == REASON_UPSTREAM_CONNECT_TIMEOUT)
         return SLICE("connection_timeout");
     if (reason == REASON_UPSTREAM_TIMEOUT)

@@ -6,7 +6,6 @@
 
 #include <assert.h>
 
-#include "base/http_date.h"
 #include "base/method.h"
 #include "policy/decide.h"
 #include "proxy/answer.h"
@@ -256,7 +255,7 @@ static void refuse_in_words(struct exchange *x)
     x->response.fields = arena_array(&x->arena, struct field, answer.field_count + 1);
     memcpy(x->response.fields, answer.fields, answer.field_count * sizeof *answer.fields);
     x->response.fields[answer.field_count] =
-        (struct field){SLICE("date"), http_date(&x->arena, x->facts.now)};
+        (struct field){SLICE("date"), worker_date(x->worker, &x->arena)};
     x->answer = x->response.has_body ? answer.body : (struct slice){0};
     x->up_stopped = true;
 }

@@ -4,8 +4,6 @@
  * so an alias fares as the field that it would become in a framework. */
 #include "proxy/fields.h"
 
-#include "base/http_date.h"
-
 #define OWN_COOKIES "__Host-belfry"
 #define NAME_MAX_FOLDED 64 /* longer than any name in the lists; a longer one is none of them */
 
@@ -368,7 +366,7 @@ enum reason fields_response(struct exchange *x, const struct h1_head *head)
             (struct field){arena_copy(a, f->name), arena_copy(a, f->value)};
     }
     if (!has_date) /* RFC 9110 §6.6.1: whoever passes on an answer without one adds it */
-        out->fields[out->field_count++] = (struct field){SLICE("date"), http_date(a, x->facts.now)};
+        out->fields[out->field_count++] = (struct field){SLICE("date"), worker_date(x->worker, a)};
     out->fields[out->field_count++] = (struct field){SLICE("via"), SLICE("1.1 belfry")};
     out->fields[out->field_count++] =
         (struct field){SLICE("belfry-reference"), slice_from(x->reference.text, REFERENCE_CHARS)};

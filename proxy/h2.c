@@ -504,6 +504,7 @@ static void start(struct connection *c)
     nghttp2_session_callbacks *cb = callbacks_new();
     nghttp2_option *o = options_new();
     struct h2 *h = mem_new(struct h2);
+    nghttp2_mem memory = h2_memory(&c->worker->small);
     nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, (uint32_t)config->max_streams},
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, (uint32_t)config->stream_window_bytes},
@@ -514,7 +515,7 @@ static void start(struct connection *c)
     h->head_limit.passed = head_is_late;
     list_init(&h->streams);
     c->protocol = h;
-    if (nghttp2_session_server_new2(&h->session, cb, h, o) != 0)
+    if (nghttp2_session_server_new3(&h->session, cb, h, o, &memory) != 0)
         abort(); /* no memory: the one thing that it fails for */
     nghttp2_option_del(o);
     nghttp2_session_callbacks_del(cb);

@@ -3,8 +3,6 @@
  */
 #include "proxy/own.h"
 
-#include "base/http_date.h"
-
 bool own_is(const struct exchange *x)
 {
     const struct path *p = &x->request.path;
@@ -31,7 +29,7 @@ bool own_answer(struct exchange *x)
     x->response.fields[count] =
         (struct field){SLICE("content-length"), arena_printf(&x->arena, "%zu", keys.len)};
     x->response.fields[count + 1] =
-        (struct field){SLICE("date"), http_date(&x->arena, x->facts.now)};
+        (struct field){SLICE("date"), worker_date(x->worker, &x->arena)};
     x->answer = m == METHOD_GET ? keys : (struct slice){0};
     x->up_stopped = true;
     return true;

@@ -58,6 +58,11 @@ struct deadlines *worker_deadlines(struct worker *w, int64_t length_ms)
     return &w->lengths[w->length_count++];
 }
 
+struct slice worker_date(struct worker *w, struct arena *a)
+{
+    return arena_copy(a, http_date(&w->date, loop_wall(&w->loop)));
+}
+
 char *worker_block(struct worker *w)
 {
     char *block = w->blocks.free;
@@ -349,6 +354,7 @@ void worker_free(struct worker *w)
         char *block = worker_block(w);
         mem_free(block);
     }
+    small_store_fini(&w->small);
     buf_fini(&w->out);
     mem_free(w->scratch);
     SSL_CTX_free(w->tls);

@@ -11,10 +11,12 @@
 #include "auth/issuer.h"
 #include "auth/token.h"
 #include "base/entropy.h"
+#include "base/http_date.h"
 #include "base/mailbox.h"
 #include "proxy/config.h"
 #include "proxy/edition.h"
 #include "proxy/h1_head.h"
+#include "proxy/h2_memory.h"
 #include "proxy/tls.h"
 
 #define WORKER_BLOCK_BYTES 65536 /* one read(2) from an upstream; kept in a small store */
@@ -62,6 +64,7 @@ struct worker {
 
     struct chunk_store chunks;
     struct block_store blocks;
+    struct small_store small;
     struct buf out;      /* what a turn writes to one client; empty between turns */
     char *scratch;       /* WORKER_BLOCK_BYTES: what a turn reads from one client */
     struct h1_head head; /* the head being parsed; copied out before the next */
@@ -70,6 +73,7 @@ struct worker {
     struct audit_ring *audit;
     struct metrics metrics;
     struct dice dice;
+    struct http_date date;
 };
 
 struct listener {
@@ -97,5 +101,7 @@ void held_drop(struct held *h);
 /* The queue of deadlines of that length; made at its first use. Lengths beyond WORKER_LENGTHS share
  * the last. */
 struct deadlines *worker_deadlines(struct worker *w, int64_t length_ms);
+/* This second's Date, copied into the arena. */
+struct slice worker_date(struct worker *w, struct arena *a);
 char *worker_block(struct worker *w); /* WORKER_BLOCK_BYTES, not zeroed */
 void worker_block_done(struct worker *w, char *take);

@@ -13,9 +13,6 @@ FOLDER = ROOT / "tests/behaviour"
 UNREACHABLE = {
     "internal": "stands for a mistake of ours; a test that could cause one would be a bug report",
     "policy_unavailable": "a worker without rules closes connections before any request; kept for the order of start",
-    "too_many_requests": "has its place in the table for limits by rate, which are not there yet",
-    "shutting_down": "a drain ends connections and says GOAWAY; no request is answered with it yet",
-    "upstream_outside": "upstreams are addresses that the charter is held against when they are loaded",
 }
 
 

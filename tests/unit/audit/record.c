@@ -241,5 +241,12 @@ Test(record, cuts_a_long_field_and_says_so_without_leaving_half_a_number)
     cr_expect(slice_ends(out.path, SLICE("aaa[cut]")));
     cr_expect(slice_ends(out.host, SLICE("aaa[cut]")));
     cr_expect_eq(out.rule.len, AUDIT_FIELD_MAX);
+    ring_release(&b.ring->decisions, record);
+    memcpy(text + AUDIT_FIELD_MAX - 12, "850730 033 28", 13);
+    e.user_roles = slice_from(text, AUDIT_FIELD_MAX + 1);
+    cr_assert(audit_publish(b.ring, &e));
+    cr_assert(ring_peek(&b.ring->decisions, ring_mark(&b.ring->decisions), &record));
+    record_read(record, &out);
+    cr_expect(slice_ends(out.user_roles, SLICE("aaa[cut]")));
     bench_free(b);
 }

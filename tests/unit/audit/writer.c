@@ -204,6 +204,37 @@ Test(writer, rotates_at_the_end_of_a_line_and_goes_on_in_a_new_file)
     cr_expect_eq(lines_of(path, &sequence), 1);
 }
 
+/* Its rotated name is longer than a name may be. */
+Test(writer, says_once_and_not_at_every_pass_that_it_cannot_rotate)
+{
+    char long_path[400];
+    char log[128];
+    struct fault f = {0};
+    struct slice text;
+    int said = 0;
+
+    snprintf(
+        long_path, sizeof long_path, "%s/%.*s", dir, 245,
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
+    snprintf(log, sizeof log, "%s/log", dir);
+    cr_assert_not_null(freopen(log, "w", stderr));
+    struct audit_writer *w =
+        started((struct audit_settings){.path = long_path, .rotate_bytes = 100});
+    for (int i = 1; i <= 10; i++) {
+        cr_assert(publish_until(true) >= 0);
+        for (int k = 0; k < 2000 && metric_get(metrics, METRIC_AUDIT_EVENTS_TOTAL) < i; k++)
+            pause_ms(1);
+    }
+    audit_writer_stop(w);
+    cr_assert(file_read(&text, log, 1 << 20, &f), "%s", f.text);
+    for (struct slice rest = text; rest.len; said++)
+        (void)slice_cut(&rest, '\n');
+    mem_slice_free(&text);
+    cr_expect_eq(said, 1, "%d lines", said);
+}
+
 Test(writer, reopens_its_path_and_mends_a_line_that_a_crash_left_open)
 {
     char old[128];

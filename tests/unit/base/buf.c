@@ -80,16 +80,3 @@ Test(buf, a_quiet_buffer_keeps_no_memory_and_a_full_one_keeps_its_own)
     cr_assert_eq(b.ceiling, 100);
     cr_assert_eq(buf_slice(&b).len, 0);
 }
-
-Test(buf, take_leaves_an_empty_buffer_of_the_same_ceiling)
-{
-    struct buf b;
-    buf_init(&b, 4);
-    cr_assert(buf_add(&b, SLICE("abcd")));
-    struct buf taken = buf_take(&b);
-    cr_assert_eq(buf_len(&b), 0);
-    cr_assert_not(buf_add(&b, SLICE("12345")));
-    cr_assert(slice_eq(buf_slice(&taken), SLICE("abcd")));
-    buf_fini(&taken);
-    buf_fini(&b);
-}

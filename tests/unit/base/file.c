@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: EUPL-1.2
 #include <criterion/criterion.h>
+#include <errno.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -85,6 +88,33 @@ Test(file, a_write_that_fails_leaves_the_old_one)
     cr_assert(file_read(&text, in_folder("a"), 10, &f));
     cr_assert(slice_eq(text, SLICE("old")));
     mem_slice_free(&text);
+}
+
+Test(file, what_is_new_takes_no_ones_place)
+{
+    struct slice text;
+    struct fault f = {0};
+    struct stat about;
+    const char *path = in_folder("a");
+    cr_assert(file_write_new(path, SLICE("a key"), 0600, &f), "%s", f.text);
+    cr_assert_not(file_write_new(path, SLICE("another"), 0600, &f));
+    cr_expect_eq(f.code, FAULT_CONFIG);
+    cr_assert(stat(path, &about) == 0 && (about.st_mode & 0777) == 0600);
+    cr_assert(file_read(&text, path, 100, &f), "%s", f.text);
+    cr_expect(slice_eq(text, SLICE("a key")));
+    mem_slice_free(&text);
+}
+
+/* As a full disk would: the file system's own word comes on, and half a key is not left behind. */
+Test(file, a_new_file_that_can_not_be_written_says_why_and_is_gone)
+{
+    struct fault f = {0};
+    const char *path = in_folder("b");
+    (void)signal(SIGXFSZ, SIG_IGN);
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &(struct rlimit){4, 4}), 0);
+    cr_assert_not(file_write_new(path, SLICE("a key"), 0600, &f));
+    cr_expect(strstr(f.text, strerror(EFBIG)), "%s", f.text);
+    cr_expect_eq(access(path, F_OK), -1);
 }
 
 Test(file, a_reader_that_has_the_old_file_keeps_it_whole)

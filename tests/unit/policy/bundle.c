@@ -8,11 +8,13 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/sign.h"
 #include "policy/bundle.h"
+#include "policy/compile.h"
 #include "policy/policy_test.h"
 
 static void init(void)
@@ -734,4 +736,68 @@ Test(bundle, a_file_named_in_a_way_that_is_not_edited_is_refused_not_guessed)
         findings_fini(&f);
         folder_free(&folder);
     }
+}
+
+/* ---- what all may cost together ---- */
+
+/* An application of so many rules of some 65,000 steps each, and so many tests. */
+static struct bundle *load_costly(int rules, int tests, struct findings *out)
+{
+    struct buf text;
+    buf_init(&text, 1 << 20);
+    bool is_fine = buf_printf(&text, "belfry: entity/v1\nentity: e\nserial: 1\n"
+                                     "not_after: 2040-01-01T00:00:00Z\napplications:\n"
+                                     "  - id: a\n    host: a.example\n    device: none\n"
+                                     "    upstreams: ['http://127.0.0.1:9001']\n    rules:\n");
+    for (int i = 0; i < rules; i++)
+        is_fine = is_fine && buf_printf(&text,
+                                        "      - { id: r%d, permit: {}, when: "
+                                        "'user.groups.exists(a, a in user.groups)' }\n",
+                                        i);
+    ;
+    if (tests)
+        is_fine = is_fine && buf_printf(&text, "tests:\n");
+    for (int i = 0; i < tests; i++)
+        is_fine = is_fine && buf_printf(&text,
+                                        "  - { name: t%d, request: 'GET https://a.example/', "
+                                        "expect: deny }\n",
+                                        i);
+    cr_assert(is_fine);
+    struct bundle *b = bundle_load(buf_slice(&text), "costly.yaml", SLICE(""), out);
+    buf_fini(&text);
+    return b;
+}
+
+Test(bundle, conditions_that_together_could_hold_a_worker_are_refused)
+{
+    struct findings f;
+    findings_init(&f);
+    cr_expect_null(load_costly(200, 0, &f));
+    cr_assert_eq(f.errors, 1, "%s", f.at[0].text);
+    cr_expect_str_eq(f.at[0].code, "too-costly");
+    cr_expect_eq(f.at[0].place.line, 11);
+    findings_fini(&f);
+    struct bundle *b = load_costly(50, 0, &f);
+    cr_assert_not_null(b);
+    bundle_free(b);
+    findings_fini(&f);
+}
+
+Test(bundle, tests_that_together_could_hold_the_compiler_are_not_run)
+{
+    struct findings f;
+    findings_init(&f);
+    struct bundle *b = load_costly(100, 200, &f);
+    cr_assert_not_null(b);
+    bundle_compile(b);
+    cr_expect_not(policy_test_run(b, (struct wall){1800000000}, &f));
+    cr_expect_eq(f.errors, 1);
+    findings_fini(&f);
+    bundle_free(b);
+    b = load_costly(100, 100, &f);
+    cr_assert_not_null(b);
+    bundle_compile(b);
+    cr_expect(policy_test_run(b, (struct wall){1800000000}, &f));
+    findings_fini(&f);
+    bundle_free(b);
 }

@@ -362,29 +362,6 @@ Test(cel, an_assumed_level_is_above_every_other)
     cr_expect_eq(outcome_of("user.acr_level >= 500", USER | BARE, &run), F);
 }
 
-Test(cel, what_it_reads_is_known)
-{
-    static const struct {
-        const char *text;
-        uint32_t reads;
-    } rows[] = {
-        {"true", 0},
-        {"'g' in user.groups", CEL_READS_USER},
-        {"has(device.id)", CEL_READS_DEVICE},
-        {"service.id == 'x' || request.method == 'GET'", CEL_READS_SERVICE | CEL_READS_REQUEST},
-        {"request.client_address == ''", CEL_READS_ADDRESS},
-        {"app.id == 'a'", 0},
-        {"['a'].exists(user, user == 'a')", 0},
-    };
-    for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        struct trial t;
-        trial_make(&t, slice_of(rows[i].text));
-        cr_assert_not_null(t.cel, "%s", rows[i].text);
-        cr_expect_eq(cel_reads(t.cel), rows[i].reads, "%s", rows[i].text);
-        trial_end(&t);
-    }
-}
-
 /* --- what is refused --- */
 
 struct refused {

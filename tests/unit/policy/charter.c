@@ -7,6 +7,7 @@
 #include "base/codec.h"
 #include "base/hash.h"
 #include "policy/charter.h"
+#include "policy/serials.h"
 
 static void init(void)
 {
@@ -201,4 +202,21 @@ Test(charter, within_one_entity_hosts_may_overlap)
     cr_expect(c != NULL);
     charter_free(c);
     findings_fini(&f);
+}
+
+Test(charter, more_entities_than_serials_can_be_remembered_of_are_refused)
+{
+    struct findings f;
+    struct buf text;
+    buf_init(&text, 1 << 20);
+    bool is_fine = buf_add(&text, SLICE(HEAD));
+    for (int i = 0; i <= ENTITIES_MAX; i++)
+        is_fine = is_fine && buf_printf(&text, "  - { id: e%d }\n", i);
+    cr_assert(is_fine);
+    findings_init(&f);
+    cr_expect_null(charter_load(buf_slice(&text), "charter.yaml", &f));
+    cr_assert_eq(f.errors, 1);
+    cr_expect_str_eq(f.at[0].code, "too-many");
+    findings_fini(&f);
+    buf_fini(&text);
 }

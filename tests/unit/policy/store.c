@@ -274,6 +274,33 @@ Test(store, a_gap_in_the_numbers_reads_all_again)
     cr_expect_eq(store_resyncs(world.store), 2);
 }
 
+Test(store, serials_of_nobody_make_one_line_of_log_and_not_thousands)
+{
+    char log[128];
+    struct fault f;
+    struct slice text;
+    int lines = 0;
+    publish("finance", 1, "finance one");
+    redisContext *c = speak();
+    freeReplyObject(
+        redisCommand(c, "EVAL %s 0",
+                     "for i = 1, 3000 do redis.call('HSET', 'belfry:serials', 'x' .. i, i) end"));
+    redisFree(c);
+    (void)snprintf(log, sizeof(log), "%s/log", world.dir);
+    cr_assert_not_null(freopen(log, "w", stderr));
+    logger_set_level(LOG_LEVEL_WARNING);
+    follow(50, NULL);
+    WAIT_FOR(connected);
+    publish("finance", 2, "finance two");
+    WAIT_FOR(has_finance_2);
+    cr_assert(file_read(&text, log, 1 << 20, &f), "%s", f.text);
+    for (struct slice rest = text; rest.len;)
+        lines +=
+            slice_starts(slice_skip(slice_cut(&rest, '\n'), 25), SLICE("warning store: 3000 "));
+    cr_expect_eq(lines, 1, "%.*s", SLICE_ARG(text));
+    mem_slice_free(&text);
+}
+
 Test(store, the_timer_finds_what_no_event_told)
 {
     publish("finance", 1, "finance one");
@@ -309,7 +336,7 @@ Test(store, comes_back_after_a_restart_of_redis)
     WAIT_FOR(connected);
     server_kill();
     WAIT_FOR(away);
-    cr_expect_not(store_is_connected(world.store));
+    cr_expect_not(world.is_connected);
     server_start();
     publish("finance", 2, "finance two"); // while we are away
     WAIT_FOR(has_finance_2);
@@ -325,7 +352,7 @@ Test(store, waits_for_a_redis_that_is_not_there_yet)
     follow(600000, NULL);
     for (int i = 0; i < 20; i++)
         ev_run(world.loop.ev, EVRUN_NOWAIT);
-    cr_expect_not(store_is_connected(world.store));
+    cr_expect_not(world.is_connected);
     server_start();
     publish("finance", 2, "finance two");
     WAIT_FOR(has_finance_2);
@@ -487,4 +514,31 @@ Test(store_memory, what_is_not_on_disk_is_not_known, .init = base_init)
     cr_expect_eq(known.count, 0);
     cr_expect_eq(known.wall.s, 0);
     buf_fini(&finance);
+}
+
+Test(store_memory, a_clock_that_was_set_back_is_told, .init = base_init)
+{
+    static const int ahead_s[] = {-5, 3600};
+    for (size_t i = 0; i < sizeof ahead_s / sizeof *ahead_s; i++) {
+        char dir[] = "/tmp/belfry-memory-XXXXXX";
+        char path[64];
+        struct serials known = {.at = NULL};
+        struct serials back = {.at = NULL};
+        struct documents *documents = NULL;
+        struct slice text;
+        struct fault f;
+        cr_assert_not_null(mkdtemp(dir));
+        (void)snprintf(path, sizeof(path), "%s/log", dir);
+        cr_assert_not_null(freopen(path, "w", stderr));
+        cr_assert(store_remember(dir, &known, NULL, 0, (struct wall){time(NULL) + ahead_s[i]}, &f));
+        cr_assert(store_recall(dir, &documents, &back, &f));
+        cr_assert(file_read(&text, path, 4096, &f));
+        cr_expect_eq(strstr(text.ptr, "the clock was set back") != NULL, ahead_s[i] > 0);
+        mem_slice_free(&text);
+        documents_unref(documents);
+        serials_fini(&known);
+        serials_fini(&back);
+        (void)snprintf(path, sizeof(path), "rm -rf %s", dir);
+        (void)!system(path);
+    }
 }
