@@ -77,7 +77,7 @@ static size_t kept_of(struct slice text)
 {
     size_t keep = AUDIT_FIELD_MAX - cut_mark.len;
 
-    while (keep && strchr("0123456789.-%", text.ptr[keep - 1]))
+    while (keep && strchr("0123456789.- %", text.ptr[keep - 1]))
         keep--;
     return keep;
 }

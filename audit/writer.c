@@ -31,6 +31,7 @@
 #define BUSY_BYTES 65536      /* lines of one pass that make it busy */
 #define GIVE_UP_MS 2000       /* how long a stop waits for a disk that takes nothing */
 #define STREAM_WAIT_MS 100    /* how long a pipe is waited for in one go */
+#define ROTATE_PAUSE_MS 60000 /* after a rotation that failed: each one says so in the log */
 
 struct audit_writer {
     char *path;
@@ -55,6 +56,7 @@ struct audit_writer {
     bool is_unsynced;
     bool is_failing;
     uint64_t sequence;
+    int64_t rotate_again_ms; /* monotonic: not before, after one that failed */
     int64_t folds_second;
     int64_t caught_up_ms; /* monotonic: when everything had been written last */
 };
@@ -207,19 +209,26 @@ static void writer_rotate(struct audit_writer *w)
     const time_t now = time(NULL);
     struct tm tm;
 
-    if (w->is_stdout || w->rotate_bytes <= 0 || w->size < w->rotate_bytes || !gmtime_r(&now, &tm))
+    if (w->is_stdout || w->rotate_bytes <= 0 || w->size < w->rotate_bytes ||
+        mono_ms() < w->rotate_again_ms || !gmtime_r(&now, &tm))
         return;
     strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%SZ", &tm);
     if (snprintf(old, sizeof old, "%s.%s", w->path, stamp) >= (int)sizeof old)
         return;
     /* Two within a second: the second one waits, rather than take the other's place. */
     if (renameat2(AT_FDCWD, w->path, AT_FDCWD, old, RENAME_NOREPLACE) != 0) {
-        if (errno != EEXIST && errno != ENOENT)
-            log_error("audit", "cannot rotate '%s': %s", w->path, strerror(errno));
-        if (errno != ENOENT)
+        const int error = errno;
+        if (error == EEXIST)
             return;
+        if (error != ENOENT) {
+            log_error("audit", "cannot rotate '%s': %s", w->path, strerror(error));
+            w->rotate_again_ms = mono_ms() + ROTATE_PAUSE_MS;
+            return;
+        }
     }
     writer_reopen(w);
+    if (w->size >= w->rotate_bytes) /* the old one still: the new one can't be opened */
+        w->rotate_again_ms = mono_ms() + ROTATE_PAUSE_MS;
 }
 
 /* ---- from the rings ---- */

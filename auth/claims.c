@@ -4,8 +4,6 @@
 #include "auth/claims_in.h"
 
 #include "base/codec.h"
-#include "base/hash.h"
-#include "base/mem.h"
 
 #define TEXT_MAX_BYTES 256  /* of sub, client_id, acr and the like */
 #define GROUP_MAX_BYTES 128 /* of a group, scope or method: rules and the audit repeat them */
@@ -248,29 +246,6 @@ static enum reason binding_read(struct claims *out, const json_t *payload)
     return REASON_PERMITTED;
 }
 
-static size_t add_list(struct arena *a, struct slice *parts, size_t at, struct slices list)
-{
-    parts[at++] = arena_printf(a, "%u", list.count);
-    for (uint32_t i = 0; i < list.count; i++)
-        parts[at++] = list.at[i];
-    return at;
-}
-
-static void digest_make(struct claims *out, struct arena *a)
-{
-    const struct facts_user *user = &out->user;
-    struct slice *parts = mem_array(struct slice, 8 + (size_t)user->groups.count + user->amr.count);
-    size_t count = 0;
-    parts[count++] = user->id;
-    parts[count++] = user->acr;
-    parts[count++] = arena_printf(a, "%lld %lld", (long long)user->acr_level,
-                                  (long long)user->authenticated_at.s);
-    count = add_list(a, parts, count, user->groups);
-    count = add_list(a, parts, count, user->amr);
-    sha256_parts(out->digest, parts, count);
-    mem_free(parts);
-}
-
 enum reason claims_read(struct claims *out, struct arena *a, const json_t *payload,
                         const struct provider *provider, bool is_access_token, struct wall now)
 {
@@ -280,9 +255,5 @@ enum reason claims_read(struct claims *out, struct arena *a, const json_t *paylo
     enum reason reason = audience_check(payload, provider);
     if (reason == REASON_PERMITTED)
         reason = times_read(out, payload, provider, is_access_token, now);
-    if (reason == REASON_PERMITTED)
-        reason = binding_read(out, payload);
-    if (reason == REASON_PERMITTED)
-        digest_make(out, a);
-    return reason;
+    return reason == REASON_PERMITTED ? binding_read(out, payload) : reason;
 }

@@ -14,7 +14,6 @@ struct claims {
     int64_t usable_until_s; /* with leeway: the earlier of exp and the greatest age */
     bool is_bound;          /* to the certificate of this digest: cnf.x5t#S256 (RFC 8705 §3.1) */
     uint8_t certificate[32];
-    uint8_t digest[32]; /* over all that an assertion states of the user */
 };
 
 /* PERMITTED, or what is wrong: of the shape, of the audience, or of the time at `now`. Texts are

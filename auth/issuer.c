@@ -6,9 +6,8 @@
  *                 bad  └─── PAUSING (1 s, doubled up to 60 s; the last good set stays) or a wish
  *                   └────────────►
  *
- *     FETCHING  `fetch` is set; the timer rests. Discovery first where the bundle names no
- * jwks_uri. others    `fetch` is NULL; the timer runs. A provider whose keys the bundle holds has
- * no timer.
+ *     FETCHING  `fetch` is set; the timer rests. Discovery first where there is no jwks_uri.
+ *     others    `fetch` is NULL; the timer runs. Where the bundle holds the keys there is none.
  *
  * Owns: the sets, when they are asked for, and where a URL may lead. Does not own: HTTP
  * (base/fetch), the form of a set (jwks.c). All on the control thread's loop. */
@@ -20,7 +19,7 @@
 #include "base/list.h"
 #include "base/logger.h"
 #include "base/mem.h"
-#include "policy/host.h"
+#include "policy/delegation.h"
 
 #define FETCH_LIMIT_MS 5000
 #define LIFE_DEFAULT_S 600 /* of a set whose answer says nothing */
@@ -125,29 +124,12 @@ static bool may_connect(void *owner, const struct sockaddr *address)
     return false;
 }
 
-/* Of every URL, also those that a discovery document brings: https, and a host that the charter
- * gives. */
+/* Of every URL, also those that a discovery document brings. */
 static bool is_url_allowed(const struct followed *p, struct slice url, struct fault *f)
 {
     const struct charter_entity *entity = entity_of(p);
-    const struct slice scheme = SLICE("https://");
-    char room[HOST_MAX];
-    struct slice host;
-    uint16_t port;
-    for (size_t i = 0; i < url.len; i++)
-        if (url.ptr[i] <= ' ' || url.ptr[i] > '~' || strchr("\"<>\\^`{|}#@", url.ptr[i]))
-            return fault_set(f, FAULT_SYNTAX, "the URL holds what no such URL holds");
-    if (!slice_starts(url, scheme))
-        return fault_set(f, FAULT_TRUST, "'%.*s' does not begin with https://", SLICE_ARG(url));
-    struct slice rest = slice_skip(url, scheme.len);
-    struct slice authority = slice_cut(&rest, '/');
-    authority = slice_cut(&authority, '?');
-    if (!host_parse(authority, room, &host, &port))
-        return fault_set(f, FAULT_SYNTAX, "'%.*s' has no host name", SLICE_ARG(url));
-    for (uint32_t i = 0; entity && i < entity->fetch_hosts.count; i++)
-        if (host_matches(entity->fetch_hosts.at[i], host))
-            return true;
-    return fault_set(f, FAULT_TRUST, "the host of '%.*s' is not in fetch_hosts", SLICE_ARG(url));
+    return entity ? delegation_has_url(entity, url, f)
+                  : fault_set(f, FAULT_TRUST, "the charter does not name this entity");
 }
 
 /* One fetch, from its beginning to its end */

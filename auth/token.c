@@ -457,11 +457,6 @@ uint64_t token_number(const struct token *t)
     return t->number;
 }
 
-const uint8_t *token_claims_digest(const struct token *t)
-{
-    return t->claims.digest;
-}
-
 struct wall token_good_until(const struct token *t)
 {
     return (struct wall){t->claims.usable_until_s};

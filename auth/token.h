@@ -38,10 +38,8 @@ struct token_answer {
 enum reason token_judge(struct token_cache *c, const struct token_question *q,
                         struct token_answer *out);
 const struct facts_user *token_user(const struct token *t);
-/* Unique to this verification: what remembered decisions and assertions are kept under. */
+/* Unique to this verification: what assertions are kept under. */
 uint64_t token_number(const struct token *t);
-/* SHA-256 over all claims that an assertion states (groups, acr, amr, ...). */
-const uint8_t *token_claims_digest(const struct token *t);
 /* From this moment on the cache refuses it: its expiry with the provider's leeway, or its greatest
  * age. */
 struct wall token_good_until(const struct token *t);

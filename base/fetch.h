@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* Outbound HTTPS by libcurl's multi interface on the loop that it is given: for key sets and,
- * later, the provider's other endpoints. Never a worker's. https only, no redirects, no proxy from
- * the environment, at most FETCH_MAX_BYTES and a time limit; the address is checked against
- * `may_connect` when the socket is opened, so that no name can lead to a network that was not
- * delegated (SSRF). */
+/* Outbound HTTPS by libcurl's multi interface on the loop that it is given: for key sets. Never a
+ * worker's. https only, no redirects, no proxy from the environment, at most FETCH_MAX_BYTES and a
+ * time limit; the address is checked against `may_connect` when the socket is opened, so that no
+ * name can lead to a network that was not delegated (SSRF). */
 #pragma once
 
 #include <netinet/in.h>

@@ -29,6 +29,7 @@ static inline bool link_is_in(const struct link *l)
 }
 static inline void list_push(struct link *head, struct link *l) /* at the end */
 {
+    assert(head->prev); // list_init came first
     l->prev = head->prev;
     l->next = head;
     head->prev->next = l;

@@ -1,31 +1,25 @@
 // SPDX-License-Identifier: EUPL-1.2
 /* Keys on disk: `belfry key generate`, `show` and `ring new`. A key is written once, to a new file
  * of mode 0600, and never to a terminal; what is printed of it is public. */
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/codec.h"
 #include "base/entropy.h"
 #include "base/fault.h"
 #include "base/file.h"
-#include "base/hash.h"
 #include "base/secret.h"
 #include "base/sign.h"
 #include "cli/cli.h"
+#include "cli/signing_key.h"
 #include "policy/serials.h"
 
-#define PEM_MAX_BYTES 16384 /* an Ed25519 key has 119, a P-256 key 241 */
 #define KEY_MODE 0600
 #define DIR_MODE 0700
 #define AUDIT_KEY_BYTES 32 /* HMAC-SHA-256's own size */
 #define TICKET_KEY_BYTES                                                                           \
-    80                 /* what OpenSSL wants for session tickets: name, HMAC and cipher key        \
-                        */
-#define KEY_ID_BYTES 8 /* of the digest; 16 hex digits */
+    80 /* what OpenSSL wants for session tickets: name, HMAC and cipher key                        \
+        */
 
 static int usage(void)
 {
@@ -44,96 +38,36 @@ static int trouble(const struct fault *f)
     return f->code == FAULT_IO ? EXIT_TROUBLE : EXIT_REFUSED;
 }
 
-static bool write_all(int fd, struct slice bytes)
+static bool write_key(const char *path, enum algorithm algorithm, struct fault *f)
 {
-    while (bytes.len) {
-        const ssize_t n = write(fd, bytes.ptr, bytes.len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return false;
-        bytes = slice_skip(bytes, (size_t)n);
-    }
-    return fsync(fd) == 0;
-}
-
-/* Only where nothing is there: a key that is overwritten is a key that is lost. */
-static bool write_new(const char *path, struct slice bytes, struct fault *f)
-{
-    const int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, KEY_MODE);
-    if (fd < 0 && errno == EEXIST)
-        return fault_set(f, FAULT_CONFIG, "'%s' is there already and is not overwritten", path);
-    if (fd < 0)
-        return fault_errno(f, errno, "cannot make '%s'", path);
-    const bool is_written = write_all(fd, bytes);
-    const int error = errno;
-    if (close(fd) == 0 && is_written)
-        return true;
-    (void)unlink(path); // half a key is none
-    return fault_errno(f, error, "cannot write '%s'", path);
-}
-
-static bool write_key(const char *path, enum algorithm algorithm, struct private_key *out,
-                      struct fault *f)
-{
+    struct private_key key = {ALGORITHM_NONE, NULL};
     struct secret pem = {NULL, 0};
-    if (!private_key_make(out, algorithm, f))
-        return false;
-    const bool is_written =
-        private_key_print(out, &pem, f) && write_new(path, slice_from(pem.bytes, pem.len), f);
+    const bool is_written = private_key_make(&key, algorithm, f) &&
+                            private_key_print(&key, &pem, f) &&
+                            file_write_new(path, slice_from(pem.bytes, pem.len), KEY_MODE, f);
     secret_fini(&pem);
-    if (!is_written)
-        private_key_fini(out);
+    private_key_fini(&key);
     return is_written;
 }
 
 /* "KEYID PUBLIC": what a charter or configuration names the key by. */
-static bool print_public(const struct private_key *key, struct fault *f)
+static int show(const char *path)
 {
-    uint8_t raw[64];
-    size_t len = 0;
-    uint8_t digest[SHA256_BYTES];
-    char id[2 * KEY_ID_BYTES];
+    struct signing_key key = {0};
+    struct fault f;
     char text[BASE64_LEN(ED25519_KEY_BYTES)];
-    if (key->algorithm != ALGORITHM_ED25519)
-        return fault_set(f, FAULT_CONFIG, "not an Ed25519 key: it signs no documents");
-    if (!private_key_public_raw(key, raw, &len, f))
-        return false;
-    sha256(digest, slice_from(raw, len));
-    hex_encode(id, digest, KEY_ID_BYTES);
-    const size_t text_len = base64_encode(text, raw, len);
-    if (printf("%.*s %.*s\n", (int)sizeof(id), id, (int)text_len, text) < 0)
-        return fault_errno(f, errno, "cannot print");
-    return true;
+    if (!signing_key_read(&key, path, &f))
+        return trouble(&f);
+    const size_t len = base64_encode(text, key.public_key, sizeof(key.public_key));
+    const bool is_printed = printf("%.*s %.*s\n", (int)sizeof(key.id), key.id, (int)len, text) >= 0;
+    signing_key_fini(&key);
+    return is_printed ? EXIT_OK : EXIT_TROUBLE;
 }
 
 static int generate(const char *path)
 {
-    struct private_key key = {ALGORITHM_NONE, NULL};
     struct fault f;
-    if (!write_key(path, ALGORITHM_ED25519, &key, &f))
-        return trouble(&f);
-    const bool is_printed = print_public(&key, &f);
-    private_key_fini(&key);
-    return is_printed ? EXIT_OK : trouble(&f);
-}
-
-static int show(const char *path)
-{
-    struct private_key key = {ALGORITHM_NONE, NULL};
-    struct secret pem = {NULL, 0};
-    struct fault f;
-    if (!file_read_secret(&pem, path, PEM_MAX_BYTES, &f))
-        return trouble(&f);
-    const bool is_read = private_key_read(&key, slice_from(pem.bytes, pem.len), &f);
-    secret_fini(&pem);
-    if (!is_read) {
-        (void)fault_within(&f, "cannot read '%s'", path);
-        return trouble(&f);
-    }
-    const bool is_printed = print_public(&key, &f);
-    private_key_fini(&key);
-    return is_printed ? EXIT_OK : trouble(&f);
+    return write_key(path, ALGORITHM_ED25519, &f) ? show(path) : trouble(&f);
 }
 
 /* ---- rings ---- */
@@ -179,7 +113,7 @@ static bool write_random(const char *path, size_t count, struct fault *f)
     entropy_bytes(bytes, count);
     hex_encode(hex, bytes, count);
     hex[2 * count] = '\n';
-    const bool is_written = write_new(path, slice_from(hex, 2 * count + 1), f);
+    const bool is_written = file_write_new(path, slice_from(hex, 2 * count + 1), KEY_MODE, f);
     wipe(bytes, sizeof(bytes));
     wipe(hex, sizeof(hex));
     return is_written;
@@ -187,12 +121,9 @@ static bool write_random(const char *path, size_t count, struct fault *f)
 
 static bool write_ring_key(const char *path, enum ring ring, struct fault *f)
 {
-    struct private_key key = {ALGORITHM_NONE, NULL};
-    if (ring != RING_ASSERTION)
-        return write_random(path, ring == RING_AUDIT ? AUDIT_KEY_BYTES : TICKET_KEY_BYTES, f);
-    const bool is_written = write_key(path, ALGORITHM_ES256, &key, f);
-    private_key_fini(&key);
-    return is_written;
+    if (ring == RING_ASSERTION)
+        return write_key(path, ALGORITHM_ES256, f);
+    return write_random(path, ring == RING_AUDIT ? AUDIT_KEY_BYTES : TICKET_KEY_BYTES, f);
 }
 
 static int ring_new(const char *dir)

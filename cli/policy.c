@@ -5,22 +5,16 @@
 #include <limits.h>
 #include <stdio.h>
 
-#include "base/codec.h"
 #include "base/file.h"
-#include "base/hash.h"
 #include "base/mem.h"
-#include "base/secret.h"
 #include "base/yaml.h"
 #include "cli/cli.h"
+#include "cli/signing_key.h"
 #include "policy/compile.h"
 #include "policy/delegation.h"
-#include "policy/envelope.h"
 #include "policy/policy_test.h"
 #include "policy/store.h"
 #include "proxy/config.h"
-
-#define PEM_MAX_BYTES 16384 /* an Ed25519 key has 119 */
-#define KEY_ID_BYTES 8      /* as `belfry key show` prints: the digest's first 16 hex digits */
 
 static int usage(void)
 {
@@ -237,9 +231,8 @@ static int test(int argc, char **argv)
 
 struct signer {
     const char *path;
-    const char *id; /* NULL: made from the key */
-    struct private_key key;
-    char made_id[2 * KEY_ID_BYTES];
+    const char *id; /* NULL: the key's own */
+    struct signing_key key;
 };
 
 struct publish {
@@ -337,23 +330,10 @@ static int prepare(const struct publish *p, struct document_text *out)
 
 static bool read_signer(struct signer *s, struct envelope_signer *out, struct fault *f)
 {
-    struct secret pem = {NULL, 0};
-    uint8_t raw[64], digest[SHA256_BYTES];
-    size_t len = 0;
-    if (!file_read_secret(&pem, s->path, PEM_MAX_BYTES, f))
+    if (!signing_key_read(&s->key, s->path, f))
         return false;
-    const bool is_read = private_key_read(&s->key, slice_from(pem.bytes, pem.len), f);
-    secret_fini(&pem);
-    if (!is_read)
-        return fault_within(f, "cannot read '%s'", s->path);
-    if (s->key.algorithm != ALGORITHM_ED25519)
-        return fault_set(f, FAULT_CONFIG, "'%s' is no Ed25519 key: it signs no documents", s->path);
-    if (!private_key_public_raw(&s->key, raw, &len, f))
-        return false;
-    sha256(digest, slice_from(raw, len));
-    hex_encode(s->made_id, digest, KEY_ID_BYTES);
-    out->id = s->id ? slice_of(s->id) : slice_from(s->made_id, sizeof s->made_id);
-    out->key = &s->key;
+    out->id = s->id ? slice_of(s->id) : slice_from(s->key.id, sizeof s->key.id);
+    out->key = &s->key.key;
     return key_id_is_valid(out->id) ||
            fault_set(f, FAULT_CONFIG,
                      "'%s' is no key id; allowed are letters, digits, '.', '_' and '-'", s->id);
@@ -379,7 +359,7 @@ static bool sign_and_send(struct publish *p, const struct redis_address *address
                          store_publish(address, p->is_charter ? DOCUMENT_CHARTER : DOCUMENT_BUNDLE,
                                        d->entity, d->serial, buf_slice(&envelope), &n, f);
     for (size_t i = 0; i < p->signer_count; i++)
-        private_key_fini(&p->signers[i].key);
+        signing_key_fini(&p->signers[i].key);
     buf_fini(&envelope);
     if (is_sent)
         (void)printf("published %s%.*s, serial %lld, as event %llu\n",

@@ -8,25 +8,25 @@
 #include "base/fault.h"
 #include "base/mem.h"
 #include "cli/cli.h"
-#include "cli/config_file.h"
 #include "proxy/control.h"
 #include "proxy/examine.h"
 
-struct config *config_from_arguments(int argc, char **argv, const char *usage, int *code)
+/* The configuration that -c names. NULL with an exit code where the arguments or the file are
+ * wrong; what is wrong has been printed. */
+static struct config *config_from_arguments(int argc, char **argv, const char *usage, int *code)
 {
     const char *path = "/etc/belfry/belfry.yaml";
     struct findings found;
     struct config *c;
+    bool is_understood = true;
     optind = 1;
     for (int option; (option = getopt(argc, argv, "c:")) != -1;) {
-        if (option != 'c') {
-            fprintf(stderr, "usage: %s\n", usage);
-            *code = EXIT_USAGE;
-            return NULL;
-        }
-        path = optarg;
+        if (option == 'c')
+            path = optarg;
+        else
+            is_understood = false;
     }
-    if (optind != argc) {
+    if (!is_understood || optind != argc) {
         fprintf(stderr, "usage: %s\n", usage);
         *code = EXIT_USAGE;
         return NULL;

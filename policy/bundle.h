@@ -113,6 +113,7 @@ struct application {
     int64_t idle_ms;
     struct rule *rule_list;
     uint32_t rule_count;
+    uint64_t cost;             /* of all its conditions in the worst case, in steps */
     const struct rules *rules; /* filled by compile */
     struct place place;
 };

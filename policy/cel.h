@@ -28,8 +28,8 @@ struct cel *cel_compile(struct arena *a, struct slice text, struct place at, str
 enum cel_outcome { CEL_IS_FALSE = 0, CEL_IS_TRUE, CEL_IS_ERROR };
 
 struct cel_run {
-    /* In: which absent parts count as "could still be anything" (for: would a sign-in help?). */
-    bool assume_acr_level; /* take user.acr_level as above every level: would a step-up help? */
+    /* In: take user.acr_level as above every level: would a step-up help? */
+    bool assume_acr_level;
     /* Out, with CEL_IS_ERROR: the first fact that was missing, such as "user.groups", and whether
      * the user or device as a whole was absent, which means the outcome may change once there is
      * one. Empty text: another error. */
@@ -42,14 +42,4 @@ struct cel_run {
  * missing where its root is there, only empty. An error that was absorbed is not told of. */
 enum cel_outcome cel_test(const struct cel *c, const struct facts *facts, struct cel_run *run);
 
-uint32_t cel_cost(const struct cel *c);
-/* Bits of what it looks at: for remembering decisions and for live streams. */
-enum cel_reads {
-    CEL_READS_USER = 1,
-    CEL_READS_DEVICE = 2,
-    CEL_READS_SERVICE = 4,
-    CEL_READS_REQUEST = 8,
-    CEL_READS_TIME = 16,
-    CEL_READS_ADDRESS = 32
-};
-uint32_t cel_reads(const struct cel *c);
+uint32_t cel_cost(const struct cel *c); /* its worst case, in steps */

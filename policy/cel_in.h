@@ -197,7 +197,6 @@ struct cel_step {
 struct cel {
     const struct cel_step *root;
     uint32_t cost;
-    uint32_t reads;
     uint32_t computed; /* slots that lists need */
 };
 

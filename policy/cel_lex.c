@@ -4,6 +4,9 @@
  * silently: a byte that begins no token is a finding. */
 #include "policy/cel_in.h"
 
+#include "base/codec.h"
+#include "base/utf8.h"
+
 #include <math.h>
 #include <stdarg.h>
 
@@ -70,15 +73,6 @@ static bool is_name_start(char c)
 static bool is_name_part(char c)
 {
     return is_name_start(c) || is_digit(c);
-}
-
-/* The value of a hexadecimal digit, or -1. */
-static int hex_value(char c)
-{
-    if (is_digit(c))
-        return c - '0';
-    c = ascii_lower(c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 /* The byte at `i`, or NUL past the end: a NUL in the text begins no token, so the two do not mix.
@@ -243,22 +237,6 @@ static size_t put_code_point(char *out, uint32_t c)
     return more + 1;
 }
 
-/* The length of the well-formed character at `i` (RFC 3629 §4), or 0. */
-static size_t utf8_len(struct slice s, size_t i)
-{
-    const unsigned char *p = (const unsigned char *)s.ptr + i;
-    const size_t len = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
-    if (!len || p[0] > 0xf4 || len > s.len - i)
-        return 0;
-    for (size_t k = 1; k < len; k++)
-        if ((p[k] & 0xc0) != 0x80)
-            return 0;
-    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
-        (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
-        return 0;
-    return len;
-}
-
 /* `count` digits of `base` from `i` on, all before `end`. */
 static bool read_code(const struct cel_text *t, size_t i, size_t end, size_t count, int base,
                       uint32_t *out)
@@ -326,7 +304,8 @@ static bool decode_string(struct cel_text *t, const struct quoted *q, struct sli
             len += put_code_point(text + len, code);
             continue;
         }
-        const size_t bytes = utf8_len(t->text, i);
+        uint32_t point;
+        const size_t bytes = utf8_next(slice_skip(t->text, i), &point);
         if (!bytes) {
             cel_error(t, i, CEL_SYNTAX, "this is not UTF-8");
             return false;

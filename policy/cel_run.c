@@ -484,8 +484,3 @@ uint32_t cel_cost(const struct cel *c)
 {
     return c->cost;
 }
-
-uint32_t cel_reads(const struct cel *c)
-{
-    return c->reads;
-}

@@ -26,24 +26,14 @@ struct checker {
 
 enum fact_type { STRING, INT, BOOL, STRINGS };
 
-/* What a root's facts are read from; an application is given with the rule itself. */
-enum {
-    READS_user = CEL_READS_USER,
-    READS_device = CEL_READS_DEVICE,
-    READS_service = CEL_READS_SERVICE,
-    READS_app = 0,
-    READS_request = CEL_READS_REQUEST
-};
-
 static const struct {
     struct slice full; /* "user.id" */
     struct slice root;
     struct slice name;
     enum fact_type type;
-    uint32_t reads;
 } facts[] = {
 #define FACT(root, name, type, text)                                                               \
-    {SLICE_INIT(#root "." #name), SLICE_INIT(#root), SLICE_INIT(#name), type, READS_##root},
+    {SLICE_INIT(#root "." #name), SLICE_INIT(#root), SLICE_INIT(#name), type},
 #include "policy/fact.def"
 #undef FACT
 };
@@ -181,12 +171,6 @@ static enum cel_fact find_fact(struct checker *c, const struct cel_node *select)
     return CEL_FACT_COUNT;
 }
 
-static void note_reads(struct checker *c, enum cel_fact fact)
-{
-    c->into->reads |=
-        fact == CEL_FACT_request_client_address ? (uint32_t)CEL_READS_ADDRESS : facts[fact].reads;
-}
-
 static struct type fact_type(enum cel_fact fact)
 {
     const enum fact_type type = facts[fact].type;
@@ -233,7 +217,6 @@ static const struct cel_step *check_select(struct checker *c, const struct cel_n
         *type = fact_type(fact);
         step->fact = (uint8_t)fact;
         set_type(step, *type);
-        note_reads(c, fact);
         return step;
     }
     if (check(c, of, type))
@@ -463,7 +446,6 @@ static const struct cel_step *check_has(struct checker *c, const struct cel_node
                                              : "");
     struct cel_step *step = make(c, OP_HAS);
     step->fact = (uint8_t)fact;
-    note_reads(c, fact);
     return step;
 }
 

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "policy/host.h"
 #include "policy/load_in.h"
+#include "policy/serials.h"
 
 #define MAX_KEYS ENVELOPE_SIGNATURES_MAX /* more could never sign together */
 
@@ -222,7 +223,7 @@ static void load_entity(struct loader *l, const struct yaml *map, struct charter
     load_approvals(l, map, e);
     const struct yaml *n = load_member(l, map, "min_serial", LOAD_OPTIONAL);
     if (n)
-        (void)yaml_int(n, "min_serial", 0, (int64_t)1 << 53, &e->min_serial, l->out);
+        (void)yaml_int(n, "min_serial", 0, SERIAL_MAX, &e->min_serial, l->out);
 }
 
 static void load_charter(struct loader *l, const struct yaml *root, struct charter *c)
@@ -241,6 +242,11 @@ static void load_charter(struct loader *l, const struct yaml *root, struct chart
     const uint32_t count = (uint32_t)yaml_count(list);
     if (!count)
         return;
+    if (count > ENTITIES_MAX) {
+        findings_error(l->out, yaml_place(list), "too-many", "entities must be at most %d",
+                       ENTITIES_MAX);
+        return;
+    }
     map_init(&seen);
     c->entities = arena_array(l->a, struct charter_entity, count);
     c->entity_count = count;

@@ -190,6 +190,39 @@ static void conclude_step_up(const struct tally *t, const struct facts *facts, s
     out->needs_acr_level = level_needed(facts->app->rule_list[t->step_up].when, facts);
 }
 
+/* ---- readings of a path ---- */
+
+/* Longer than any pattern: what stands behind can only be met by "**". */
+#define LAX_MAX_SEGMENTS (PATH_MAX_SEGMENTS + 2)
+
+struct reading {
+    const struct slice *segments;
+    uint32_t count;
+    bool is_cut; /* what stands behind a ";" is left out */
+};
+
+static bool has_lax_reading(const struct application *app)
+{
+    return app->paths.allow_encoded_slash || app->paths.allow_empty_segments;
+}
+
+/* The path as an application reads it that decodes "%2F" before it splits, or that merges slashes.
+ * Where such paths are let in, a forbid holds against that reading too. */
+static struct reading read_laxly(const struct path *path, struct slice out[LAX_MAX_SEGMENTS])
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < path->segment_count; i++) {
+        struct slice rest = path->segments[i];
+        for (bool has_more = true; has_more && count < LAX_MAX_SEGMENTS;) {
+            has_more = rest.len && memchr(rest.ptr, '/', rest.len);
+            const struct slice part = slice_cut(&rest, '/');
+            if (part.len || (!has_more && i + 1 == path->segment_count))
+                out[count++] = part;
+        }
+    }
+    return (struct reading){out, count, false};
+}
+
 /* ---- by the index ---- */
 
 enum walk_mode { WALK_FORBIDS, WALK_PERMITS, WALK_STEP_UPS };
@@ -197,10 +230,8 @@ enum walk_mode { WALK_FORBIDS, WALK_PERMITS, WALK_STEP_UPS };
 struct walk {
     const struct facts *facts;
     const struct application *app;
-    const struct slice *segments;
-    uint32_t segment_count;
+    struct reading reading;
     enum walk_mode mode;
-    bool is_cut; /* what stands behind a ";" is left out */
     struct tally tally;
     struct answer memo[MEMO_SLOTS];
 };
@@ -237,8 +268,8 @@ static bool glob_fits(struct slice s, struct slice text, struct slice tail, bool
 
 static struct slice segment_at(const struct walk *w, uint32_t depth)
 {
-    struct slice s = w->segments[depth];
-    return w->is_cut ? slice_cut(&s, ';') : s;
+    struct slice s = w->reading.segments[depth];
+    return w->reading.is_cut ? slice_cut(&s, ';') : s;
 }
 
 static const struct rule_node *find_text(const struct rule_node *n, struct slice s, bool fold)
@@ -275,13 +306,13 @@ static bool method_fits(const struct walk *w, const struct rule_entry *e)
 }
 
 static bool pattern_fits(const struct application *app, const struct pattern *p,
-                         const struct request *request, bool is_cut);
+                         struct reading reading);
 
 static bool some_pattern_fits(const struct application *app, const struct rule *r,
-                              const struct request *request, bool is_cut)
+                              struct reading reading)
 {
     for (uint32_t i = 0; i < r->path_count; i++)
-        if (pattern_fits(app, &r->paths[i], request, is_cut))
+        if (pattern_fits(app, &r->paths[i], reading))
             return true;
     return !r->path_count;
 }
@@ -302,8 +333,10 @@ static struct answer answer_of(struct walk *w, const struct rule_entry *e)
  * rule permits. */
 static bool fits_cut(const struct walk *w, const struct rule *r)
 {
-    return !w->facts->request->path.has_parameters ||
-           some_pattern_fits(w->app, r, w->facts->request, true);
+    const struct path *path = &w->facts->request->path;
+    return !path->has_parameters ||
+           some_pattern_fits(w->app, r,
+                             (struct reading){path->segments, path->segment_count, true});
 }
 
 static void judge_entry(struct walk *w, const struct rule_entry *e)
@@ -341,7 +374,7 @@ static void walk_node(struct walk *w, const struct rule_node *n, uint32_t depth)
 {
     bool fold = w->app->paths.fold_case;
     judge_set(w, &n->rest);
-    if (depth == w->segment_count) {
+    if (depth == w->reading.count) {
         judge_set(w, &n->here);
         return;
     }
@@ -356,6 +389,23 @@ static void walk_node(struct walk *w, const struct rule_node *n, uint32_t depth)
             walk_node(w, n->globs[i].node, depth + 1);
 }
 
+static void walk_forbids(struct walk *w, struct reading reading)
+{
+    w->reading = reading;
+    walk_node(w, w->app->rules->forbids, 0);
+    if (!w->facts->request->path.has_parameters)
+        return;
+    w->reading.is_cut = true;
+    walk_node(w, w->app->rules->forbids, 0);
+}
+
+/* Apart, for the room that it takes on the stack. */
+static __attribute__((noinline)) void walk_forbids_laxly(struct walk *w)
+{
+    struct slice room[LAX_MAX_SEGMENTS];
+    walk_forbids(w, read_laxly(&w->facts->request->path, room));
+}
+
 void decide(const struct snapshot *s, const struct facts *facts, struct decision *out)
 {
     *out = (struct decision){.reason = REASON_DENIED, .snapshot = s ? s->number : 0};
@@ -363,18 +413,12 @@ void decide(const struct snapshot *s, const struct facts *facts, struct decision
     const struct path *path = &facts->request->path;
     if (!rules)
         return;
-    struct walk w = {.facts = facts,
-                     .app = facts->app,
-                     .segments = path->segments,
-                     .segment_count = path->segment_count,
-                     .tally = empty_tally};
-    w.mode = WALK_FORBIDS;
-    walk_node(&w, rules->forbids, 0);
-    if (path->has_parameters) {
-        w.is_cut = true;
-        walk_node(&w, rules->forbids, 0);
-        w.is_cut = false;
-    }
+    const struct reading whole = {path->segments, path->segment_count, false};
+    struct walk w = {.facts = facts, .app = facts->app, .mode = WALK_FORBIDS, .tally = empty_tally};
+    walk_forbids(&w, whole);
+    if (has_lax_reading(facts->app))
+        walk_forbids_laxly(&w);
+    w.reading = whole;
     if (w.tally.firm_forbid == NO_RULE) {
         w.mode = WALK_PERMITS;
         walk_node(&w, rules->permits, 0);
@@ -418,21 +462,20 @@ static bool segment_fits(const struct pattern_segment *p, struct slice s, bool f
 }
 
 static bool pattern_fits(const struct application *app, const struct pattern *p,
-                         const struct request *request, bool is_cut)
+                         struct reading reading)
 {
-    const struct path *path = &request->path;
     for (uint32_t i = 0; i < p->count; i++) {
         if (p->segments[i].kind == PATTERN_REST)
             return true;
-        if (i >= path->segment_count)
+        if (i >= reading.count)
             return false;
-        struct slice s = path->segments[i];
-        if (is_cut)
+        struct slice s = reading.segments[i];
+        if (reading.is_cut)
             s = slice_cut(&(struct slice){s.ptr, s.len}, ';');
         if (!segment_fits(&p->segments[i], s, app->paths.fold_case))
             return false;
     }
-    return p->count == path->segment_count;
+    return p->count == reading.count;
 }
 
 static bool names_method(const struct rule *r, const struct request *request)
@@ -452,9 +495,20 @@ static bool rule_fits(const struct application *app, const struct rule *r,
 {
     if (r->is_shadow || !names_method(r, request))
         return false;
-    bool whole = some_pattern_fits(app, r, request, false);
-    bool cut = some_pattern_fits(app, r, request, true);
-    return r->effect == RULE_FORBID ? whole || cut : whole && cut;
+    const struct path *path = &request->path;
+    struct slice room[LAX_MAX_SEGMENTS];
+    struct reading reading = {path->segments, path->segment_count, false};
+    bool whole = some_pattern_fits(app, r, reading);
+    reading.is_cut = true;
+    bool cut = some_pattern_fits(app, r, reading);
+    if (r->effect == RULE_PERMIT)
+        return whole && cut;
+    if (whole || cut || !has_lax_reading(app))
+        return whole || cut;
+    reading = read_laxly(path, room);
+    whole = some_pattern_fits(app, r, reading);
+    reading.is_cut = true;
+    return whole || some_pattern_fits(app, r, reading);
 }
 
 void decide_slowly(const struct snapshot *s, const struct facts *facts, struct decision *out)

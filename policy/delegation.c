@@ -4,7 +4,7 @@
 #include "policy/delegation.h"
 
 #include "base/fault.h"
-#include "policy/host.h"
+#include "policy/url.h"
 
 bool charter_key_is_valid(const struct charter_key *k, struct wall now)
 {
@@ -36,39 +36,26 @@ static bool has_upstream(const struct charter_entity *e, const struct upstream_a
     return false;
 }
 
-/* The host of "https://host[:port][/...]"; false for any other form, user information too. */
-static bool url_is_delegated(const struct charter_entity *e, struct slice url)
+bool delegation_has_url(const struct charter_entity *e, struct slice url, struct fault *f)
 {
-    struct slice scheme = SLICE("https://");
-    if (!slice_starts(url, scheme))
-        return false;
-    struct slice rest = slice_skip(url, scheme.len);
-    struct slice authority = {rest.ptr, 0};
-    while (authority.len < rest.len && !memchr("/?#", rest.ptr[authority.len], 3))
-        authority.len++;
-    char name[HOST_MAX];
+    char room[HOST_MAX];
     struct slice host;
-    uint16_t port;
-    return host_parse(authority, name, &host, &port) && some_pattern_has(&e->fetch_hosts, host);
-}
-
-static bool has_url(const struct charter_entity *e, const struct provider *p, struct slice url,
-                    struct fault *f)
-{
-    return url_is_delegated(e, url) ||
-           fault_set(
-               f, FAULT_TRUST,
-               "identity provider '%.*s' names '%.*s', whose host is not in the fetch_hosts of "
-               "entity '%.*s'",
-               SLICE_ARG(p->id), SLICE_ARG(url), SLICE_ARG(e->id));
+    const char *fault = url_fault(url, true, room, &host);
+    if (fault)
+        return fault_set(f, FAULT_TRUST, "'%.*s' %s", SLICE_ARG(url), fault);
+    return some_pattern_has(&e->fetch_hosts, host) ||
+           fault_set(f, FAULT_TRUST,
+                     "the host of '%.*s' is not in the fetch_hosts of entity '%.*s'",
+                     SLICE_ARG(url), SLICE_ARG(e->id));
 }
 
 /* Where the bundle holds the keys themselves nothing is fetched, and the issuer is only a name. */
 static bool has_provider(const struct charter_entity *e, const struct provider *p, struct fault *f)
 {
-    if (p->jwks.len)
+    if (p->jwks.len || (delegation_has_url(e, p->issuer, f) &&
+                        (!p->jwks_uri.len || delegation_has_url(e, p->jwks_uri, f))))
         return true;
-    return has_url(e, p, p->issuer, f) && (!p->jwks_uri.len || has_url(e, p, p->jwks_uri, f));
+    return fault_within(f, "identity provider '%.*s'", SLICE_ARG(p->id));
 }
 
 bool delegation_has_application(const struct charter_entity *e, const struct application *app,

@@ -9,6 +9,8 @@ bool charter_key_is_valid(const struct charter_key *k, struct wall now);
 /* The entity's keys that are valid at `now`, into `out` (room: e->key_count); their count. */
 uint32_t delegation_keys(const struct charter_entity *e, struct wall now, struct envelope_key *out);
 
+/* FAULT_TRUST where the URL is not https, or its host not one of the entity's fetch_hosts. */
+MUST_USE bool delegation_has_url(const struct charter_entity *e, struct slice url, struct fault *f);
 /* FAULT_TRUST where the application's host, one of its upstreams or a URL of one of its providers
  * lies outside what the entity was given. */
 MUST_USE bool delegation_has_application(const struct charter_entity *e,

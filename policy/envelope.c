@@ -7,6 +7,7 @@
 
 #include "base/codec.h"
 #include "base/fault.h"
+#include "base/hash.h"
 
 #define HEAD "belfry-signed/v1"
 #define SIGNATURE_CHARS BASE64URL_LEN(ED25519_SIGNATURE_BYTES)
@@ -32,6 +33,13 @@ bool key_id_is_valid(struct slice id)
             return false;
     }
     return true;
+}
+
+void key_id_make(char out[KEY_ID_CHARS], const uint8_t public_key[ED25519_KEY_BYTES])
+{
+    uint8_t digest[SHA256_BYTES];
+    sha256(digest, slice_from(public_key, ED25519_KEY_BYTES));
+    hex_encode(out, digest, KEY_ID_CHARS / 2);
 }
 
 /* A line ends with LF; text without one is no line. */

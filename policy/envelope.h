@@ -45,6 +45,9 @@ struct envelope_signer {
 };
 
 bool key_id_is_valid(struct slice id);
+/* The id that a key has where nobody gave it one: the first of its SHA-256, in hex. */
+#define KEY_ID_CHARS 16
+void key_id_make(char out[KEY_ID_CHARS], const uint8_t public_key[ED25519_KEY_BYTES]);
 /* Takes the form apart; slices point into `bytes`. False (FAULT_TRUST) for any other form. Says
  * nothing of who signed: the payload is not to be read before envelope_verify. */
 MUST_USE bool envelope_open(struct envelope *out, struct slice bytes, struct fault *f);

@@ -5,7 +5,8 @@
 
 #include "base/file.h"
 #include "base/mem.h"
-#include "policy/host.h"
+#include "policy/serials.h"
+#include "policy/url.h"
 
 /* ---- keys ---- */
 
@@ -104,25 +105,13 @@ bool load_long_text(struct loader *l, const struct yaml *map, const char *key, e
     return true;
 }
 
-static bool is_id(struct slice text)
-{
-    if (!text.len || text.len > 64)
-        return false;
-    for (size_t i = 0; i < text.len; i++) {
-        const char c = text.ptr[i];
-        if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '-')
-            return false;
-    }
-    return true;
-}
-
 bool load_id(struct loader *l, const struct yaml *map, const char *key, struct slice *out)
 {
     const struct yaml *n = load_member(l, map, key, LOAD_REQUIRED);
     struct slice id;
     if (!n || !load_word(l, n, key, &id))
         return false;
-    if (!is_id(id)) {
+    if (!entity_id_is_valid(id)) {
         findings_error(l->out, yaml_place(n), "wrong-id",
                        "'%.*s' is no id; allowed are 1 to 64 of a-z, 0-9 and '-'", SLICE_ARG(id));
         return false;
@@ -238,39 +227,15 @@ bool load_duration_s(struct loader *l, const struct yaml *map, const char *key, 
     return true;
 }
 
-/* What is wrong with it, or NULL. */
-static const char *url_fault(struct slice url, bool may_query)
-{
-    char room[HOST_MAX];
-    struct slice host;
-    uint16_t port;
-    for (size_t i = 0; i < url.len; i++)
-        if (url.ptr[i] <= 0x20 || url.ptr[i] >= 0x7f || strchr("\"<>\\^`{|}", url.ptr[i]))
-            return "holds a character that no URL holds";
-    if (!slice_starts(url, SLICE("https://")))
-        return "must begin with https://";
-    struct slice rest = slice_skip(url, strlen("https://"));
-    if (memchr(url.ptr, '#', url.len))
-        return "must not have a fragment ('#')";
-    if (!may_query && memchr(url.ptr, '?', url.len))
-        return "must not have a query ('?')";
-    struct slice authority = slice_cut(&rest, '/');
-    authority = slice_cut(&authority, '?');
-    if (authority.len && memchr(authority.ptr, '@', authority.len))
-        return "must not hold a user name or password";
-    if (!host_parse(authority, room, &host, &port))
-        return "must have a host name, and a port if any, behind https://";
-    return NULL;
-}
-
 bool load_url(struct loader *l, const struct yaml *map, const char *key, enum need need,
               bool may_query, struct slice *out)
 {
     const struct yaml *n = load_member(l, map, key, need);
-    struct slice url;
+    struct slice url, host;
+    char room[HOST_MAX];
     if (!n || !load_word(l, n, key, &url))
         return false;
-    const char *fault = url_fault(url, may_query);
+    const char *fault = url_fault(url, may_query, room, &host);
     if (fault) {
         findings_error(l->out, yaml_place(n), "wrong-url", "%s %s", key, fault);
         return false;
@@ -381,9 +346,8 @@ bool load_head(struct loader *l, const struct yaml *root, const char *kind, int6
                        yaml_text(n).len > 80 ? 80 : (int)yaml_text(n).len, yaml_text(n).ptr);
         return false;
     }
-    /* 2^53: what JSON and JavaScript can still count in steps of one. */
     if ((n = load_member(l, root, "serial", LOAD_REQUIRED)))
-        (void)yaml_int(n, "serial", 1, (int64_t)1 << 53, serial, l->out);
+        (void)yaml_int(n, "serial", 1, SERIAL_MAX, serial, l->out);
     if ((n = load_member(l, root, "not_after", LOAD_REQUIRED)))
         (void)yaml_time(n, "not_after", not_after_s, l->out);
     return true;

@@ -2,17 +2,15 @@
 /* `rules` of an application: effect, methods, path patterns, condition.
  * Owns: the grammar of a pattern. A pattern that could never match, or would match another thing
  * than its writer thinks, is an error: a forbid that matches nothing is an open door. */
+#include "base/codec.h"
+#include "base/method.h"
 #include "policy/load_in.h"
 
-/* ---- methods ---- */
+/* Steps that one request may cost: workers are shared, so one entity's rules must not be able to
+ * hold them for longer than some tens of milliseconds. 10,000 rules of 1,000 steps. */
+#define RULES_MAX_COST 10000000
 
-static const struct slice methods[METHOD_COUNT] = {
-    [METHOD_OTHER] = SLICE_INIT(""), /* no name is empty */
-    [METHOD_GET] = SLICE_INIT("GET"),         [METHOD_HEAD] = SLICE_INIT("HEAD"),
-    [METHOD_POST] = SLICE_INIT("POST"),       [METHOD_PUT] = SLICE_INIT("PUT"),
-    [METHOD_DELETE] = SLICE_INIT("DELETE"),   [METHOD_PATCH] = SLICE_INIT("PATCH"),
-    [METHOD_OPTIONS] = SLICE_INIT("OPTIONS"),
-};
+/* ---- methods ---- */
 
 /* Methods are case-sensitive (RFC 9110 §9.1), and all in use are in upper case: "get" is a mistake.
  */
@@ -38,13 +36,15 @@ static struct slice upper(struct arena *a, struct slice word)
 static void add_method(struct loader *l, struct place at, struct slice word, struct rule *rule,
                        struct slice *others)
 {
-    for (uint32_t m = METHOD_OTHER + 1; m < METHOD_COUNT; m++) {
-        if (slice_eq(word, methods[m])) {
-            rule->methods |= 1u << m;
-            return;
-        }
+    const enum method known = method_of(word);
+    if (known != METHOD_OTHER) {
+        rule->methods |= 1u << known;
+        return;
     }
-    const struct slice near = nearest_name(upper(l->a, word), methods + 1, METHOD_COUNT - 1);
+    struct slice names[METHOD_COUNT];
+    for (enum method m = METHOD_OTHER; m < METHOD_COUNT; m++)
+        names[m] = method_name(m);
+    const struct slice near = nearest_name(upper(l->a, word), names + 1, METHOD_COUNT - 1);
     if (!is_method(word)) {
         findings_error(
             l->out, at, "wrong-method",
@@ -54,7 +54,7 @@ static void add_method(struct loader *l, struct place at, struct slice word, str
             SLICE_ARG(word), SLICE_ARG(near));
         return;
     }
-    if (slice_eq(word, SLICE("CONNECT")) || slice_eq(word, SLICE("TRACE"))) {
+    if (!method_is_carried(word)) {
         findings_error(l->out, at, "wrong-method", "%.*s is never carried, so no rule can name it",
                        SLICE_ARG(word));
         return;
@@ -92,15 +92,11 @@ static bool is_name(struct slice text)
     return text.len > 0;
 }
 
-static bool is_hex(char c)
-{
-    return (c >= '0' && c <= '9') || (ascii_lower(c) >= 'a' && ascii_lower(c) <= 'f');
-}
-
 static bool has_escape(struct slice text)
 {
     for (size_t i = 0; i + 2 < text.len; i++)
-        if (text.ptr[i] == '%' && is_hex(text.ptr[i + 1]) && is_hex(text.ptr[i + 2]))
+        if (text.ptr[i] == '%' && hex_value(text.ptr[i + 1]) >= 0 &&
+            hex_value(text.ptr[i + 2]) >= 0)
             return true;
     return false;
 }
@@ -289,4 +285,11 @@ void load_rules(struct loader *l, const struct yaml *map, struct application *ap
     for (uint32_t i = 0; i < count; i++)
         load_rule(l, yaml_item(list, i), &app->rule_list[i], app->paths, &seen);
     map_fini(&seen);
+    for (uint32_t i = 0; i < count; i++)
+        app->cost += app->rule_list[i].when ? cel_cost(app->rule_list[i].when) : 0;
+    if (app->cost > RULES_MAX_COST)
+        findings_error(l->out, yaml_place(list), "too-costly",
+                       "these conditions together may take %llu steps for one request, more than "
+                       "%d; 'x in list' costs less than loops over lists of facts",
+                       (unsigned long long)app->cost, RULES_MAX_COST);
 }

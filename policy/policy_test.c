@@ -3,24 +3,12 @@
  * of. Does not own: the judgement (decide.c), nor YAML (bundle.c). */
 #include "policy/policy_test.h"
 
+#include "base/method.h"
 #include "base/reason.h"
 #include "policy/bundle.h"
 #include "policy/decide.h"
 #include "policy/host.h"
 #include "policy/path.h"
-
-static enum method method_of(struct slice name)
-{
-    static const struct slice names[METHOD_COUNT] = {
-        [METHOD_GET] = SLICE_INIT("GET"),        [METHOD_HEAD] = SLICE_INIT("HEAD"),
-        [METHOD_POST] = SLICE_INIT("POST"),      [METHOD_PUT] = SLICE_INIT("PUT"),
-        [METHOD_DELETE] = SLICE_INIT("DELETE"),  [METHOD_PATCH] = SLICE_INIT("PATCH"),
-        [METHOD_OPTIONS] = SLICE_INIT("OPTIONS")};
-    for (enum method m = METHOD_GET; m < METHOD_COUNT; m++)
-        if (slice_eq(names[m], name))
-            return m;
-    return METHOD_OTHER;
-}
 
 /* RFC 9110 §5.6.2: what a method may be written with. */
 static bool is_token(struct slice s)
@@ -221,9 +209,32 @@ static bool run_one(const struct bundle *b, const struct policy_test *t, struct 
     return ok;
 }
 
+/* Steps of all tests of a bundle together: some seconds of the one thread that reads what all
+ * entities publish. */
+#define TESTS_MAX_COST 1000000000
+
+static bool is_affordable(const struct bundle *b, struct findings *out)
+{
+    uint64_t cost = 0;
+    for (uint32_t i = 0; i < b->test_count; i++) {
+        const struct application *app = application_of(b, b->tests[i].host);
+        cost += app ? app->cost : 0;
+        if (cost <= TESTS_MAX_COST)
+            continue;
+        findings_error(out, b->tests[i].place, "too-costly",
+                       "up to here the tests may take %llu steps, more than %d; leave some out, or "
+                       "make conditions simpler",
+                       (unsigned long long)cost, TESTS_MAX_COST);
+        return false;
+    }
+    return true;
+}
+
 bool policy_test_run(const struct bundle *b, struct wall now, struct findings *out)
 {
     bool all = true;
+    if (!is_affordable(b, out))
+        return false;
     for (uint32_t i = 0; i < b->test_count; i++)
         all &= run_one(b, &b->tests[i], now, out);
     return all;

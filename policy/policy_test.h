@@ -59,5 +59,6 @@ MUST_USE bool policy_test_expect(struct policy_test *t, struct slice text, struc
                                  struct findings *out);
 
 /* Judges every test of a compiled bundle (bundle_compile). Each failure is an error at the test's
- * place: what was expected, what was decided and by which rule. True where none failed. */
+ * place: what was expected, what was decided and by which rule. True where none failed. Where all
+ * together could take too long none is judged, and that is the error. */
 MUST_USE bool policy_test_run(const struct bundle *b, struct wall now, struct findings *out);

@@ -529,16 +529,3 @@ const struct application *snapshot_route(const struct snapshot *s, struct slice 
     *why = REASON_PERMITTED;
     return app;
 }
-
-bool snapshot_same_rules(const struct snapshot *a, const struct snapshot *b, struct slice entity)
-{
-    const struct bundle_ref *r = map_get(&a->entities, entity);
-    if (!r || r != map_get(&b->entities, entity))
-        return false;
-    for (uint32_t i = 0; i < r->bundle->application_count; i++) {
-        struct slice host = r->bundle->applications[i].host;
-        if (map_get(&a->hosts, host) != map_get(&b->hosts, host))
-            return false;
-    }
-    return true;
-}

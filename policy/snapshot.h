@@ -101,6 +101,3 @@ const struct application *snapshot_route(const struct snapshot *s, struct slice 
                                          struct wall now, enum reason *why);
 const struct bundle *snapshot_bundle(const struct snapshot *s, struct slice entity);
 const struct charter_entity *snapshot_entity(const struct snapshot *s, struct slice entity);
-/* True where snapshots a and b judge requests alike for that application (the same bundle and
- * delegation). */
-bool snapshot_same_rules(const struct snapshot *a, const struct snapshot *b, struct slice entity);

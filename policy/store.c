@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: EUPL-1.2
 /* Following the store. One job at a time, always in this order:
  *
- *     head        epoch, count, serials and the stream's last id, read in one script, so as of one
- * moment documents   those that differ (or all), a few at a time hand-over   where something
- * changed stream      XREAD from the id of the head; events name what to fetch, and that is the
- * next job
+ *     head        epoch, count, serials and the stream's last id, in one script: of one moment
+ *     documents   those that differ (or all), a few at a time
+ *     hand-over   where something changed
+ *     stream      XREAD from the id of the head; events name what the next job fetches
  *
  * While a job runs the stream's answer is thrown away and asked for again after it: it waits in
  * Redis. So there is no queue here, and no event can be lost or overtaken. What events can't tell
- * (a gap in n, another epoch, a key that somebody changed by hand) the timer finds: it starts a job
- * whatever the stream says.
+ * (a gap in n, another epoch, a serial that somebody changed by hand) the timer finds: it starts a
+ * job whatever the stream says.
  *
  * A failed job changes neither n nor the id; it leaves `needs_whole`, and the timer or the next
  * connection tries again. */
@@ -296,6 +296,7 @@ static bool field_entity(struct slice field, struct slice *entity)
 
 static void take_serials(struct store *s, const redisReply *reply, bool is_whole)
 {
+    size_t strangers = 0;
     for (size_t i = 0; i + 1 < reply_count(reply); i += 2) {
         struct slice entity;
         uint64_t serial = 0;
@@ -304,10 +305,13 @@ static void take_serials(struct store *s, const redisReply *reply, bool is_whole
             slice_u64(reply_text(reply_at(reply, i + 1)), (uint64_t)SERIAL_MAX, &serial))
             e = entry_get(s, entity);
         if (!e)
-            log_warning("store", "a serial of the store names no entity, or one too many");
+            strangers++;
         else if (is_whole || e->serial != (int64_t)serial)
             want(s, e, (int64_t)serial);
     }
+    // One line a reading, however many a store invents; and only where it is read whole.
+    if (strangers && is_whole)
+        log_warning("store", "%zu serials of the store name no entity, or one too many", strangers);
 }
 
 static bool take_head(struct head *out, const redisReply *reply)
@@ -540,11 +544,6 @@ void store_free(struct store *s)
     }
     map_fini(&s->entries);
     mem_free(s);
-}
-
-bool store_is_connected(const struct store *s)
-{
-    return s->is_connected;
 }
 
 uint64_t store_resyncs(const struct store *s)

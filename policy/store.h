@@ -42,7 +42,6 @@ struct store_hooks {
 struct store *store_new(struct loop *l, const struct store_settings *settings,
                         struct store_hooks hooks);
 void store_free(struct store *s);
-bool store_is_connected(const struct store *s);
 uint64_t store_resyncs(const struct store *s); /* times that the whole store was read */
 
 /* ---- blocking, any thread ---- */
@@ -60,7 +59,8 @@ MUST_USE bool store_remember(const char *state_dir, struct serials *known,
                              const struct store_memory *memories, size_t count, struct wall now,
                              struct fault *f);
 /* What state_dir holds; an empty or missing one is an empty set and no serials. `known` is a zeroed
- * one. The set is to be verified like any other. */
+ * one. The set is to be verified like any other. A clock that shows less than when the serials were
+ * written is logged. */
 MUST_USE bool store_recall(const char *state_dir, struct documents **out, struct serials *known,
                            struct fault *f);
 /* Puts one document in the store and tells all gateways; *n is the number of the event. A serial

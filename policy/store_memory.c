@@ -10,6 +10,7 @@
 
 #include "base/fault.h"
 #include "base/file.h"
+#include "base/logger.h"
 #include "base/mem.h"
 #include "policy/store.h"
 
@@ -132,6 +133,11 @@ static bool recall_serials(const char *dir, struct serials *known, struct fault 
         return false;
     const bool is_read = serials_parse(known, text, f);
     mem_slice_free(&text);
+    if (is_read && time(NULL) < known->wall.s)
+        log_warning("store",
+                    "the clock was set back: it shows %lld s less than when '%s' was "
+                    "written, so what has expired since may pass as valid",
+                    (long long)(known->wall.s - time(NULL)), path);
     return is_read;
 }
 

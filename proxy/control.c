@@ -215,6 +215,8 @@ static void activate(struct control *c, struct edition *take, uint32_t refused)
     c->is_stuck = false;
     edition_unref(c->edition);
     c->edition = take;
+    /* It got here only because it is remembered. */
+    metric_set(&c->metrics, METRIC_TRUST_MEMORY, take->snapshot->charter != NULL);
     c->activated_at = loop_now(&c->loop);
     c->rebuild_at_s = next_change_s(take->snapshot, loop_wall(&c->loop).s);
     c->is_following = true;

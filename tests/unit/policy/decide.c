@@ -370,6 +370,40 @@ Test(decide, reads_parameters_both_ways)
     world_fini(&w);
 }
 
+Test(decide, forbids_what_an_application_could_read_out_of_an_encoded_or_a_doubled_slash)
+{
+    static const struct path_options options = {
+        .allow_encoded_slash = true, .allow_empty_segments = true, .allow_parameters = true};
+    WORLD(w, options, {.id = "no", .effect = RULE_FORBID, .paths = "/admin/** /a/{id}/secret"},
+          {.id = "group", .effect = RULE_PERMIT, .paths = "/groups/{id} /a/*"},
+          {.id = "rest", .effect = RULE_PERMIT, .paths = "/b/** /admin*"});
+    static const struct {
+        const char *target;
+        enum reason reason;
+    } table[] = {
+        {"/groups/one%2Ftwo", REASON_PERMITTED}, /* a permit is of the path as it is judged */
+        {"/admin%2Fusers", REASON_FORBIDDEN},
+        {"//admin/users", REASON_FORBIDDEN},
+        {"/b%2F..b", REASON_DENIED},
+        {"/a/7%2Fsecret", REASON_FORBIDDEN},
+        {"/a/7%2Fsecret;x=1", REASON_FORBIDDEN},
+        {"/a%2F7//secret", REASON_FORBIDDEN},
+        {"/a/7%2Fsecrets", REASON_PERMITTED},
+        {"/b//admin/x", REASON_PERMITTED},
+    };
+    for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
+        ask_for(&w, METHOD_GET, table[i].target);
+        cr_expect_eq(decided(&w).reason, table[i].reason, "%s", table[i].target);
+    }
+    char target[4 * PATH_MAX_SEGMENTS * 2 + 16] = "/admin";
+    size_t len = strlen(target);
+    for (int i = 0; i < 2 * PATH_MAX_SEGMENTS; i++)
+        len += (size_t)snprintf(target + len, sizeof target - len, "%%2Fx");
+    ask_for(&w, METHOD_GET, target);
+    cr_expect_eq(decided(&w).reason, REASON_FORBIDDEN, "more parts than any path may have");
+    world_fini(&w);
+}
+
 /* A person and a device for conditions to look at. */
 static const struct slice tax_groups[] = {SLICE_INIT("tax"), SLICE_INIT("all")};
 static const struct facts_user tax_officer = {.id = SLICE_INIT("fas:1"),
@@ -561,8 +595,9 @@ static const char *const some_conditions[] = {
     "user.acr_level < 400 || device.trust == 'managed'",
     "false",
 };
-static const char *const some_segments[] = {"a",        "b",        "A",   "c",       "x-1", "",
-                                            "\xc3\xa9", "\xc3\x89", "a;p", "x-1;a=b", ";p",  "z-1"};
+static const char *const some_segments[] = {"a",  "b",        "A",        "c",    "x-1",
+                                            "",   "\xc3\xa9", "\xc3\x89", "a;p",  "x-1;a=b",
+                                            ";p", "z-1",      "a/b",      "b//;p"};
 static const char *const some_ids[] = {"r0", "r1", "r2", "r3", "r4",  "r5",
                                        "r6", "r7", "r8", "r9", "r10", "r11"};
 
@@ -619,7 +654,8 @@ Test(decide, says_what_the_plain_loop_says_on_generated_policies, .timeout = 300
     for (int policy = 0; policy < 5000; policy++) {
         struct spec specs[12], reversed[12];
         uint32_t count = draw_specs(&seed, specs);
-        struct path_options options = {.fold_case = !draw(&seed, 3)};
+        struct path_options options = {.fold_case = !draw(&seed, 3),
+                                       .allow_encoded_slash = !draw(&seed, 3)};
         for (uint32_t i = 0; i < count; i++)
             reversed[i] = specs[count - 1 - i];
         struct world w, back;
