@@ -367,9 +367,9 @@ def test_many_reloads_at_once_end_with_the_configuration_that_was_written_last(n
         world.config.write_text(good + "nonsense: 1\n" if i % 3 == 1 else good.replace("level: info", "level: error"))
         world.gateway.send_signal(signal.SIGHUP)
     until(lambda: world.metric("belfry_reloads_total") > 0, "no reload")
+    before = len(world.log_text())
     world.config.write_text(good)
     world.gateway.send_signal(signal.SIGHUP)
-    before = len(world.log_text())
     until(lambda: "configuration taken over" in world.log_text()[before:], "the last configuration is not in force")
     world.update("finance", lambda text: text)  # and the log is at info again: it says so
     until(lambda: re.search("snapshot [0-9]+ is live", world.log_text()[before:]), "the log level is not the last one's")
