@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/fault.h"
+#include "base/http_date.h"
 #include "base/mem.h"
 #include "base/network.h"
 #include "proxy/h1_head.h"
@@ -29,6 +30,7 @@ struct admin {
     struct deadlines quiets;
     struct link visits; /* those that were served longest ago first */
     uint32_t count;
+    struct http_date date;
 };
 
 struct visit {
@@ -64,27 +66,17 @@ static void visit_watch(struct visit *v, int events)
     ev_io_start(v->admin->loop->ev, &v->io);
 }
 
-static void date_now(const struct loop *l, char out[40])
-{
-    const time_t now = (time_t)loop_wall(l).s;
-    struct tm tm;
-    out[0] = '\0';
-    if (gmtime_r(&now, &tm))
-        strftime(out, 40, "%a, %d %b %Y %H:%M:%S GMT", &tm); /* RFC 9110 §5.6.7; the locale is C */
-}
-
 /* False where it does not fit; the visit then ends without an answer. */
 static bool answer(struct visit *v, const char *status, const char *extra, struct slice body,
                    bool to_head)
 {
-    char date[40];
-
-    date_now(v->admin->loop, date);
+    const struct slice date = http_date(&v->admin->date, loop_wall(v->admin->loop));
     return buf_printf(&v->out,
-                      "HTTP/1.1 %s\r\ndate: %s\r\ncontent-type: text/plain; version=0.0.4; "
+                      "HTTP/1.1 %s\r\ndate: %.*s\r\ncontent-type: text/plain; version=0.0.4; "
                       "charset=utf-8\r\ncontent-length: %zu\r\ncache-control: no-store\r\n"
                       "x-content-type-options: nosniff\r\n%s%s\r\n",
-                      status, date, body.len, extra, v->is_last ? "connection: close\r\n" : "") &&
+                      status, SLICE_ARG(date), body.len, extra,
+                      v->is_last ? "connection: close\r\n" : "") &&
            (to_head || buf_add(&v->out, body));
 }
 

@@ -15,7 +15,7 @@
 
 #define BODY_MAX_BYTES 65536
 #define TEXT_MAX 256     /* of a name that is not ours: enough for any that makes sense */
-#define RETRY_AFTER_S 10 /* of a 429 or 503 for which nobody knows better */
+#define RETRY_AFTER "10" /* seconds, of a 503: nobody knows better */
 
 /* What the caller is told, apart from how. */
 struct telling {
@@ -153,9 +153,8 @@ static void fields_make(struct arena *a, const struct refusal *r, const struct t
     field_add(out, SLICE("x-content-type-options"), SLICE("nosniff"));
     field_add(out, SLICE("belfry-reference"), arena_copy(a, clipped(r->reference)));
     challenge_add(a, r, t, out);
-    if (t->status == 503 || t->status == 429)
-        field_add(out, SLICE("retry-after"),
-                  arena_printf(a, "%u", r->retry_after_s ? r->retry_after_s : RETRY_AFTER_S));
+    if (t->status == 503)
+        field_add(out, SLICE("retry-after"), SLICE(RETRY_AFTER));
     if (error.len)
         field_add(out, SLICE("proxy-status"),
                   arena_printf(a, "belfry; error=%.*s", SLICE_ARG(error)));

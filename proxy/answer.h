@@ -19,7 +19,6 @@ struct refusal {
     bool wants_html;
     struct slice accept_language; /* as it came; empty where none */
     bool had_token;               /* 401: invalid_token rather than a bare challenge */
-    uint32_t retry_after_s;       /* with 429 and 503; 0: a value of ours */
 };
 
 #define ANSWER_MAX_FIELDS 12

@@ -115,8 +115,10 @@ static void read_key(struct config *c, const struct yaml *root, const struct key
             *(struct slice *)member = arena_text(&c->arena, yaml_text(n));
         else if (yaml_kind(n) != YAML_MISSING)
             findings_error(f, yaml_place(n), "wrong-type", "%s is a text", what);
-        else if (!k->text)
+        if (!k->text && yaml_kind(n) == YAML_MISSING)
             findings_error(f, yaml_place(root), "missing-key", "'%s' is missing", what);
+        else if (!k->text && yaml_kind(n) == YAML_SCALAR && !((struct slice *)member)->len)
+            findings_error(f, yaml_place(n), "missing-key", "'%s' is empty", what);
         return;
     case DURATION:
     case BYTES:
@@ -236,8 +238,7 @@ static void read_store(struct config *c, const struct yaml *root, struct finding
                        "store.cleartext can only be 'accepted'");
         return;
     }
-    /* Review of the design §15: what is not on this machine goes through TLS, or somebody has said
-     * otherwise. */
+    /* What is not on this machine goes through TLS, or somebody has said otherwise. */
     (void)snprintf(text, sizeof text, strchr(c->store.host, ':') ? "[%s]:1" : "%s:1",
                    c->store.host);
     bool is_near = !c->store.host[0] || strcmp(c->store.host, "localhost") == 0 ||
@@ -248,6 +249,16 @@ static void read_store(struct config *c, const struct yaml *root, struct finding
                        "the store is on another machine and redis:// has no TLS; put stunnel on "
                        "loopback in front "
                        "(docs/operations.md), or say store.cleartext: accepted");
+}
+
+static void read_admin(const struct config *c, const struct yaml *root, struct findings *f)
+{
+    struct sockaddr_storage address;
+    socklen_t len;
+    if (c->admin_listen.len && !address_parse(&address, &len, c->admin_listen))
+        findings_error(f, yaml_place(yaml_get(yaml_get(root, SLICE("admin")), SLICE("listen"))),
+                       "bad-address", "'%.*s' is no address with a port",
+                       SLICE_ARG(c->admin_listen));
 }
 
 static void read_rest(struct config *c, const struct yaml *root, struct findings *f)
@@ -287,6 +298,7 @@ struct config *config_read(const char *path, struct findings *out)
         read_listen(c, root, out);
         read_trust(c, root, out);
         read_store(c, root, out);
+        read_admin(c, root, out);
         read_rest(c, root, out);
     }
     yaml_free(doc);

@@ -274,7 +274,6 @@ static void on_compiled(void *owner, const struct compiled *made)
 struct key_wait {
     struct letter letter;
     struct link at_control; /* while the desk has it */
-    struct control *control;
     struct worker *worker;
     struct exchange *x; /* NULL: cancelled. Read and written on the worker's thread only */
     uint8_t digest[32];
@@ -317,7 +316,6 @@ struct key_wait *control_want_keys(struct control *c, struct exchange *x,
     struct key_wait *k = mem_new(struct key_wait);
     k->letter.open = open_want;
     k->letter.drop = drop_wait;
-    k->control = c;
     k->worker = x->worker;
     k->x = x;
     memcpy(k->digest, provider_digest, sizeof k->digest);
@@ -486,7 +484,7 @@ static void on_watch(EV_P_ ev_timer *timer, int events)
     (void)loop, (void)events;
     if (c->is_store_connected)
         c->store_seen_at = loop_now(&c->loop);
-    if (c->edition && loop_wall(&c->loop).s > c->rebuild_at_s) {
+    if (loop_wall(&c->loop).s > c->rebuild_at_s) {
         c->rebuild_at_s = INT64_MAX;
         compiler_again(c->compiler);
     }
@@ -628,6 +626,7 @@ int gateway_run(struct config *take)
     c->config = c->in_force = take;
     logger_set_level(take->log_level);
     c->pid_fd = -1;
+    c->rebuild_at_s = INT64_MAX;
     list_init(&c->key_waits);
     loop_init(&c->loop);
     mailbox_init(&c->mailbox, &c->loop, c);

@@ -31,11 +31,6 @@ static enum next refuse(struct exchange *x, enum reason why, const char *detail)
     return REFUSE;
 }
 
-static struct worker *worker_of(const struct exchange *x)
-{
-    return x->worker;
-}
-
 struct slice exchange_field(const struct exchange *x, struct slice name)
 {
     for (uint32_t i = 0; i < x->request.field_count; i++)
@@ -60,7 +55,7 @@ static enum next check_host(struct exchange *x)
     uint16_t port;
     if (!host_parse(x->request.authority, room, &x->request.host, &port))
         return refuse(x, REASON_REQUEST_MALFORMED, "the host is no host name");
-    if (port && !config_listens_on(worker_of(x)->config, port))
+    if (port && !config_listens_on(x->worker->config, port))
         return refuse(x, REASON_HOST_UNKNOWN, "another port than ours");
     return NEXT;
 }
@@ -147,15 +142,16 @@ static enum next device(struct exchange *x)
 
 static bool bearer_of(struct slice authorization, struct slice *token)
 {
-    struct slice rest = authorization;
-    struct slice scheme = slice_cut(&rest, ' ');
-    *token = slice_trim(rest);
+    struct slice scheme = auth_scheme_cut(&authorization);
+    while (authorization.len && authorization.ptr[0] == ' ')
+        authorization = slice_skip(authorization, 1);
+    *token = authorization;
     return slice_eq_nocase(scheme, SLICE("bearer"));
 }
 
 static enum next wait_for_keys(struct exchange *x, const struct provider *wanted, enum reason why)
 {
-    struct worker *w = worker_of(x);
+    struct worker *w = x->worker;
     if (x->keys_answered || !wanted)
         return refuse(x, why, NULL);
     if (!x->asked_for_keys) {
@@ -168,7 +164,7 @@ static enum next wait_for_keys(struct exchange *x, const struct provider *wanted
 
 static enum next identity(struct exchange *x)
 {
-    struct worker *w = worker_of(x);
+    struct worker *w = x->worker;
     struct slice authorization = exchange_field(x, SLICE("authorization"));
     struct token_answer answer = {0};
     struct token_question q = {
@@ -204,7 +200,7 @@ static enum next decision(struct exchange *x)
         return refuse(x, x->decision.reason, NULL);
     x->reason = REASON_PERMITTED;
     event_of_decision(x, &event);
-    if (!audit_publish(worker_of(x)->audit, &event)) {
+    if (!audit_publish(x->worker->audit, &event)) {
         x->decision = (struct decision){.reason = REASON_AUDIT_UNAVAILABLE};
         return refuse(x, REASON_AUDIT_UNAVAILABLE, NULL);
     }
@@ -222,12 +218,12 @@ static enum next upstream(struct exchange *x)
     if (x->response.status)
         return NEXT;
     if (!x->tries)
-        x->first = (uint32_t)(dice_next(&worker_of(x)->dice) % app->upstream_count);
+        x->first = (uint32_t)(dice_next(&x->worker->dice) % app->upstream_count);
     while (!x->link && x->tries < app->upstream_count + 1) {
         const struct upstream_address *to =
             &app->upstreams[(x->first + x->tries) % app->upstream_count];
         x->tries++;
-        deadline_arm(worker_deadlines(worker_of(x), app->connect_ms), &x->deadline);
+        deadline_arm(worker_deadlines(x->worker, app->connect_ms), &x->deadline);
         if (link_begin(x, to, &why))
             return WAIT;
     }
@@ -239,8 +235,10 @@ static enum next upstream(struct exchange *x)
 static void refuse_in_words(struct exchange *x)
 {
     struct answer answer;
+    /* To a connection that is not for that host, no word of what is there. */
+    bool is_elsewhere = x->reason == REASON_HOST_MISDIRECTED || x->reason == REASON_HOST_UNKNOWN;
     struct refusal r = {.reason = x->reason,
-                        .app = x->facts.app,
+                        .app = is_elsewhere ? NULL : x->facts.app,
                         .decision = x->facts.app && x->decision.reason ? &x->decision : NULL,
                         .device_detail = x->reason == REASON_DEVICE_INVALID ? x->detail : NULL,
                         .reference = slice_of(x->reference.text),
@@ -262,7 +260,7 @@ static void refuse_in_words(struct exchange *x)
 
 static enum next response(struct exchange *x)
 {
-    struct worker *w = worker_of(x);
+    struct worker *w = x->worker;
     if (x->is_sent)
         return NEXT;
     if (!x->is_head_out) {
@@ -280,19 +278,23 @@ static enum next response(struct exchange *x)
 
 /* --- AUDIT: always, once. */
 
+static void drop_link(struct exchange *x)
+{
+    struct link_h1 *l = x->link;
+    x->link = NULL;
+    if (l)
+        link_release(l);
+}
+
 static enum next audit(struct exchange *x)
 {
-    struct worker *w = worker_of(x);
+    struct worker *w = x->worker;
     struct event event;
     deadline_cancel(&x->deadline);
     if (x->key_wait)
         key_wait_cancel(x->key_wait);
     x->key_wait = NULL;
-    if (x->link) {
-        struct link_h1 *l = x->link;
-        x->link = NULL;
-        link_release(l);
-    }
+    drop_link(x);
     metric_answer(&w->metrics, x->reason);
     metric_add(&w->metrics, METRIC_REQUESTS_OPEN, -1);
     metric_add(&w->metrics, METRIC_BYTES_IN_TOTAL, (int64_t)x->bytes_in);
@@ -316,14 +318,9 @@ static enum next audit(struct exchange *x)
     return NEXT;
 }
 
-static const struct {
-    const char *name;
-    enum next (*run)(struct exchange *);
-} story[] = {
-    [ROUTE] = {"route", route},          [DEVICE] = {"device", device},
-    [IDENTITY] = {"identity", identity}, [DECISION] = {"decision", decision},
-    [UPSTREAM] = {"upstream", upstream}, [RESPONSE] = {"response", response},
-    [AUDIT] = {"audit", audit},
+static enum next (*const story[])(struct exchange *) = {
+    [ROUTE] = route,       [DEVICE] = device,     [IDENTITY] = identity, [DECISION] = decision,
+    [UPSTREAM] = upstream, [RESPONSE] = response, [AUDIT] = audit,
 };
 
 static void free_when_over(struct exchange *x)
@@ -334,7 +331,6 @@ static void free_when_over(struct exchange *x)
     device_unref(x->device);
     held_drop(x->held);
     buf_fini(&x->up);
-    x->magic = 0;
     struct arena arena = x->arena; /* the exchange lies in it */
     arena_fini(&arena);
 }
@@ -346,7 +342,7 @@ static void exchange_resume(struct exchange *x)
     x->running = true;
     while (x->phase < DONE) {
         enum phase was = x->phase;
-        enum next next = story[was].run(x);
+        enum next next = story[was](x);
         if (x->phase != was) /* ROUTE goes straight to RESPONSE for what is our own */
             continue;
         if (next == WAIT)
@@ -369,6 +365,21 @@ static void exchange_cut(struct exchange *x, enum reason why, const char *detail
     if (!x->client_let_go && why != REASON_CLIENT_GONE)
         x->client->cut(x);
     x->phase = AUDIT;
+    exchange_resume(x);
+}
+
+/* Refused late: with an answer where none has begun, else the stream is cut. */
+static void exchange_stop(struct exchange *x, enum reason why, const char *detail)
+{
+    if (x->phase > RESPONSE || x->is_head_out) {
+        exchange_cut(x, why, detail);
+        return;
+    }
+    x->up_stopped = true;
+    drop_link(x);
+    x->response = (struct response){0};
+    (void)refuse(x, why, detail);
+    x->phase = RESPONSE;
     exchange_resume(x);
 }
 
@@ -412,7 +423,6 @@ struct exchange *exchange_new(struct connection *c, const struct client_ops *cli
     struct exchange *x;
     arena_init(&arena, &w->chunks);
     x = arena_new(&arena, struct exchange);
-    x->magic = EXCHANGE_MAGIC;
     x->arena = arena;
     x->worker = w;
     x->connection = c;
@@ -540,25 +550,6 @@ void exchange_keys_answered(struct exchange *x)
     exchange_resume(x);
 }
 
-/* Refused late: with an answer where none has begun, else the stream is cut. */
-void exchange_stop(struct exchange *x, enum reason why, const char *detail)
-{
-    if (x->phase > RESPONSE || x->is_head_out) {
-        exchange_cut(x, why, detail);
-        return;
-    }
-    x->up_stopped = true;
-    if (x->link) {
-        struct link_h1 *l = x->link;
-        x->link = NULL;
-        link_release(l);
-    }
-    x->response = (struct response){0};
-    (void)refuse(x, why, detail);
-    x->phase = RESPONSE;
-    exchange_resume(x);
-}
-
 void exchange_upstream_connected(struct exchange *x)
 {
     deadline_arm(worker_deadlines(x->worker, x->facts.app->first_byte_ms), &x->deadline);
@@ -607,8 +598,7 @@ void exchange_upstream_failed(struct exchange *x, enum reason why, const char *d
         may_repeat = x->phase == UPSTREAM && !x->up_was_taken &&
                      (!link_is_connected(l) || is_stale) &&
                      x->tries < x->facts.app->upstream_count + 1;
-        x->link = NULL;
-        link_release(l);
+        drop_link(x);
     }
     if (may_repeat && why != REASON_UPSTREAM_CONNECT_TIMEOUT) {
         metric_add(&x->worker->metrics, METRIC_UPSTREAM_RETRIES_TOTAL, 1);

@@ -32,10 +32,8 @@ struct client_ops {
 };
 
 #define UPLOAD_CEILING 131072 /* h2: a stream's window at most; h1: a pause before */
-#define EXCHANGE_MAGIC 0xbe1f0002u
 
 struct exchange {
-    uint32_t magic;
     struct arena arena;
     struct worker *worker;
     struct connection *connection;
@@ -93,8 +91,7 @@ void exchange_begin(struct exchange *x, enum reason early, const char *detail);
 /* Instead of exchange_begin, of a head that never became a request: it is counted and told to the
  * audit, and nothing is answered. */
 void exchange_refused_by_protocol(struct exchange *x, enum reason why, const char *detail);
-/* A piece of the request's body. False: over the application's limit; the exchange has seen to it.
- */
+/* A piece of the request's body. Past the application's limit the exchange is refused or cut. */
 void exchange_receive(struct exchange *x, struct slice bytes);
 void exchange_receive_end(struct exchange *x);
 /* The body's framing is broken: nothing that follows can be believed. */
@@ -109,8 +106,6 @@ bool exchange_wants_body(const struct exchange *x);
 
 /* From the control thread: look again. */
 void exchange_keys_answered(struct exchange *x);
-/* Refuses late: with an answer where none has begun, else the stream is cut. */
-void exchange_stop(struct exchange *x, enum reason why, const char *detail);
 /* The first field of that (lower-case) name; ptr NULL where there is none. */
 struct slice exchange_field(const struct exchange *x, struct slice name);
 

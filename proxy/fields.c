@@ -7,7 +7,7 @@
 #define OWN_COOKIES "__Host-belfry"
 #define NAME_MAX_FOLDED 64 /* longer than any name in the lists; a longer one is none of them */
 
-/* Sorted by nothing: looked through only where first letter and length fit. */
+/* Sorted by nothing: looked through only where the first letter fits. */
 struct listed {
     struct slice name;
     enum removal removal;
@@ -98,8 +98,7 @@ static const struct listed listed[] = {
     FORGED("tracestate"),
 };
 
-/* First letter → the run of entries to look through; made of the list at first use would be state,
- * so: a bit for each first letter that occurs, which is enough to pass most names by. */
+/* A bit for each first letter that occurs: enough to pass many names by. */
 static const uint32_t first_letters = 1u << ('a' - 'a') | 1u << ('b' - 'a') | 1u << ('c' - 'a') |
                                       1u << ('e' - 'a') | 1u << ('f' - 'a') | 1u << ('h' - 'a') |
                                       1u << ('k' - 'a') | 1u << ('o' - 'a') | 1u << ('p' - 'a') |
@@ -209,7 +208,7 @@ static bool add_cookies(const struct request *r, struct buf *out)
  * it. */
 static bool passes_authorization(const struct exchange *x, struct slice value)
 {
-    struct slice scheme = slice_cut(&value, ' ');
+    struct slice scheme = auth_scheme_cut(&value);
     bool is_token =
         slice_eq_nocase(scheme, SLICE("bearer")) || slice_eq_nocase(scheme, SLICE("dpop"));
     if (slice_eq_nocase(scheme, SLICE("ntlm")) || slice_eq_nocase(scheme, SLICE("negotiate")))
@@ -334,7 +333,7 @@ static bool authenticates_connection(const struct field *f)
     if (!slice_eq(f->name, SLICE("www-authenticate")))
         return false;
     while (list_next(&rest, &item)) {
-        struct slice scheme = slice_cut(&item, ' ');
+        struct slice scheme = auth_scheme_cut(&item);
         if (slice_eq_nocase(scheme, SLICE("ntlm")) || slice_eq_nocase(scheme, SLICE("negotiate")))
             return true;
     }

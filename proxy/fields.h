@@ -10,7 +10,7 @@
 /* The request's head for the upstream, into `out`. False: past the ceiling. */
 MUST_USE bool fields_request(const struct exchange *x, struct slice assertion, struct buf *out);
 /* The upstream's fields for the client, into x->response.fields (in the arena). PERMITTED, or
- * CONNECTION_AUTH where it wants to authenticate the pooled connection, or UPSTREAM_BROKEN. */
+ * CONNECTION_AUTH where it wants to authenticate the pooled connection. */
 enum reason fields_response(struct exchange *x, const struct h1_head *head);
 enum removal { FIELD_STAYS, FIELD_HOP_BY_HOP, FIELD_FORGEABLE };
 /* For tests: what becomes of a request's field of that (lower-case) name, but for Connection's

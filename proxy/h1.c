@@ -38,8 +38,6 @@ struct h1 {
 
 static const struct client_ops h1_client;
 
-static void advance(struct h1 *h);
-
 /* The request's fields out of the parser's view of `in`, into the arena. */
 static void copy_head(struct exchange *x, const struct h1_head *head)
 {

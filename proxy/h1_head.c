@@ -4,8 +4,6 @@
  * function for both directions. */
 #include "proxy/h1_head.h"
 
-#define METHOD_MAX_BYTES 32 /* the longest registered one has 17 (UPDATEREDIRECTREF) */
-
 /* What a byte may be part of; RFC 9110 §5.6.2 (token), §5.5 (field-content: VCHAR, SP, HTAB,
  * obs-text). */
 enum { TOKEN = 1, VALUE = 2, TARGET = 4 };
@@ -61,6 +59,15 @@ bool h1_is_token(struct slice s)
     return s.len && all(s, TOKEN);
 }
 
+struct slice auth_scheme_cut(struct slice *rest)
+{
+    struct slice scheme = {rest->ptr, 0};
+    while (scheme.len < rest->len && kind[(uint8_t)rest->ptr[scheme.len]] & TOKEN)
+        scheme.len++;
+    *rest = slice_skip(*rest, scheme.len);
+    return scheme;
+}
+
 bool list_next(struct slice *rest, struct slice *item)
 {
     while (rest->len) {
@@ -72,7 +79,7 @@ bool list_next(struct slice *rest, struct slice *item)
 }
 
 /* A request line that can still be good: method, target, version, the two spaces and CRLF. */
-#define REQUEST_LINE_MAX (METHOD_MAX_BYTES + H1_TARGET_MAX_BYTES + sizeof "  HTTP/1.1\r\n" - 1)
+#define REQUEST_LINE_MAX (H1_METHOD_MAX_BYTES + H1_TARGET_MAX_BYTES + sizeof "  HTTP/1.1\r\n" - 1)
 
 /* Nothing of the head before stays: the fields' room is left as it is, their count is zero. */
 static void forget(struct h1_head *out)
@@ -135,7 +142,7 @@ static bool request_line(struct h1_head *out, struct slice line)
     struct slice rest = line;
     out->method = slice_cut(&rest, ' ');
     out->target = slice_cut(&rest, ' ');
-    if (!h1_is_token(out->method) || out->method.len > METHOD_MAX_BYTES) {
+    if (!h1_is_token(out->method) || out->method.len > H1_METHOD_MAX_BYTES) {
         (void)bad(out, REASON_REQUEST_MALFORMED, "the method is no token");
         return false;
     }

@@ -11,6 +11,7 @@
 #define H1_HEAD_MAX_BYTES                                                                          \
     65536 /* browsers with many cookies stay below 16 KiB; SPNEGO tokens reach 48 */
 #define H1_TARGET_MAX_BYTES 16384 /* longer is 414 */
+#define H1_METHOD_MAX_BYTES 32    /* the longest registered one has 17 (UPDATEREDIRECTREF) */
 
 enum h1_progress {
     H1_MORE, /* not yet whole, and nothing wrong so far */
@@ -57,5 +58,8 @@ enum h1_progress h1_response_parse(struct h1_head *out, struct h1_scan *scan, ch
                                    size_t len, bool to_head);
 /* RFC 9110 §5.6.2: one or more token characters. */
 bool h1_is_token(struct slice s);
+/* Takes the scheme off the front of credentials or a challenge (RFC 9110 §11.1): it ends where the
+ * token does, since servers take other separators than the space for one too. */
+struct slice auth_scheme_cut(struct slice *rest);
 /* The next element of a comma-separated list, trimmed, empty ones skipped; false at the end. */
 bool list_next(struct slice *rest, struct slice *item);

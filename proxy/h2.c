@@ -233,6 +233,9 @@ static void begin(struct stream *s, bool has_body)
     } else if (!slice_eq(s->scheme, SLICE("https"))) {
         early = REASON_REQUEST_MALFORMED;
         detail = "the scheme is not https";
+    } else if (r->method_name.len > H1_METHOD_MAX_BYTES) {
+        early = REASON_REQUEST_MALFORMED;
+        detail = "the method is too long";
     } else if (r->target.len > H1_TARGET_MAX_BYTES) {
         early = REASON_URI_TOO_LONG;
         detail = "the target is too long";
@@ -270,8 +273,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
         glitch(h, 10);
         return 0;
     case NGHTTP2_PRIORITY:
-    case NGHTTP2_WINDOW_UPDATE:
-        glitch(h, frame->hd.type == NGHTTP2_PRIORITY ? 5 : 0);
+        glitch(h, 5);
         return 0;
     default:
         return 0;

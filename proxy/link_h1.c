@@ -59,8 +59,6 @@ static void close_link(struct link_h1 *l)
     struct worker *w = l->pool->worker;
     if (l->state == LINK_CLOSED)
         return;
-    if (l->state == LINK_IDLE)
-        l->pool->idle_count--;
     l->state = LINK_CLOSED;
     l->x = NULL;
     link_remove(&l->in_pool);
@@ -454,7 +452,6 @@ static struct link_h1 *idle_link(struct pool *p)
             close_link(l);
     } while (l->state == LINK_CLOSED);
     link_remove(&l->in_pool);
-    p->idle_count--;
     deadline_cancel(&l->idle_limit);
     l->state = LINK_BUSY;
     l->is_reused = true;
@@ -512,7 +509,6 @@ void link_release(struct link_h1 *take)
     worker_block_done(w, l->bytes);
     l->bytes = NULL;
     list_push(&p->idle, &l->in_pool);
-    p->idle_count++;
     ev_io_start(w->loop.ev, &l->readable);
     deadline_arm(worker_deadlines(w, w->config->upstream_idle_ms), &l->idle_limit);
 }

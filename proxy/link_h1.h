@@ -10,7 +10,6 @@ struct pool {
     struct worker *worker;
     struct upstream_address address; /* text is owned */
     struct link idle;                /* newest last */
-    uint32_t idle_count;
     uint32_t open_count;
 };
 

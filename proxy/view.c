@@ -55,7 +55,6 @@ static bool use_chain(struct view *v, struct slice pem, const char *host, struct
 {
     bool ok = false;
     X509 *leaf = NULL;
-    struct tm tm;
     BIO *bio = BIO_new_mem_buf(pem.ptr, (int)pem.len);
     leaf = bio ? PEM_read_bio_X509(bio, NULL, no_password, NULL) : NULL;
     if (!leaf) {
@@ -66,12 +65,10 @@ static bool use_chain(struct view *v, struct slice pem, const char *host, struct
         (void)fault_set(f, FAULT_CONFIG, "the certificate does not name '%s'", host);
         goto out;
     }
-    if (X509_cmp_current_time(X509_get0_notAfter(leaf)) < 0 ||
-        ASN1_TIME_to_tm(X509_get0_notAfter(leaf), &tm) != 1) {
+    if (X509_cmp_current_time(X509_get0_notAfter(leaf)) <= 0) { /* 0: it is no time */
         (void)fault_set(f, FAULT_TRUST, "the certificate has expired");
         goto out;
     }
-    v->certificate_not_after_s = timegm(&tm);
     if (SSL_CTX_use_certificate(v->ctx, leaf) != 1) {
         (void)fault_set(f, FAULT_CONFIG, "OpenSSL does not take the certificate");
         goto out;

@@ -19,7 +19,6 @@ struct view {
     enum device_mode device;
     struct chain_trust *trust; /* NULL with DEVICE_NONE */
     SSL_CTX *ctx; /* owns the certificate; all else of a connection comes from the worker's */
-    int64_t certificate_not_after_s;
 };
 
 struct view_settings {

@@ -2,7 +2,6 @@
 /* Start, letters, accept, drain, end. What a worker does with a connection is in connection.c. */
 #include "proxy/worker.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -270,6 +269,17 @@ void worker_post_drain(struct worker *w)
 
 /* --- Life. */
 
+/* Queues for our own limits first: those of applications, which may be as many as there are
+ * numbers, then share what is left. */
+static void make_lengths(struct worker *w)
+{
+    const struct config *c = w->config;
+    const int64_t ours[] = {c->handshake_ms, c->head_ms, c->keepalive_ms, c->stalled_ms,
+                            c->upstream_idle_ms};
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+        (void)worker_deadlines(w, ours[i]);
+}
+
 struct worker *worker_new(uint32_t number, const struct config *config, struct ticket_ring *tickets,
                           struct control *control, const int *take_fds, uint32_t fd_count)
 {
@@ -280,6 +290,7 @@ struct worker *worker_new(uint32_t number, const struct config *config, struct t
     w->control = control;
     w->accept_rest.passed = rest_is_over;
     loop_init(&w->loop);
+    make_lengths(w);
     mailbox_init(&w->mailbox, &w->loop, w);
     list_init(&w->connections);
     map_init(&w->pools);

@@ -397,6 +397,11 @@ def test_where_a_device_is_demanded_a_good_one_comes_in(world, http):
 # One connection, several names
 
 
+def test_a_host_that_the_connection_is_not_for_does_not_say_which_application_it_is(world):
+    answer = world.ask(OPEN, "/", headers=BROWSER, authority=TAX)
+    assert answer.status == 421 and b"<html" in answer.body and b"Tax desk" not in answer.body
+
+
 def test_one_connection_serves_the_hosts_that_share_its_view_and_no_other(world):
     with H2(world.tls(OPEN, alpn=("h2",))) as h2:
         for authority, status, problem in ((SMALL, 200, None), (TAX, 421, "host_misdirected"),

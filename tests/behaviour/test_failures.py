@@ -99,6 +99,21 @@ def test_without_store_and_without_memory_nothing_is_promised(new_world):
     assert world.ask(OPEN).status == 200
 
 
+def test_what_could_not_be_remembered_at_first_is_tried_again(new_world):
+    world = new_world(begin=False, workers=1)
+    world.begin(gateway=False)
+    world.stop("redis")
+    world.start_gateway()
+    until(lambda: world.admin("/healthz")[0] == 200, "it is not alive")
+    in_the_way = world.folder / "state/charter.signed.tmp"
+    in_the_way.mkdir()
+    world.start_redis()
+    until(lambda: "degraded activation" in world.admin("/readyz")[1], "it does not say so")
+    in_the_way.rmdir()
+    world.wait_gateway()
+    assert world.ask(OPEN).status == 200
+
+
 # The store lies
 
 

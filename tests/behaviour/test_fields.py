@@ -295,6 +295,16 @@ def test_authorization_of_another_kind_is_the_applications(world):
     assert world.origin.requests[0].get("authorization") == "Basic YTpi"
 
 
-def test_a_bearer_token_that_nobody_asked_for_does_not_reach_the_application(world):
-    answer = raw_h1(world, ["authorization: Bearer abc"])
-    assert answer.status in (200, 401) and all(b"abc" not in r.raw for r in world.origin.requests)
+@pytest.mark.parametrize("said", ["Bearer abc", "Bearer\tabc", "bearer,abc", "DPoP\tabc", "NTLM\tabc", "Negotiate\tabc"])
+def test_what_nobody_verified_or_is_a_connections_does_not_reach_the_application(world, said):
+    answer = raw_h1(world, [f"authorization: {said}"])
+    assert answer.status == (401 if said.lower().startswith("bearer") else 200)
+    assert all(b"abc" not in r.raw for r in world.origin.requests)
+
+
+@pytest.mark.parametrize("length, status", [(32, 200), (33, 400)])
+def test_a_method_is_as_long_in_one_protocol_as_in_the_other(world, length, status):
+    method = "M" * length
+    assert raw_h1(world, [], method=method).status == status
+    with H2(world.tls(OPEN, alpn=("h2",))) as h2:
+        assert h2.ask(OPEN, "/fields-of", method=method).status == status

@@ -92,6 +92,7 @@ static const struct {
     {"drain: 5\n", "wrong-value"},
     {"drain: 2h\n", "out-of-range"},
     {"admin: { listen: [a] }\n", "wrong-type"},
+    {"admin: { listen: localhost }\n", "bad-address"},
     {"log: { level: loud }\n", "wrong-value"},
     {"workers: 257\n", "out-of-range"},
 };
@@ -106,6 +107,27 @@ Test(config, each_mistake_is_told_and_refuses_the_whole, .init = base_init)
         cr_expect_null(read_text(text, &found), "%s", mistakes[i].text);
         cr_expect(found.errors == 1 && strcmp(found.at[0].code, mistakes[i].code) == 0, "%s: %s",
                   mistakes[i].text, found.count ? found.at[0].code : "nothing");
+        findings_fini(&found);
+    }
+}
+
+Test(config, what_is_required_is_not_empty, .init = base_init)
+{
+    static const char *const texts[][2] = {{"state_dir: /s", "state_dir: \"\""},
+                                           {"certificates_dir: /c", "certificates_dir: \"\""},
+                                           {"keys_dir: /k", "keys_dir: \"\""},
+                                           {"\"redis+unix:///r\"", "\"\""},
+                                           {"file: /a", "file: \"\""}};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        char text[2048];
+        struct findings found;
+        const char *at = strstr(base, texts[i][0]);
+        (void)snprintf(text, sizeof text, "%.*s%s%s", (int)(at - base), base, texts[i][1],
+                       at + strlen(texts[i][0]));
+        findings_init(&found);
+        cr_expect_null(read_text(text, &found), "%s", texts[i][1]);
+        cr_expect(found.errors == 1 && strcmp(found.at[0].code, "missing-key") == 0, "%s",
+                  texts[i][1]);
         findings_fini(&found);
     }
 }

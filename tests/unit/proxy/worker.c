@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: EUPL-1.2
+#include <criterion/criterion.h>
+
+#include "proxy/worker.h"
+
+Test(worker, limits_of_applications_never_take_the_place_of_its_own)
+{
+    const struct config config = {.handshake_ms = 10000,
+                                  .head_ms = 30000,
+                                  .keepalive_ms = 120000,
+                                  .stalled_ms = 60000,
+                                  .upstream_idle_ms = 31000};
+    const int64_t ours[] = {config.handshake_ms, config.head_ms, config.keepalive_ms,
+                            config.stalled_ms, config.upstream_idle_ms};
+    struct worker *w = worker_new(0, &config, NULL, NULL, NULL, 0);
+    for (int64_t i = 0; i < WORKER_LENGTHS; i++)
+        (void)worker_deadlines(w, 86400000 - i);
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+        cr_expect_eq(worker_deadlines(w, ours[i])->length_ms, ours[i], "%lld ms",
+                     (long long)ours[i]);
+    worker_free(w);
+}
