@@ -235,9 +235,8 @@ def blocks(page, head):
 
 @pytest.fixture(scope="module")
 def belfry():
-    found = pathlib.Path(os.environ.get("BELFRY", ROOT / "build/asan/belfry"))
-    if not found.exists():
-        pytest.skip(f"{found} is not built")
+    found = pathlib.Path(os.environ.get("BELFRY", ROOT / "build/release/belfry"))
+    assert found.exists(), f"{found} is not built; ./dev build release"
     return found
 
 
