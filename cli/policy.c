@@ -201,6 +201,8 @@ static int check(int argc, char **argv)
     }
     if (!count && !charter_path)
         return usage();
+    if (!count) /* the charter alone */
+        return check_file(charter_path, NULL, false);
     struct charter *charter = NULL;
     if (charter_path) {
         struct findings findings;

@@ -25,3 +25,8 @@ def test_every_answer_has_its_date_and_an_applications_own_is_kept(world, http):
     theirs = b"HTTP/1.1 200 OK\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\ncontent-length: 0\r\n\r\n"
     answer = world.ask("open.finance.localhost", f"/answers/{theirs.hex()}", http=http)
     assert answer.all("date") == ["Sun, 06 Nov 1994 08:49:37 GMT"]
+
+
+def test_a_charter_alone_is_checked_and_said_to_be_good(world):
+    said = world.command("policy", "check", "--charter", world.folder / "policy/charter.yaml")
+    assert "charter.yaml: good: charter, serial 1, 2 entities" in said
