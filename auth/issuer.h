@@ -4,8 +4,8 @@
  * in it.
  * - struct issuer_desk: on the control thread; fetches key sets (discovery, JWKS), refreshes them
  * ahead of expiry, refetches on an unknown kid (bounded), and hands out a new table whenever one
- * changed. Keys live under (entity, provider id, digest of its settings), never under `iss`: review
- * of the design §8. */
+ * changed. Keys live under (entity, provider id, digest of its settings), never under `iss`: two
+ * entities may name the same issuer. */
 #pragma once
 
 #include "auth/jwks.h"
