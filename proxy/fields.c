@@ -98,13 +98,6 @@ static const struct listed listed[] = {
     FORGED("tracestate"),
 };
 
-/* A bit for each first letter that occurs: enough to pass many names by. */
-static const uint32_t first_letters = 1u << ('a' - 'a') | 1u << ('b' - 'a') | 1u << ('c' - 'a') |
-                                      1u << ('e' - 'a') | 1u << ('f' - 'a') | 1u << ('h' - 'a') |
-                                      1u << ('k' - 'a') | 1u << ('o' - 'a') | 1u << ('p' - 'a') |
-                                      1u << ('r' - 'a') | 1u << ('s' - 'a') | 1u << ('t' - 'a') |
-                                      1u << ('u' - 'a') | 1u << ('x' - 'a');
-
 static struct slice fold(struct slice name, char room[NAME_MAX_FOLDED])
 {
     size_t n = name.len < NAME_MAX_FOLDED ? name.len : NAME_MAX_FOLDED;
@@ -118,15 +111,11 @@ static struct slice fold(struct slice name, char room[NAME_MAX_FOLDED])
 enum removal field_removal(struct slice name)
 {
     char room[NAME_MAX_FOLDED];
-    struct slice folded;
-    uint8_t letter = name.len ? (uint8_t)(ascii_lower(name.ptr[0]) - 'a') : 255;
-    if (letter < 26 && !(first_letters & 1u << letter))
-        return FIELD_STAYS;
-    folded = fold(name, room);
+    struct slice folded = fold(name, room);
     for (size_t i = 0; i < sizeof listed / sizeof *listed; i++) {
         const struct listed *l = &listed[i];
-        if (l->name.ptr[0] != folded.ptr[0])
-            continue;
+        if (!folded.len || l->name.ptr[0] != folded.ptr[0])
+            continue; /* most end here: names differ by their first letter */
         if (l->is_prefix ? slice_starts(folded, l->name)
                          : name.len <= NAME_MAX_FOLDED && slice_eq(folded, l->name))
             return l->removal;

@@ -29,7 +29,8 @@ FORGED = [
     "oidc-access-token", "x-ms-client-principal", "x-ms-client-principal-name", "x-goog-iap-jwt-assertion",
     "x-goog-authenticated-user-email", "x-amzn-oidc-data", "x-amzn-oidc-identity", "x-original-url", "x-original-uri",
     "x-rewrite-url", "x-http-method", "x-http-method-override", "x-method-override", "x-host", "proxy", "x-script-name",
-    "x-accel-redirect", "x-sendfile", "x-middleware-subrequest", "proxy-authorization", "proxy-connection", "keep-alive",
+    "x-accel-redirect", "x-sendfile", "x-middleware-subrequest", "proxy-authorization",
+    "proxy-authentication-info", "proxy-connection", "keep-alive",
 ]
 ALIASES = {
     "as it is": lambda name: name,
