@@ -79,7 +79,7 @@ static bool bytes_of(uint8_t out[16], const struct sockaddr *address)
 
 /* Whether the network says by itself that it means this address. What means "this machine" or
  * "this wire" (RFC 1122 §3.2.1.3, RFC 3927, RFC 4291 §2.5) is also inside of "all of the
- * Internet", and there nobody meant it. */
+ * Internet", and there nobody meant it; nor did who wrote fd00::/8 mean a cloud's own machines. */
 static bool is_meant(const struct network *n, const uint8_t address[16])
 {
     static const struct network local[] = {
@@ -88,6 +88,12 @@ static bool is_meant(const struct network *n, const uint8_t address[16])
         {{[10] = 0xff, [11] = 0xff, [12] = 169, [13] = 254}, MAPPED_BITS + 16},
         {{0}, 127}, // :: and ::1
         {{0xfe, 0x80}, 10},
+        /* Where clouds tell a machine its secrets, outside of the link-local range. */
+        {{0xfd, 0x00, 0x0e, 0xc2, [14] = 0x02, [15] = 0x54}, 128},      // fd00:ec2::254
+        {{0xfd, 0x20, 0x00, 0xce, [14] = 0x02, [15] = 0x54}, 128},      // fd20:ce::254
+        {{0xfd, 0x00, 0x00, 0xc1, [12] = 0xa9, 0xfe, 0xa9, 0xfe}, 128}, // fd00:c1::a9fe:a9fe
+        {{[10] = 0xff, [11] = 0xff, [12] = 100, 100, 100, 200}, 128},
+        {{[10] = 0xff, [11] = 0xff, [12] = 168, 63, 129, 16}, 128},
     };
     for (size_t i = 0; i < sizeof local / sizeof *local; i++)
         if (equal_bits(local[i].address, address, local[i].prefix))
@@ -104,6 +110,15 @@ bool network_has(const struct network *n, const struct sockaddr *address)
     if (n->prefix < MAPPED_BITS && is_mapped(bytes))
         return false;
     return equal_bits(n->address, bytes, n->prefix) && is_meant(n, bytes);
+}
+
+bool network_list_has(const struct network *networks, uint32_t count,
+                      const struct sockaddr *address)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (network_has(&networks[i], address))
+            return true;
+    return false;
 }
 
 bool address_parse(struct sockaddr_storage *out, socklen_t *out_len, struct slice text)
@@ -133,6 +148,20 @@ bool address_parse(struct sockaddr_storage *out, socklen_t *out_len, struct slic
         *out_len = sizeof v6;
     }
     return true;
+}
+
+uint16_t address_port(const struct sockaddr *address)
+{
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    if (address->sa_family == AF_INET) {
+        memcpy(&v4, address, sizeof v4);
+        return ntohs(v4.sin_port);
+    }
+    if (address->sa_family != AF_INET6)
+        return 0;
+    memcpy(&v6, address, sizeof v6);
+    return ntohs(v6.sin6_port);
 }
 
 size_t address_text(char out[INET6_ADDRSTRLEN], const struct sockaddr *address)

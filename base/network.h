@@ -14,11 +14,15 @@ struct network {
 
 MUST_USE bool network_parse(struct network *out,
                             struct slice text); /* "10.0.0.0/8", "::1/128", host bits zero */
-/* Loopback, link-local and unspecified addresses are only in a network that holds nothing else:
- * "0.0.0.0/0" is not leave to speak to this machine. */
+/* Loopback, link-local, unspecified and cloud metadata addresses are only in a network that holds
+ * nothing else: "0.0.0.0/0" is not leave to speak to this machine. */
 bool network_has(const struct network *n, const struct sockaddr *address);
+/* One of them has it. */
+bool network_list_has(const struct network *networks, uint32_t count,
+                      const struct sockaddr *address);
 /* "127.0.0.1:8443", "[::1]:8443" → a socket address; names are refused. */
 MUST_USE bool address_parse(struct sockaddr_storage *out, socklen_t *out_len, struct slice text);
+uint16_t address_port(const struct sockaddr *address); /* 0 where it has none */
 /* The address alone, without port, as text; returns its length. Room: INET6_ADDRSTRLEN. */
 size_t address_text(char out[INET6_ADDRSTRLEN], const struct sockaddr *address);
 bool address_is_loopback(const struct sockaddr *address);

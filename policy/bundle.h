@@ -55,10 +55,43 @@ struct authority {
     uint8_t digest[32];
 };
 
-struct upstream_address {
-    struct slice text; /* "http://127.0.0.1:9001" */
-    struct sockaddr_storage address;
+enum upstream_scheme {
+    UPSTREAM_HTTP,  /* http://: HTTP/1.1 */
+    UPSTREAM_HTTPS, /* https://: HTTP/1.1 or HTTP/2, by ALPN */
+    UPSTREAM_H2C,   /* h2c://: HTTP/2 without TLS, by prior knowledge */
+    UPSTREAM_H2     /* h2://: HTTP/2 over TLS only */
+};
+
+struct upstream {
+    struct slice text; /* as written: "https://tax.internal.example" */
+    enum upstream_scheme scheme;
+    struct slice host;               /* canonical, a name to be resolved; empty for an address */
+    uint16_t port;                   /* default 80 or 443, by the scheme */
+    struct sockaddr_storage address; /* where it is an address */
     socklen_t address_len;
+};
+
+static inline bool upstream_is_tls(const struct upstream *u)
+{
+    return u->scheme == UPSTREAM_HTTPS || u->scheme == UPSTREAM_H2;
+}
+
+/* How an application's upstreams over TLS show who they are. */
+struct upstream_tls {
+    struct slice ca_pem; /* the only authorities that count for them; never the system's */
+    struct slice name; /* what the certificate must be for (RFC 9525), a host or an address; empty:
+                          the upstream's own host, which there is then */
+    bool shows_certificate; /* the gateway's: KEYS_DIR/upstream/ENTITY/{cert,key}.pem */
+    uint8_t digest[32];     /* of all of it and the entity: connections are pooled under it */
+};
+
+/* Active checks; `path` empty: none. */
+struct health {
+    struct slice path;
+    int64_t interval_ms;
+    int64_t timeout_ms;
+    uint32_t fall; /* so many failures in a row: down */
+    uint32_t rise; /* so many successes in a row: up again */
 };
 
 enum rule_effect { RULE_PERMIT, RULE_FORBID };
@@ -101,16 +134,29 @@ struct application {
     struct slice name[LANGUAGE_COUNT]; /* empty where none; the page then shows the id */
     struct slice host;
     enum device_mode device;
-    struct upstream_address *upstreams;
+    struct upstream *upstreams; /* all over TLS, or none */
     uint32_t upstream_count;
+    struct upstream_tls tls;
+    struct health health;
     const struct provider **providers;
     uint32_t provider_count;
     struct path_options paths;
     bool forward_token;      /* the verified Authorization goes upstream too */
+    bool client_cert;        /* the verified certificate goes upstream in Client-Cert (RFC 9440) */
+    bool websocket;          /* requests may become WebSockets */
+    struct slices origins;   /* whose pages may open one, beside https://HOST */
     uint64_t max_body_bytes; /* default 1 GiB + 1 MiB; 0 never means unlimited */
     int64_t connect_ms;      /* time limits, with defaults */
     int64_t first_byte_ms;
     int64_t idle_ms;
+    int64_t total_ms;         /* 0: none */
+    int64_t queue_ms;         /* for a free connection */
+    uint32_t queue_length;    /* requests of a worker that wait for one; 0: none waits */
+    uint32_t max_connections; /* per address of an upstream and worker; 0: the configuration's */
+    uint32_t retries;         /* of one request; 0: none */
+    int64_t hsts_max_age_s;   /* RFC 6797; 0: not said */
+    bool hsts_subdomains;
+    bool hsts_preload;
     struct rule *rule_list;
     uint32_t rule_count;
     uint64_t cost;             /* of all its conditions in the worst case, in steps */

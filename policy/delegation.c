@@ -28,12 +28,14 @@ static bool some_pattern_has(const struct slices *patterns, struct slice host)
     return false;
 }
 
-static bool has_upstream(const struct charter_entity *e, const struct upstream_address *u)
+/* Where a name leads is asked of each address when it is connected to; with no network at all it
+ * could lead nowhere. */
+static bool has_upstream(const struct charter_entity *e, const struct upstream *u)
 {
-    for (uint32_t i = 0; i < e->upstream_network_count; i++)
-        if (network_has(&e->upstream_networks[i], (const struct sockaddr *)&u->address))
-            return true;
-    return false;
+    if (u->host.len)
+        return e->upstream_network_count > 0;
+    return network_list_has(e->upstream_networks, e->upstream_network_count,
+                            (const struct sockaddr *)&u->address);
 }
 
 bool delegation_has_url(const struct charter_entity *e, struct slice url, struct fault *f)

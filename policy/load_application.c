@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: EUPL-1.2
 /* `applications`: what is reached, under which host, by which means, behind which rules.
- * Owns: all keys of an application but its rules (load_rule.c). Whether hosts and upstreams are
- * delegated is the charter's question, asked when a snapshot is made. */
+ * Owns: all keys of an application but its rules (load_rule.c) and its upstreams (load_upstream.c).
+ * Whether hosts and upstreams are delegated is the charter's question, asked when a snapshot is
+ * made. */
 #include "policy/host.h"
 #include "policy/load_in.h"
 
-#define MAX_UPSTREAMS 64
 #define MAX_PROVIDERS 32 /* of one application: two with one issuer are looked for pair by pair */
 #define GIB ((int64_t)1 << 30)
 #define MIB ((int64_t)1 << 20)
@@ -51,57 +51,6 @@ static void load_host(struct loader *l, const struct yaml *map, struct applicati
         app->host = text;
         (void)map_set(hosts, text, app);
     }
-}
-
-static void load_upstream(struct loader *l, const struct yaml *n, struct application *app)
-{
-    static const struct slice not_yet[] = {SLICE_INIT("https://"), SLICE_INIT("h2c://"),
-                                           SLICE_INIT("h2://"), SLICE_INIT("grpc://")};
-    static const struct slice scheme = SLICE_INIT("http://");
-    struct upstream_address *up = &app->upstreams[app->upstream_count];
-    if (!load_word(l, n, "an upstream", &up->text))
-        return;
-    for (size_t i = 0; i < COUNT_OF(not_yet); i++) {
-        if (slice_starts(up->text, not_yet[i])) {
-            findings_error(l->out, yaml_place(n), "not-carried",
-                           "'%.*s' is not yet carried; allowed is http://", SLICE_ARG(not_yet[i]));
-            return;
-        }
-    }
-    const struct slice address =
-        slice_skip(up->text, slice_starts(up->text, scheme) ? scheme.len : up->text.len);
-    if (!address_parse(&up->address, &up->address_len, address) ||
-        slice_ends(address, SLICE(":0"))) {
-        findings_error(l->out, yaml_place(n), "wrong-upstream",
-                       "'%.*s' is no upstream; allowed is http:// with an address and a port and "
-                       "nothing behind, such as "
-                       "http://127.0.0.1:9001 or http://[::1]:9001 (names are not yet carried)",
-                       SLICE_ARG(up->text));
-        return;
-    }
-    for (uint32_t i = 0; i < app->upstream_count; i++)
-        if (slice_eq(app->upstreams[i].text, up->text)) {
-            findings_warn(l->out, yaml_place(n), "repeated", "'%.*s' is repeated",
-                          SLICE_ARG(up->text));
-            return;
-        }
-    app->upstream_count++;
-}
-
-static void load_upstreams(struct loader *l, const struct yaml *map, struct application *app)
-{
-    const struct yaml *list = load_list(l, map, "upstreams", LOAD_REQUIRED);
-    const size_t count = yaml_count(list);
-    if (!list)
-        return;
-    if (!count || count > MAX_UPSTREAMS) {
-        findings_error(l->out, yaml_place(list), count ? "too-many" : "empty-list",
-                       "upstreams must have from 1 to %d entries", MAX_UPSTREAMS);
-        return;
-    }
-    app->upstreams = arena_array(l->a, struct upstream_address, count);
-    for (size_t i = 0; i < count; i++)
-        load_upstream(l, yaml_item(list, i), app);
 }
 
 static const struct slice *provider_ids(const struct loader *l)
@@ -191,23 +140,78 @@ static void load_limits(struct loader *l, const struct yaml *map, struct applica
     app->max_body_bytes = (uint64_t)body;
 }
 
-static void load_timeouts(struct loader *l, const struct yaml *map, struct application *app)
+/* RFC 6454 §6.2: what a browser says of itself: scheme, host, and a port that is not the scheme's.
+ */
+static bool is_origin(struct slice text)
 {
-    static const struct slice keys[] = {SLICE_INIT("connect"), SLICE_INIT("first_byte"),
-                                        SLICE_INIT("idle")};
-    const struct yaml *timeouts = load_map(l, map, "timeouts", LOAD_OPTIONAL), *n;
-    app->connect_ms = 5000;
-    app->first_byte_ms = 60000;
-    app->idle_ms = 60000;
-    if (!timeouts)
+    static const struct slice schemes[] = {SLICE_INIT("https://"), SLICE_INIT("http://")};
+    static const uint16_t ports[] = {443, 80};
+    char room[HOST_MAX];
+    struct slice host;
+    uint16_t port;
+    for (size_t i = 0; i < COUNT_OF(schemes); i++) {
+        if (!slice_starts(text, schemes[i]))
+            continue;
+        const struct slice rest = slice_skip(text, schemes[i].len);
+        return host_parse(rest, room, &host, &port) && slice_starts(rest, host) &&
+               port != ports[i] && rest.ptr[rest.len - 1] != '.' && (port || host.len == rest.len);
+    }
+    return false;
+}
+
+static void load_websocket(struct loader *l, const struct yaml *map, struct application *app)
+{
+    static const struct slice keys[] = {SLICE_INIT("origins")};
+    const struct yaml *websocket = load_map(l, map, "websocket", LOAD_OPTIONAL);
+    if (!websocket)
         return;
-    (void)yaml_check_keys(timeouts, "timeouts", keys, COUNT_OF(keys), l->out);
-    if ((n = load_member(l, timeouts, "connect", LOAD_OPTIONAL)))
-        (void)yaml_duration_ms(n, "timeouts.connect", 10, 60000, &app->connect_ms, l->out);
-    if ((n = load_member(l, timeouts, "first_byte", LOAD_OPTIONAL)))
-        (void)yaml_duration_ms(n, "timeouts.first_byte", 10, 3600000, &app->first_byte_ms, l->out);
-    if ((n = load_member(l, timeouts, "idle", LOAD_OPTIONAL)))
-        (void)yaml_duration_ms(n, "timeouts.idle", 10, 86400000, &app->idle_ms, l->out);
+    app->websocket = true;
+    (void)yaml_check_keys(websocket, "websocket", keys, COUNT_OF(keys), l->out);
+    if (!load_words(l, websocket, "origins", LOAD_OPTIONAL, &app->origins))
+        return;
+    for (uint32_t i = 0; i < app->origins.count; i++)
+        if (!is_origin(app->origins.at[i]))
+            findings_error(l->out, yaml_place(yaml_get(websocket, SLICE("origins"))),
+                           "wrong-origin",
+                           "'%.*s' is no origin; allowed is https:// (or http://) with a host in "
+                           "lower case, a port only where it is not the usual one, and nothing "
+                           "behind",
+                           SLICE_ARG(app->origins.at[i]));
+}
+
+static void load_flag(struct loader *l, const struct yaml *map, const char *key, bool *out)
+{
+    const struct yaml *n = load_member(l, map, key, LOAD_OPTIONAL);
+    if (n)
+        (void)yaml_bool(n, key, out, l->out);
+}
+
+#define YEAR_S (365 * 24 * 3600)
+
+static void load_hsts(struct loader *l, const struct yaml *map, struct application *app)
+{
+    static const struct slice keys[] = {SLICE_INIT("max_age"), SLICE_INIT("include_subdomains"),
+                                        SLICE_INIT("preload")};
+    const struct yaml *hsts = load_member(l, map, "hsts", LOAD_OPTIONAL);
+    app->hsts_max_age_s = YEAR_S;
+    if (!hsts)
+        return;
+    if (yaml_kind(hsts) == YAML_SCALAR && slice_eq(yaml_text(hsts), SLICE("off"))) {
+        app->hsts_max_age_s = 0;
+        return;
+    }
+    if (yaml_kind(hsts) != YAML_MAP) {
+        findings_error(l->out, yaml_place(hsts), "wrong-kind", "hsts must be a map, or 'off'");
+        return;
+    }
+    (void)yaml_check_keys(hsts, "hsts", keys, COUNT_OF(keys), l->out);
+    (void)load_duration_s(l, hsts, "max_age", 1, (int64_t)10 * YEAR_S, &app->hsts_max_age_s);
+    load_flag(l, hsts, "include_subdomains", &app->hsts_subdomains);
+    load_flag(l, hsts, "preload", &app->hsts_preload);
+    if (app->hsts_preload && (!app->hsts_subdomains || app->hsts_max_age_s < YEAR_S))
+        findings_error(l->out, yaml_place(yaml_get(hsts, SLICE("preload"))), "conflict",
+                       "browsers' lists take a host only with 'include_subdomains: true' and a "
+                       "max_age of 365d or more");
 }
 
 static void load_device(struct loader *l, const struct yaml *map, struct application *app)
@@ -237,10 +241,16 @@ static void load_application(struct loader *l, const struct yaml *map, struct ap
                              struct seen *seen)
 {
     static const struct slice keys[] = {
-        SLICE_INIT("id"),       SLICE_INIT("name"),          SLICE_INIT("host"),
-        SLICE_INIT("device"),   SLICE_INIT("upstreams"),     SLICE_INIT("identity_providers"),
-        SLICE_INIT("paths"),    SLICE_INIT("forward_token"), SLICE_INIT("limits"),
-        SLICE_INIT("timeouts"), SLICE_INIT("rules"),
+        SLICE_INIT("id"),          SLICE_INIT("name"),
+        SLICE_INIT("host"),        SLICE_INIT("device"),
+        SLICE_INIT("upstreams"),   SLICE_INIT("upstream_tls"),
+        SLICE_INIT("health"),      SLICE_INIT("timeouts"),
+        SLICE_INIT("queue"),       SLICE_INIT("max_connections"),
+        SLICE_INIT("retries"),     SLICE_INIT("identity_providers"),
+        SLICE_INIT("paths"),       SLICE_INIT("forward_token"),
+        SLICE_INIT("client_cert"), SLICE_INIT("limits"),
+        SLICE_INIT("websocket"),   SLICE_INIT("hsts"),
+        SLICE_INIT("rules"),
     };
     app->entity = l->bundle->entity;
     app->place = yaml_place(map);
@@ -257,11 +267,11 @@ static void load_application(struct loader *l, const struct yaml *map, struct ap
     load_upstreams(l, map, app);
     use_providers(l, map, app);
     load_path_options(l, map, &app->paths);
-    const struct yaml *forward = load_member(l, map, "forward_token", LOAD_OPTIONAL);
-    if (forward)
-        (void)yaml_bool(forward, "forward_token", &app->forward_token, l->out);
+    load_flag(l, map, "forward_token", &app->forward_token);
+    load_flag(l, map, "client_cert", &app->client_cert);
     load_limits(l, map, app);
-    load_timeouts(l, map, app);
+    load_websocket(l, map, app);
+    load_hsts(l, map, app);
     load_rules(l, map, app);
 }
 

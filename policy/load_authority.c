@@ -108,7 +108,7 @@ static void check_pem(struct loader *l, const struct yaml *n, struct slice pem)
                       "no certificate here is self-signed, so no chain ends here");
 }
 
-static void load_ca(struct loader *l, const struct yaml *map, struct authority *a)
+void load_ca(struct loader *l, const struct yaml *map, struct slice *ca_pem)
 {
     const struct yaml *file = load_member(l, map, "ca_file", LOAD_OPTIONAL);
     const struct yaml *text = yaml_get(map, SLICE("ca_pem"));
@@ -117,9 +117,9 @@ static void load_ca(struct loader *l, const struct yaml *map, struct authority *
                        "only one of ca_file and ca_pem can hold the CAs");
     else if (!text && !yaml_get(map, SLICE("ca_file")))
         findings_error(l->out, yaml_place(map), "missing-key", "the key 'ca_file' is missing");
-    else if (file ? load_file(l, file, &a->ca_pem)
-                  : load_long_text(l, map, "ca_pem", LOAD_OPTIONAL, &a->ca_pem))
-        check_pem(l, file ? file : text, a->ca_pem);
+    else if (file ? load_file(l, file, ca_pem)
+                  : load_long_text(l, map, "ca_pem", LOAD_OPTIONAL, ca_pem))
+        check_pem(l, file ? file : text, *ca_pem);
 }
 
 /* SPIFFE-ID §2.1: lower-case letters, digits, dots, dashes and underscores. */
@@ -190,7 +190,7 @@ static void load_authority(struct loader *l, const struct yaml *map, struct auth
     if (load_choice(l, map, "device_name", LOAD_REQUIRED, names, COUNT_OF(names), &choice))
         a->name = (enum device_name)choice;
     load_trust_domain(l, map, a);
-    load_ca(l, map, a);
+    load_ca(l, map, &a->ca_pem);
     digest_authority(l, a);
 }
 

@@ -65,6 +65,9 @@ bool load_url(struct loader *l, const struct yaml *map, const char *key, enum ne
 /* The file that node `n` names, from `dir`. */
 bool load_file(struct loader *l, const struct yaml *n, struct slice *out);
 
+/* `ca_file` or `ca_pem`, one of which must be there: certificates that may vouch for others. */
+void load_ca(struct loader *l, const struct yaml *map, struct slice *ca_pem); /* load_authority.c */
+
 /* A second element with one id. True where it is the first. */
 bool load_unique(struct loader *l, struct map *seen, struct slice id, const struct yaml *map,
                  void *value);
@@ -88,5 +91,7 @@ void load_providers(struct loader *l, const struct yaml *root);    /* load_provi
 void load_authorities(struct loader *l, const struct yaml *root);  /* load_authority.c */
 void load_applications(struct loader *l, const struct yaml *root); /* load_application.c */
 void load_tests(struct loader *l, const struct yaml *root);        /* load_test.c */
+void load_upstreams(struct loader *l, const struct yaml *map,
+                    struct application *app); /* load_upstream.c */
 void load_rules(struct loader *l, const struct yaml *map,
                 struct application *app); /* load_rule.c */

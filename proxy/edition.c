@@ -76,7 +76,11 @@ struct edition *edition_make(struct snapshot *take_snapshot, struct keyring *tak
             missing(owner, &why);
             continue;
         }
-        e->doors[e->door_count] = (struct door){app, made, good_until(e->snapshot, bundle)};
+        const struct charter_entity *entity =
+            charter_entity(e->snapshot->charter->charter, app->entity);
+        e->doors[e->door_count] = (struct door){app, made, good_until(e->snapshot, bundle),
+                                                entity ? entity->upstream_networks : NULL,
+                                                entity ? entity->upstream_network_count : 0};
         (void)map_set(&e->hosts, app->host, &e->doors[e->door_count]);
         e->door_count++;
     }

@@ -16,6 +16,9 @@ struct door {
     const struct application *app;
     struct view *view;
     int64_t good_until_s; /* the earlier end of charter and bundle */
+    /* The entity's upstream_networks, of the charter in force: no connection leads elsewhere. */
+    const struct network *networks;
+    uint32_t network_count;
 };
 
 struct edition {

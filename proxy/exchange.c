@@ -220,8 +220,7 @@ static enum next upstream(struct exchange *x)
     if (!x->tries)
         x->first = (uint32_t)(dice_next(&x->worker->dice) % app->upstream_count);
     while (!x->link && x->tries < app->upstream_count + 1) {
-        const struct upstream_address *to =
-            &app->upstreams[(x->first + x->tries) % app->upstream_count];
+        const struct upstream *to = &app->upstreams[(x->first + x->tries) % app->upstream_count];
         x->tries++;
         deadline_arm(worker_deadlines(x->worker, app->connect_ms), &x->deadline);
         if (link_begin(x, to, &why))

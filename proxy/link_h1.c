@@ -28,7 +28,7 @@
 
 static void read_more(struct link_h1 *l);
 
-static struct pool *pool_of(struct worker *w, const struct upstream_address *to)
+static struct pool *pool_of(struct worker *w, const struct upstream *to)
 {
     struct pool *p = w->last_pool;
     if (p && slice_eq(p->address.text, to->text))
@@ -397,6 +397,10 @@ static struct link_h1 *open_link(struct pool *p, enum reason *why)
     struct link_h1 *l;
     int one = 1;
     int fd;
+    if (p->address.scheme != UPSTREAM_HTTP || !p->address.address_len) {
+        *why = REASON_UPSTREAM_REFUSED; /* neither TLS nor names are spoken here */
+        return NULL;
+    }
     if (p->open_count >= w->config->max_upstream_connections) {
         *why = REASON_UPSTREAM_BUSY;
         return NULL;
@@ -459,7 +463,7 @@ static struct link_h1 *idle_link(struct pool *p)
     return l;
 }
 
-bool link_begin(struct exchange *x, const struct upstream_address *to, enum reason *why)
+bool link_begin(struct exchange *x, const struct upstream *to, enum reason *why)
 {
     struct worker *w = x->worker;
     struct pool *p = pool_of(w, to);

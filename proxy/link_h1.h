@@ -8,8 +8,8 @@
 
 struct pool {
     struct worker *worker;
-    struct upstream_address address; /* text is owned */
-    struct link idle;                /* newest last */
+    struct upstream address; /* text is owned */
+    struct link idle;        /* newest last */
     uint32_t open_count;
 };
 
@@ -53,7 +53,7 @@ struct link_h1 {
 
 /* Sends the exchange's request upstream: over an idle link, or a new one. False with a reason where
  * there is no room. */
-MUST_USE bool link_begin(struct exchange *x, const struct upstream_address *to, enum reason *why);
+MUST_USE bool link_begin(struct exchange *x, const struct upstream *to, enum reason *why);
 /* More of x->up, or its end. */
 void link_kick(struct link_h1 *l);
 struct slice link_peek(struct link_h1 *l);

@@ -22,6 +22,14 @@ static void check_rule(const struct rule *rule)
     }
 }
 
+static void check_upstream(const struct application *app, const struct upstream *u)
+{
+    assert(u->text.len && u->port);
+    assert(!u->host.len == (u->address_len > 0)); /* a name or an address, never both */
+    assert(upstream_is_tls(u) == (app->tls.ca_pem.len > 0));
+    assert(!upstream_is_tls(u) || app->tls.name.len || u->host.len);
+}
+
 static void check_application(const struct application *app)
 {
     char room[HOST_MAX];
@@ -29,6 +37,8 @@ static void check_application(const struct application *app)
     uint16_t port;
     assert(host_parse(app->host, room, &host, &port) && slice_eq(host, app->host) && !port);
     assert(app->upstream_count && app->max_body_bytes);
+    for (uint32_t i = 0; i < app->upstream_count; i++)
+        check_upstream(app, &app->upstreams[i]);
     for (uint32_t i = 0; i < app->rule_count; i++)
         check_rule(&app->rule_list[i]);
 }

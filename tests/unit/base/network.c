@@ -170,3 +170,40 @@ Test(network, loopback_has_one_face)
     (void)address_text(text, address("::ffff:192.0.2.7"));
     cr_assert_str_eq(text, "192.0.2.7");
 }
+
+Test(network, a_clouds_metadata_is_in_no_network_that_holds_more)
+{
+    static const struct {
+        const char *wide, *exact, *address;
+    } cases[] = {
+        {"169.254.0.0/15", "169.254.0.0/16", "169.254.169.254"},
+        {"100.64.0.0/10", "100.100.100.200/32", "100.100.100.200"},
+        {"168.0.0.0/8", "168.63.129.16/32", "168.63.129.16"},
+        {"fd00::/8", "fd00:ec2::254/128", "fd00:ec2::254"},
+        {"fd00::/8", "fd20:ce::254/128", "fd20:ce::254"},
+        {"fd00::/8", "fd00:c1::a9fe:a9fe/128", "fd00:c1::a9fe:a9fe"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct network wide, exact;
+        cr_assert(network_parse(&exact, slice_of(cases[i].exact)));
+        cr_expect(network_has(&exact, address(cases[i].address)), "%s", cases[i].address);
+        if (network_parse(&wide, slice_of(cases[i].wide)))
+            cr_expect_not(network_has(&wide, address(cases[i].address)), "%s", cases[i].address);
+    }
+    struct network unique_local;
+    cr_assert(network_parse(&unique_local, SLICE("fd00::/8")));
+    cr_expect(network_has(&unique_local, address("fd00:ec2::255")));
+}
+
+Test(network, a_list_has_what_one_of_its_networks_has)
+{
+    struct network two[2];
+    cr_assert(network_parse(&two[0], SLICE("10.0.0.0/8")));
+    cr_assert(network_parse(&two[1], SLICE("127.0.0.0/8")));
+    cr_expect(network_list_has(two, 2, address("127.0.0.1")));
+    cr_expect(network_list_has(two, 2, address("::ffff:127.0.0.1")));
+    cr_expect_not(network_list_has(two, 1, address("127.0.0.1")));
+    cr_expect_not(network_list_has(two, 0, address("10.0.0.1")));
+    cr_expect_not(network_list_has(two, 2, address("0.0.0.0")));
+    cr_expect_not(network_list_has(two, 2, address("::1")));
+}

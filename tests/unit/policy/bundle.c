@@ -288,6 +288,134 @@ Test(bundle, every_setting_of_a_provider_changes_its_digest)
     }
 }
 
+static const char reaching[] =
+    "belfry: entity/v1\nentity: e\nserial: 1\nnot_after: 2027-01-01T00:00:00Z\n"
+    "applications:\n"
+    "  - id: a\n"
+    "    host: a.example\n"
+    "    device: none\n"
+    "    upstreams: [https://tax.internal.example:8443, h2://tax.internal.example, "
+    "'https://[::1]']\n"
+    "    upstream_tls: { ca_file: ca.pem, name: tax.internal.example, client_certificate: true }\n"
+    "    health: { path: /health?full=1, interval: 1s, timeout: 200ms, fall: 2, rise: 1 }\n"
+    "    timeouts: { total: 1h, queue: 10ms }\n"
+    "    queue: 0\n"
+    "    max_connections: 7\n"
+    "    retries: 5\n"
+    "    websocket: { origins: [https://b.example, 'http://c.example:8080'] }\n"
+    "    client_cert: true\n"
+    "    hsts: { max_age: 730d, include_subdomains: true, preload: true }\n"
+    "    rules: []\n"
+    "  - id: b\n"
+    "    host: b.example\n"
+    "    device: none\n"
+    "    upstreams: [http://backend.example, 'h2c://127.0.0.1']\n"
+    "    websocket: {}\n"
+    "    hsts: off\n"
+    "    rules: []\n"
+    "  - id: c\n"
+    "    host: c.example\n"
+    "    device: none\n"
+    "    upstreams: ['https://tax.internal.example:8443']\n"
+    "    upstream_tls: { ca_file: ca.pem, name: 10.0.0.1 }\n"
+    "    rules: []\n";
+
+/* The three applications of `reaching`; the caller frees the bundle. */
+static struct bundle *load_reaching(void)
+{
+    struct folder folder = folder_new();
+    struct findings f;
+    struct bundle *b = load(reaching, folder.path, &f);
+    folder_free(&folder);
+    cr_assert(b && f.errors == 0 && b->application_count == 3, "%s", f.count ? f.at[0].text : "");
+    findings_fini(&f);
+    return b;
+}
+
+Test(bundle, upstreams_are_names_or_addresses_under_four_schemes)
+{
+    struct bundle *b = load_reaching();
+    const struct upstream *a = b->applications[0].upstreams, *p = b->applications[1].upstreams;
+    cr_assert(b->applications[0].upstream_count == 3 && b->applications[1].upstream_count == 2);
+    cr_expect(a[0].scheme == UPSTREAM_HTTPS && a[0].port == 8443 && !a[0].address_len &&
+              slice_eq(a[0].host, SLICE("tax.internal.example")) &&
+              slice_eq(a[0].text, SLICE("https://tax.internal.example:8443")));
+    cr_expect(a[1].scheme == UPSTREAM_H2 && a[1].port == 443);
+    cr_expect(!a[2].host.len && a[2].address.ss_family == AF_INET6 && a[2].port == 443 &&
+              address_port((const struct sockaddr *)&a[2].address) == 443);
+    cr_expect(p[0].scheme == UPSTREAM_HTTP && p[0].port == 80 && p[0].host.len);
+    cr_expect(p[1].scheme == UPSTREAM_H2C && p[1].port == 80 && p[1].address.ss_family == AF_INET);
+    cr_expect(upstream_is_tls(&a[0]) && upstream_is_tls(&a[1]) && !upstream_is_tls(&p[0]) &&
+              !upstream_is_tls(&p[1]));
+    bundle_free(b);
+}
+
+Test(bundle, what_is_said_of_reaching_upstreams_is_read_as_it_is_written)
+{
+    struct bundle *b = load_reaching();
+    const struct application *a = &b->applications[0], *p = &b->applications[1],
+                             *c = &b->applications[2];
+    cr_expect(a->tls.ca_pem.len && a->tls.shows_certificate &&
+              slice_eq(a->tls.name, SLICE("tax.internal.example")));
+    cr_expect(slice_eq(c->tls.name, SLICE("10.0.0.1")) && !c->tls.shows_certificate);
+    cr_expect(memcmp(a->tls.digest, c->tls.digest, 32) != 0 && !p->tls.ca_pem.len);
+    cr_expect(slice_eq(a->health.path, SLICE("/health?full=1")) && a->health.interval_ms == 1000 &&
+              a->health.timeout_ms == 200 && a->health.fall == 2 && a->health.rise == 1);
+    cr_expect(!p->health.path.len);
+    cr_expect(a->total_ms == 3600000 && a->queue_ms == 10 && a->queue_length == 0 &&
+              a->max_connections == 7 && a->retries == 5);
+    cr_expect(p->total_ms == 0 && p->queue_ms == 5000 && p->queue_length == 256 &&
+              p->max_connections == 0 && p->retries == 1);
+    cr_expect(a->websocket && a->origins.count == 2 && p->websocket && !p->origins.count &&
+              !c->websocket);
+    cr_expect(a->client_cert && !p->client_cert);
+    cr_expect(a->hsts_max_age_s == 63072000 && a->hsts_subdomains && a->hsts_preload);
+    cr_expect(p->hsts_max_age_s == 0 && c->hsts_max_age_s == 31536000 && !c->hsts_subdomains &&
+              !c->hsts_preload);
+    bundle_free(b);
+}
+
+Test(bundle, an_upstream_that_is_written_twice_is_one)
+{
+    static const char *const pairs[] = {
+        "http://b.example, http://b.example:80",
+        "http://127.0.0.1:80, 'http://[::ffff:127.0.0.1]'",
+        "'http://[::1]:80', 'http://[0:0::1]'",
+    };
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        char text[1024];
+        struct findings f;
+        (void)snprintf(text, sizeof text,
+                       "belfry: entity/v1\nentity: e\nserial: 1\nnot_after: 2027-01-01T00:00:00Z\n"
+                       "applications:\n  - id: a\n    host: a.example\n    device: none\n"
+                       "    upstreams: [%s]\n    rules: []\n",
+                       pairs[i]);
+        struct bundle *b = load(text, "", &f);
+        cr_assert(b, "%s", pairs[i]);
+        cr_expect_eq(b->applications[0].upstream_count, 1, "%s", pairs[i]);
+        cr_expect_str_eq(f.at[0].code, "repeated");
+        bundle_free(b);
+        findings_fini(&f);
+    }
+}
+
+Test(bundle, the_certificate_that_an_address_must_show_is_named)
+{
+    struct folder folder = folder_new();
+    char text[1024];
+    struct findings f;
+    (void)snprintf(text, sizeof text,
+                   "belfry: entity/v1\nentity: e\nserial: 1\nnot_after: 2027-01-01T00:00:00Z\n"
+                   "applications:\n  - id: a\n    host: a.example\n    device: none\n"
+                   "    upstreams: ['https://b.example', 'https://10.0.0.1']\n"
+                   "    upstream_tls: { ca_file: ca.pem }\n    rules: []\n");
+    cr_expect_null(load(text, folder.path, &f));
+    cr_expect(f.errors == 1 && f.at[0].place.line == 10 && strstr(f.at[0].text, "'name'") &&
+              strstr(f.at[0].text, "https://10.0.0.1"));
+    findings_fini(&f);
+    folder_free(&folder);
+}
+
 /* ---- broken ones ---- */
 
 #define HEAD                                                                                       \
@@ -410,15 +538,58 @@ static const struct broken {
         "[http://127.0.0.1:1]\n"
         "    rules: []\n",
      11, 9, "duplicate-id", "'a'"},
-    {APP "    upstreams: [https://127.0.0.1:1]\n    rules: []\n", 9, 17, "not-carried",
-     "not yet carried"},
-    {APP "    upstreams: [http://backend.example:80]\n    rules: []\n", 9, 17, "wrong-upstream",
-     "names are not yet"},
-    {APP "    upstreams: [http://127.0.0.1]\n    rules: []\n", 9, 17, "wrong-upstream", "a port"},
+    {APP "    upstreams: [grpc://127.0.0.1:1]\n    rules: []\n", 9, 17, "wrong-upstream",
+     "http://, https://, h2c:// or h2://"},
+    {APP "    upstreams: [http://Backend.example:80]\n    rules: []\n", 9, 17, "wrong-upstream",
+     "lower case"},
+    {APP "    upstreams: [http://backend.example.]\n    rules: []\n", 9, 17, "wrong-upstream",
+     "a host"},
+    {APP "    upstreams: [http://back_end.example]\n    rules: []\n", 9, 17, "wrong-upstream",
+     "a host"},
+    {APP "    upstreams: [http://u@backend.example]\n    rules: []\n", 9, 17, "wrong-upstream",
+     "a host"},
+    {APP "    upstreams: [http://2130706433]\n    rules: []\n", 9, 17, "wrong-upstream", "a host"},
+    {APP "    upstreams: [http://127.1]\n    rules: []\n", 9, 17, "wrong-upstream", "a host"},
+    {APP "    upstreams: [http://]\n    rules: []\n", 9, 17, "wrong-upstream", "a host"},
     {APP "    upstreams: [http://127.0.0.1:0]\n    rules: []\n", 9, 17, "wrong-upstream", "a port"},
+    {APP "    upstreams: [http://backend.example:0]\n    rules: []\n", 9, 17, "wrong-upstream",
+     "a port"},
     {APP "    upstreams: [http://127.0.0.1:80/x]\n    rules: []\n", 9, 17, "wrong-upstream",
      "nothing behind"},
     {APP "    upstreams: [127.0.0.1:80]\n    rules: []\n", 9, 17, "wrong-upstream", "http://"},
+    {APP "    upstreams: [http://127.0.0.1:1, https://b.example]\n    rules: []\n", 9, 37,
+     "mixed-upstreams", "over TLS"},
+    {APP "    upstreams: [https://b.example]\n    rules: []\n", 6, 5, "missing-key",
+     "'upstream_tls'"},
+    {UP "    rules: []\n    upstream_tls: { ca_pem: x }\n", 11, 19, "conflict", "https://"},
+    {UP "    rules: []\n    health: { interval: 1s }\n", 11, 13, "missing-key", "'path'"},
+    {UP "    rules: []\n    health: { path: health }\n", 11, 21, "wrong-value", "begins with '/'"},
+    {UP "    rules: []\n    health: { path: '/a b' }\n", 11, 21, "wrong-value", "begins with '/'"},
+    {UP "    rules: []\n    health: { path: /, interval: 1ms }\n", 11, 34, "out-of-range",
+     "health.interval"},
+    {UP "    rules: []\n    health: { path: /, fall: 0 }\n", 11, 30, "out-of-range", "fall"},
+    {UP "    rules: []\n    health: { path: /, rise: many }\n", 11, 30, "wrong-value", "rise"},
+    {UP "    rules: []\n    health: { path: /, fal: 1 }\n", 11, 24, "unknown-key",
+     "did you mean 'fall'?"},
+    {UP "    rules: []\n    queue: -1\n", 11, 12, "out-of-range", "queue"},
+    {UP "    rules: []\n    retries: 6\n", 11, 14, "out-of-range", "retries"},
+    {UP "    rules: []\n    max_connections: 0\n", 11, 22, "out-of-range", "max_connections"},
+    {UP "    rules: []\n    timeouts: { total: 8d }\n", 11, 24, "out-of-range", "timeouts.total"},
+    {UP "    rules: []\n    timeouts: { queue: 0s }\n", 11, 24, "out-of-range", "timeouts.queue"},
+    {UP "    rules: []\n    websocket: true\n", 11, 16, "wrong-kind", "a map"},
+    {UP "    rules: []\n    websocket: { origin: x }\n", 11, 18, "unknown-key",
+     "did you mean 'origins'?"},
+    {UP "    rules: []\n    websocket: { origins: [https://a.example/] }\n", 11, 27, "wrong-origin",
+     "nothing behind"},
+    {UP "    rules: []\n    websocket: { origins: ['https://a.example:443'] }\n", 11, 27,
+     "wrong-origin", "usual"},
+    {UP "    rules: []\n    websocket: { origins: ['https://A.example'] }\n", 11, 27,
+     "wrong-origin", "lower case"},
+    {UP "    rules: []\n    websocket: { origins: ['*'] }\n", 11, 27, "wrong-origin", "https://"},
+    {UP "    rules: []\n    client_cert: yes\n", 11, 18, "wrong-value", "true or false"},
+    {UP "    rules: []\n    hsts: on\n", 11, 11, "wrong-kind", "'off'"},
+    {UP "    rules: []\n    hsts: { max_age: 0s }\n", 11, 22, "out-of-range", "max_age"},
+    {UP "    rules: []\n    hsts: { preload: true }\n", 11, 22, "conflict", "365d"},
     {APP "    upstreams: []\n    rules: []\n", 9, 16, "empty-list", "upstreams"},
     {UP "    rules: []\n    identity_providers: [fsa]\n", 11, 26, "unknown-word",
      "none are defined"},
@@ -692,6 +863,24 @@ Test(bundle, inlined_it_reads_the_same_without_a_folder)
     cr_expect(memmem(text.ptr, text.len, "# beside the bundle", 19), "comments stay");
     cr_expect(!memmem(text.ptr, text.len, "ca_file", 7));
     mem_slice_free(&text);
+    bundle_free(apart);
+    bundle_free(one);
+    folder_free(&folder);
+}
+
+Test(bundle, the_authorities_of_upstreams_are_inlined_too)
+{
+    struct folder folder = folder_new();
+    struct findings f;
+    struct slice text;
+    findings_init(&f);
+    cr_assert(bundle_inline(slice_of(reaching), "e.yaml", slice_of(folder.path), &text, &f));
+    struct bundle *apart = load_reaching(), *one = bundle_load(text, "e.yaml", SLICE(""), &f);
+    cr_assert(one && f.errors == 0);
+    cr_expect(one->applications[0].tls.ca_pem.len && one->applications[2].tls.ca_pem.len);
+    cr_expect(!memmem(text.ptr, text.len, "ca_file", 7));
+    mem_slice_free(&text);
+    findings_fini(&f);
     bundle_free(apart);
     bundle_free(one);
     folder_free(&folder);
