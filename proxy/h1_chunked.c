@@ -62,6 +62,8 @@ static enum chunked_state framing_byte(struct chunked *c, char byte)
     case CHUNKED_TRAILER_START:
         if (byte == '\r')
             return CHUNKED_LAST_LF;
+        if (++c->trailer_count > CHUNKED_TRAILER_LINES)
+            return CHUNKED_BAD;
         return is_token(byte) ? CHUNKED_TRAILER_NAME : CHUNKED_BAD;
     case CHUNKED_TRAILER_NAME:
         return byte == ':' ? CHUNKED_TRAILER : is_token(byte) ? CHUNKED_TRAILER_NAME : CHUNKED_BAD;
@@ -84,6 +86,17 @@ static uint32_t counted_max(enum chunked_state s)
     return s >= CHUNKED_TRAILER_START ? CHUNKED_TRAILER_MAX : CHUNKED_LINE_MAX;
 }
 
+/* Each byte lies at the place that it was counted at. */
+static void keep(struct chunked *c, char byte)
+{
+    if (c->state < CHUNKED_TRAILER_START || !c->arena)
+        return;
+    if (!c->trailers && c->state == CHUNKED_TRAILER_START && byte != '\r')
+        c->trailers = arena_bytes(c->arena, CHUNKED_TRAILER_MAX);
+    if (c->trailers)
+        c->trailers[c->counted - 1] = byte;
+}
+
 size_t chunked_next(struct chunked *c, struct slice in, struct slice *data)
 {
     size_t at = 0;
@@ -102,7 +115,25 @@ size_t chunked_next(struct chunked *c, struct slice in, struct slice *data)
             c->state = CHUNKED_BAD;
             break;
         }
+        keep(c, in.ptr[at]);
         c->state = framing_byte(c, in.ptr[at++]);
     }
     return at;
+}
+
+uint32_t chunked_trailers(const struct chunked *c, struct field **fields)
+{
+    struct slice rest = {c->trailers, c->trailers ? c->counted : 0};
+    if (!rest.len || c->state != CHUNKED_END)
+        return 0;
+    *fields = arena_array(c->arena, struct field, c->trailer_count);
+    for (uint32_t i = 0; i < c->trailer_count; i++) {
+        struct slice value = slice_cut(&rest, '\n'); /* every LF has its CR by now */
+        struct slice name = slice_cut(&value, ':');
+        for (size_t at = (size_t)(name.ptr - c->trailers), n = name.len; n--; at++)
+            c->trailers[at] = ascii_lower(c->trailers[at]);
+        value.len--;
+        (*fields)[i] = (struct field){name, slice_trim(value)};
+    }
+    return c->trailer_count;
 }

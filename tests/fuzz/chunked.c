@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: EUPL-1.2
 /* Chunked bodies from anywhere: in pieces they are read as at once, what is decoded is no longer
- * than what came, and coded again as one chunk it decodes to itself. */
+ * than what came, coded again as one chunk it decodes to itself, and the trailers that it keeps are
+ * fields that could stand in a head. */
 #include <assert.h>
 
 #include "base/buf.h"
 #include "base/mem.h"
 #include "proxy/h1_chunked.h"
+#include "proxy/h1_head.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -13,12 +15,14 @@ struct decoded {
     struct chunked c;
     size_t used;
     struct buf data;
+    struct arena arena;
 };
 
 /* Each step's bytes lie in a block of exactly their length. */
 static void decode(struct decoded *d, struct slice in, size_t step)
 {
-    d->c = (struct chunked){0};
+    arena_init(&d->arena, NULL);
+    d->c = (struct chunked){.arena = &d->arena};
     d->used = 0;
     buf_init(&d->data, in.len + 1);
     while (in.len && d->c.state != CHUNKED_BAD && d->c.state != CHUNKED_END) {
@@ -41,6 +45,27 @@ static void decode(struct decoded *d, struct slice in, size_t step)
     }
 }
 
+static void fini(struct decoded *d)
+{
+    buf_fini(&d->data);
+    arena_fini(&d->arena);
+}
+
+static void trailers_are_alike(const struct decoded *a, const struct decoded *b)
+{
+    struct field *f = NULL;
+    struct field *g = NULL;
+    uint32_t n = chunked_trailers(&a->c, &f);
+    uint32_t m = chunked_trailers(&b->c, &g);
+    assert(n == m && n == (a->c.state == CHUNKED_END ? a->c.trailer_count : 0));
+    for (uint32_t i = 0; i < n; i++) {
+        assert(slice_eq(f[i].name, g[i].name) && slice_eq(f[i].value, g[i].value));
+        assert(h1_is_token(f[i].name));
+        for (size_t at = 0; at < f[i].value.len; at++)
+            assert((uint8_t)f[i].value.ptr[at] >= ' ' || f[i].value.ptr[at] == '\t');
+    }
+}
+
 static void comes_back(struct slice body)
 {
     struct decoded d;
@@ -53,7 +78,7 @@ static void comes_back(struct slice body)
     decode(&d, buf_slice(&coded), buf_len(&coded));
     assert(d.c.state == CHUNKED_END && d.used == buf_len(&coded));
     assert(slice_eq(buf_slice(&d.data), body));
-    buf_fini(&d.data);
+    fini(&d);
     buf_fini(&coded);
 }
 
@@ -66,8 +91,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     assert(once.c.state == stepped.c.state && once.used == stepped.used);
     assert(once.c.left == stepped.c.left && once.c.counted == stepped.c.counted);
     assert(slice_eq(buf_slice(&once.data), buf_slice(&stepped.data)));
+    trailers_are_alike(&once, &stepped);
     comes_back(buf_slice(&once.data));
-    buf_fini(&stepped.data);
-    buf_fini(&once.data);
+    fini(&stepped);
+    fini(&once);
     return 0;
 }

@@ -199,6 +199,64 @@ Test(h1_chunked, trailers_are_capped_to_the_byte_all_together)
     cr_expect_eq(filled("0\r\n", 60000, ""), BAD, "a name is counted like a value");
 }
 
+/* `trailers` behind the last chunk, in pieces of `step`, and what is kept of them. */
+static uint32_t kept(struct arena *a, struct slice in, size_t step, struct field **fields)
+{
+    struct chunked c = {.arena = a};
+    while (in.len && c.state != CHUNKED_BAD && c.state != CHUNKED_END) {
+        struct slice data;
+        size_t used = chunked_next(&c, slice_from(in.ptr, in.len < step ? in.len : step), &data);
+        in = slice_skip(in, used);
+    }
+    cr_expect_eq(c.state, CHUNKED_END);
+    return chunked_trailers(&c, fields);
+}
+
+Test(h1_chunked, trailers_are_kept_like_the_fields_of_a_head)
+{
+    const struct slice in = SLICE("1\r\na\r\n0\r\nX-Sum:  a:b \t\r\nEmpty:\r\nx-sum:2\r\n\r\nGET");
+    for (size_t step = 1; step < in.len; step++) {
+        struct arena a;
+        struct field *f = NULL;
+        arena_init(&a, NULL);
+        cr_assert_eq(kept(&a, in, step, &f), 3);
+        cr_expect(slice_eq(f[0].name, SLICE("x-sum")) && slice_eq(f[0].value, SLICE("a:b")));
+        cr_expect(slice_eq(f[1].name, SLICE("empty")) && !f[1].value.len);
+        cr_expect(slice_eq(f[2].name, SLICE("x-sum")) && slice_eq(f[2].value, SLICE("2")));
+        arena_fini(&a);
+    }
+}
+
+Test(h1_chunked, a_body_without_trailers_takes_no_memory)
+{
+    struct arena a;
+    struct field *f = NULL;
+    arena_init(&a, NULL);
+    cr_expect_eq(kept(&a, SLICE("1\r\na\r\n" END_OF), 100, &f), 0);
+    cr_expect_eq(a.total_bytes, 0);
+    cr_expect_eq(kept(NULL, SLICE("0\r\nX: y\r\n\r\n"), 100, &f), 0, "nowhere to keep them");
+    arena_fini(&a);
+}
+
+Test(h1_chunked, trailers_are_counted)
+{
+    struct buf b;
+    buf_init(&b, 65536);
+    cr_assert(buf_add(&b, SLICE("0\r\n")));
+    for (int i = 0; i <= CHUNKED_TRAILER_LINES; i++) {
+        struct decoded d;
+        struct chunked c = {0};
+        struct slice data;
+        (void)chunked_next(&c, buf_slice(&b), &data);
+        cr_expect_eq(c.state, CHUNKED_TRAILER_START);
+        cr_assert(buf_add(&b, SLICE("X: y\r\n")));
+        decode(&d, buf_slice(&b), buf_len(&b) / 2);
+        cr_expect_eq(d.state, i < CHUNKED_TRAILER_LINES ? CHUNKED_TRAILER_START : CHUNKED_BAD);
+        buf_fini(&d.data);
+    }
+    buf_fini(&b);
+}
+
 /* The slow twin: a whole body, read by hand, without states. The caps are not its business. */
 struct twin {
     struct slice in;
