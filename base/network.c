@@ -59,8 +59,7 @@ bool network_parse(struct network *out, struct slice text)
     return true;
 }
 
-/* The address of a socket address as 16 bytes; false where it has none. */
-static bool bytes_of(uint8_t out[16], const struct sockaddr *address)
+bool address_bytes(uint8_t out[16], const struct sockaddr *address)
 {
     if (address->sa_family == AF_INET) {
         struct sockaddr_in v4;
@@ -104,7 +103,7 @@ static bool is_meant(const struct network *n, const uint8_t address[16])
 bool network_has(const struct network *n, const struct sockaddr *address)
 {
     uint8_t bytes[16];
-    if (!bytes_of(bytes, address))
+    if (!address_bytes(bytes, address))
         return false;
     // "::/0" says all of IPv6; that IPv4 is kept inside it here must not let it in.
     if (n->prefix < MAPPED_BITS && is_mapped(bytes))
@@ -168,7 +167,7 @@ size_t address_text(char out[INET6_ADDRSTRLEN], const struct sockaddr *address)
 {
     uint8_t bytes[16];
     out[0] = '\0';
-    if (!bytes_of(bytes, address))
+    if (!address_bytes(bytes, address))
         return 0;
     if (is_mapped(bytes))
         (void)inet_ntop(AF_INET, bytes + sizeof mapped, out, INET6_ADDRSTRLEN);
@@ -181,7 +180,7 @@ bool address_is_loopback(const struct sockaddr *address)
 {
     static const uint8_t v6_loopback[16] = {[15] = 1};
     uint8_t bytes[16];
-    if (!bytes_of(bytes, address))
+    if (!address_bytes(bytes, address))
         return false;
     return is_mapped(bytes) ? bytes[12] == 127 : memcmp(bytes, v6_loopback, 16) == 0;
 }

@@ -170,6 +170,7 @@ struct worker_letter {
     struct letter letter;
     struct edition *edition;
     struct issuers *issuers;
+    struct address_book *addresses;
 };
 
 static void letter_free(struct letter *self)
@@ -177,6 +178,7 @@ static void letter_free(struct letter *self)
     struct worker_letter *l = container_of(self, struct worker_letter, letter);
     edition_unref(l->edition);
     issuers_unref(l->issuers);
+    address_book_unref(l->addresses);
     mem_free(l);
 }
 
@@ -206,6 +208,16 @@ static void open_issuers(struct letter *self, void *owner)
 {
     struct worker_letter *l = container_of(self, struct worker_letter, letter);
     use_issuers(owner, l);
+    letter_free(self);
+}
+
+static void open_addresses(struct letter *self, void *owner)
+{
+    struct worker_letter *l = container_of(self, struct worker_letter, letter);
+    struct worker *w = owner;
+    address_book_unref(w->addresses);
+    w->addresses = l->addresses;
+    l->addresses = NULL;
     letter_free(self);
 }
 
@@ -241,30 +253,34 @@ static void open_drain(struct letter *self, void *owner)
     ev_timer_start(w->loop.ev, &w->drain_timer);
 }
 
-static void post(struct worker *w, void (*open)(struct letter *, void *), struct edition *edition,
-                 struct issuers *issuers)
+/* The references in `take` are taken. */
+static void post(struct worker *w, void (*open)(struct letter *, void *), struct worker_letter take)
 {
     struct worker_letter *l = mem_new(struct worker_letter);
+    *l = take;
     l->letter.open = open;
     l->letter.drop = letter_free;
-    l->edition = edition;
-    l->issuers = issuers;
     mailbox_post(&w->mailbox, &l->letter);
 }
 
 void worker_post_edition(struct worker *w, struct edition *take, struct issuers *take_issuers)
 {
-    post(w, open_edition, take, take_issuers);
+    post(w, open_edition, (struct worker_letter){.edition = take, .issuers = take_issuers});
 }
 
 void worker_post_issuers(struct worker *w, struct issuers *take)
 {
-    post(w, open_issuers, NULL, take);
+    post(w, open_issuers, (struct worker_letter){.issuers = take});
+}
+
+void worker_post_addresses(struct worker *w, struct address_book *take)
+{
+    post(w, open_addresses, (struct worker_letter){.addresses = take});
 }
 
 void worker_post_drain(struct worker *w)
 {
-    post(w, open_drain, NULL, NULL);
+    post(w, open_drain, (struct worker_letter){0});
 }
 
 /* --- Life. */
@@ -354,6 +370,7 @@ void worker_free(struct worker *w)
     mailbox_fini(&w->mailbox);
     held_drop(w->held);
     issuers_unref(w->issuers);
+    address_book_unref(w->addresses);
     for (uint32_t i = 0; i < w->length_count; i++)
         deadlines_fini(&w->lengths[i]);
     pools_free(w);

@@ -13,6 +13,7 @@
 #include "base/entropy.h"
 #include "base/http_date.h"
 #include "base/mailbox.h"
+#include "proxy/address_book.h"
 #include "proxy/config.h"
 #include "proxy/edition.h"
 #include "proxy/h1_head.h"
@@ -46,6 +47,7 @@ struct worker {
     SSL_CTX *tls;
     struct held *held; /* the current one; NULL until the first edition has come */
     struct issuers *issuers;
+    struct address_book *addresses; /* NULL until the first has come */
 
     struct listener *listeners;
     uint32_t listener_count;
@@ -93,6 +95,7 @@ void worker_free(struct worker *w);
  * providers: there is no moment at which a request has the rules without the keys. */
 void worker_post_edition(struct worker *w, struct edition *take, struct issuers *take_issuers);
 void worker_post_issuers(struct worker *w, struct issuers *take);
+void worker_post_addresses(struct worker *w, struct address_book *take);
 void worker_post_drain(struct worker *w);
 
 /* On the worker's own thread. */
