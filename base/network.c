@@ -163,6 +163,22 @@ uint16_t address_port(const struct sockaddr *address)
     return ntohs(v6.sin6_port);
 }
 
+void address_set_port(struct sockaddr_storage *address, uint16_t port)
+{
+    if (address->ss_family == AF_INET)
+        ((struct sockaddr_in *)(void *)address)->sin_port = htons(port);
+    else if (address->ss_family == AF_INET6)
+        ((struct sockaddr_in6 *)(void *)address)->sin6_port = htons(port);
+}
+
+bool address_is_same(const struct sockaddr *a, const struct sockaddr *b)
+{
+    uint8_t x[16];
+    uint8_t y[16];
+    return address_bytes(x, a) && address_bytes(y, b) && memcmp(x, y, sizeof x) == 0 &&
+           address_port(a) == address_port(b);
+}
+
 size_t address_text(char out[INET6_ADDRSTRLEN], const struct sockaddr *address)
 {
     uint8_t bytes[16];

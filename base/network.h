@@ -25,6 +25,8 @@ MUST_USE bool address_parse(struct sockaddr_storage *out, socklen_t *out_len, st
 /* As IPv6, v4 as v4-mapped; false where it has none. */
 bool address_bytes(uint8_t out[16], const struct sockaddr *address);
 uint16_t address_port(const struct sockaddr *address); /* 0 where it has none */
+void address_set_port(struct sockaddr_storage *address, uint16_t port);
+bool address_is_same(const struct sockaddr *a, const struct sockaddr *b); /* and so is the port */
 /* The address alone, without port, as text; returns its length. Room: INET6_ADDRSTRLEN. */
 size_t address_text(char out[INET6_ADDRSTRLEN], const struct sockaddr *address);
 bool address_is_loopback(const struct sockaddr *address);

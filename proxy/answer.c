@@ -97,6 +97,14 @@ static struct slice proxy_error(enum reason reason)
         return SLICE("http_response_timeout");
     if (reason == REASON_UPSTREAM_BROKEN || reason == REASON_CONNECTION_AUTH)
         return SLICE("http_protocol_error");
+    if (reason == REASON_UPSTREAM_TLS)
+        return SLICE("tls_certificate_error");
+    if (reason == REASON_UPSTREAM_UNRESOLVED)
+        return SLICE("dns_error");
+    if (reason == REASON_UPSTREAM_OUTSIDE)
+        return SLICE("destination_ip_prohibited");
+    if (reason == REASON_UPSTREAM_DOWN)
+        return SLICE("destination_unavailable");
     if (reason == REASON_UPSTREAM_BUSY)
         return SLICE("connection_limit_reached");
     return (struct slice){0};

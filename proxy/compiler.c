@@ -124,6 +124,7 @@ static struct edition *make(struct compiler *c, const struct config *config, boo
                             uint32_t *refused, struct fault *why)
 {
     struct edition_settings settings = {.certificates_dir = config->certificates_dir.ptr,
+                                        .keys_dir = config->keys_dir.ptr,
                                         .reads_again = is_reload};
     struct keyring *keyring =
         is_reload || !c->keyring

@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/codec.h"
 #include "base/fault.h"
 #include "base/mem.h"
 #include "base/network.h"
@@ -46,6 +47,7 @@ static void bury(struct later *self)
     SSL_free(c->ssl);
     tls_peer_fini(&c->peer);
     device_unref(c->device);
+    mem_slice_free(&c->certificate);
     buf_fini(&c->out);
     (void)close(c->fd);
     c->magic = 0;
@@ -423,7 +425,24 @@ void connection_judge_again(struct connection *c, struct held *now)
         return;
     device_unref(c->device);
     c->device = NULL;
+    mem_slice_free(&c->certificate);
     device_arrives(c);
+}
+
+struct slice connection_certificate(struct connection *c)
+{
+    unsigned char *der = NULL;
+    int len = c->certificate.len || !c->device ? 0 : i2d_X509(c->peer.device.leaf, &der);
+    if (len > 0) {
+        char *text = mem_array(char, BASE64_LEN((size_t)len) + 2);
+        size_t chars;
+        text[0] = ':';
+        chars = base64_encode(text + 1, der, (size_t)len);
+        text[chars + 1] = ':';
+        c->certificate = slice_from(text, chars + 2);
+    }
+    OPENSSL_free(der);
+    return c->certificate;
 }
 
 void connection_accept(struct worker *w, int take_fd, const struct sockaddr *from)

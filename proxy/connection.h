@@ -47,6 +47,8 @@ struct connection {
     enum device_seen device_seen;
     const char *device_detail;
     struct device *device; /* with DEVICE_SEEN_GOOD */
+    struct slice
+        certificate; /* of the device, as Client-Cert wants it; made when first asked for */
     char address[INET6_ADDRSTRLEN];
     uint32_t address_len;
 
@@ -78,5 +80,8 @@ void connection_drain(struct connection *c);
 /* Before a request: is the device still what it was judged to be, under the edition now in force?
  */
 void connection_judge_again(struct connection *c, struct held *now);
+/* The device's certificate as a byte sequence (RFC 9440 §2.2, RFC 8941 §3.3.5), as long as it is
+ * the device. Empty without one. */
+struct slice connection_certificate(struct connection *c);
 /* The deadline of the whole connection, from now. */
 void connection_limit(struct connection *c, int64_t ms);

@@ -41,6 +41,16 @@ static void trust_of(struct view_settings *view, const struct bundle *bundle)
     }
 }
 
+/* RFC 6797 §6.1. */
+static struct slice hsts_of(const struct application *app, struct arena *a)
+{
+    if (!app->hsts_max_age_s)
+        return (struct slice){0};
+    return arena_printf(a, "max-age=%lld%s%s", (long long)app->hsts_max_age_s,
+                        app->hsts_subdomains ? "; includeSubDomains" : "",
+                        app->hsts_preload ? "; preload" : "");
+}
+
 struct edition *edition_make(struct snapshot *take_snapshot, struct keyring *take_keyring,
                              const struct edition_settings *s, const struct edition *last,
                              void (*missing)(void *owner, const struct fault *why), void *owner)
@@ -54,6 +64,7 @@ struct edition *edition_make(struct snapshot *take_snapshot, struct keyring *tak
     e->doors =
         mem_array(struct door, e->snapshot->application_count ? e->snapshot->application_count : 1);
     map_init(&e->hosts);
+    arena_init(&e->arena, NULL);
     for (uint32_t i = 0; i < e->snapshot->application_count; i++) {
         const struct application *app = e->snapshot->applications[i];
         const struct bundle *bundle = snapshot_bundle(e->snapshot, app->entity);
@@ -78,9 +89,20 @@ struct edition *edition_make(struct snapshot *take_snapshot, struct keyring *tak
         }
         const struct charter_entity *entity =
             charter_entity(e->snapshot->charter->charter, app->entity);
-        e->doors[e->door_count] = (struct door){app, made, good_until(e->snapshot, bundle),
-                                                entity ? entity->upstream_networks : NULL,
-                                                entity ? entity->upstream_network_count : 0};
+        e->doors[e->door_count] =
+            (struct door){.app = app,
+                          .view = made,
+                          .good_until_s = good_until(e->snapshot, bundle),
+                          .networks = entity ? entity->upstream_networks : NULL,
+                          .network_count = entity ? entity->upstream_network_count : 0,
+                          .hsts = hsts_of(app, &e->arena)};
+        if (upstream_is_tls(&app->upstreams[0])) {
+            const struct door *was = edition_door(last, app->host);
+            e->doors[e->door_count].upstream_tls =
+                upstream_context_make(app, s->keys_dir, was ? was->upstream_tls : NULL, &why);
+            if (!e->doors[e->door_count].upstream_tls)
+                missing(owner, &why);
+        }
         (void)map_set(&e->hosts, app->host, &e->doors[e->door_count]);
         e->door_count++;
     }
@@ -100,9 +122,12 @@ void edition_unref(struct edition *e)
 {
     if (!e || atomic_fetch_sub_explicit(&e->references, 1, memory_order_acq_rel) != 1)
         return;
-    for (uint32_t i = 0; i < e->door_count; i++)
+    for (uint32_t i = 0; i < e->door_count; i++) {
         view_unref(e->doors[i].view);
+        upstream_context_unref(e->doors[i].upstream_tls);
+    }
     map_fini(&e->hosts);
+    arena_fini(&e->arena);
     mem_free(e->doors);
     snapshot_unref(e->snapshot);
     keyring_unref(e->keyring);

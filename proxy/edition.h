@@ -9,6 +9,7 @@
 #include "auth/keyring.h"
 #include "base/map.h"
 #include "policy/snapshot.h"
+#include "proxy/upstream_tls.h"
 #include "proxy/view.h"
 
 /* Where a host leads: to its application, through its view. */
@@ -19,12 +20,16 @@ struct door {
     /* The entity's upstream_networks, of the charter in force: no connection leads elsewhere. */
     const struct network *networks;
     uint32_t network_count;
+    struct upstream_context
+        *upstream_tls; /* NULL where no upstream speaks TLS, or it can't be used */
+    struct slice hsts; /* Strict-Transport-Security (RFC 6797); empty: not said */
 };
 
 struct edition {
     _Atomic uint32_t references;
     struct snapshot *snapshot;
     struct keyring *keyring;
+    struct arena arena;
     struct door *doors;
     uint32_t door_count;
     struct map hosts; /* host → struct door */
@@ -32,6 +37,7 @@ struct edition {
 
 struct edition_settings {
     const char *certificates_dir;
+    const char *keys_dir;
     bool reads_again; /* the certificates of all hosts; else only where a bundle changed */
 };
 

@@ -50,7 +50,8 @@ void examine(const struct config *c, struct findings *found, FILE *out)
 {
     struct ticket_ring tickets;
     struct fault fault = {0};
-    struct edition_settings settings = {.certificates_dir = c->certificates_dir.ptr};
+    struct edition_settings settings = {.certificates_dir = c->certificates_dir.ptr,
+                                        .keys_dir = c->keys_dir.ptr};
     struct keyring *keyring = keyring_read(c->keys_dir.ptr, (struct wall){time(NULL)}, &fault);
     struct snapshot *s;
     struct edition *e;

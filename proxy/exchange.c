@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: EUPL-1.2
 /* The one request, from its first byte to its audit event, top to bottom.
  * Owns: the phase, and the order of the questions. Does not own: how each answer is found (auth/,
- * policy/), nor bytes on the wire (h1.c, h2.c, flow.c, link_h1.c). No libev call belongs here. */
+ * policy/), nor bytes on the wire (h1.c, h2.c, flow.c, link_h1.c, link_h2.c), nor which upstream it
+ * is (origins.c). No libev call belongs here. */
 #include "proxy/exchange.h"
 
 #include <assert.h>
 
 #include "base/method.h"
+#include "base/reason.h"
 #include "policy/decide.h"
 #include "proxy/answer.h"
 #include "proxy/control.h"
 #include "proxy/event_of.h"
 #include "proxy/fields.h"
-#include "proxy/link_h1.h"
+#include "proxy/grpc.h"
+#include "proxy/live.h"
+#include "proxy/origins.h"
 #include "proxy/own.h"
 
 #define KEYS_WAIT_MS 3000 /* for a provider's keys, once an exchange */
@@ -83,6 +87,28 @@ static enum next refuse_host(struct exchange *x)
     return refuse(x, why, NULL);
 }
 
+/* RFC 6455 §10.2: a browser says whose page opens it, and sends the person's cookies whatever page
+ * that is. Who sends no Origin is no browser. */
+static enum next check_websocket(struct exchange *x)
+{
+    const struct application *app = x->facts.app;
+    struct slice origin = exchange_field(x, SLICE("origin"));
+    struct slice rest = origin;
+    if (!app->websocket)
+        return refuse(x, REASON_WEBSOCKET_REFUSED, NULL);
+    if (!origin.ptr)
+        return NEXT;
+    if (count_fields(x, SLICE("origin")) > 1)
+        return refuse(x, REASON_REQUEST_AMBIGUOUS, "more than one Origin");
+    for (uint32_t i = 0; i < app->origins.count; i++)
+        if (slice_eq_nocase(app->origins.at[i], origin))
+            return NEXT;
+    if (slice_eq_nocase(slice_cut(&rest, '/'), SLICE("https:")) && slice_starts(rest, SLICE("/")) &&
+        slice_eq_nocase(slice_skip(rest, 1), x->request.authority))
+        return NEXT;
+    return refuse(x, REASON_ORIGIN_REFUSED, NULL);
+}
+
 static enum next route(struct exchange *x)
 {
     struct connection *c = x->connection;
@@ -115,7 +141,7 @@ static enum next route(struct exchange *x)
     if (x->request.has_body && x->request.body_length != BODY_LENGTH_UNKNOWN &&
         x->request.body_length > x->facts.app->max_body_bytes)
         return refuse(x, REASON_BODY_TOO_LARGE, NULL);
-    return NEXT;
+    return x->request.wants_websocket ? check_websocket(x) : NEXT;
 }
 
 /* --- DEVICE: certificate → facts.device. A bad certificate is never "no certificate". */
@@ -162,17 +188,23 @@ static enum next wait_for_keys(struct exchange *x, const struct provider *wanted
     return WAIT;
 }
 
+static struct token_question question_of(const struct exchange *x, const struct held *held,
+                                         const struct application *app)
+{
+    return (struct token_question){.app = app,
+                                   .issuers = x->worker->issuers,
+                                   .device = x->facts.device,
+                                   .hash_key =
+                                       keyring_audit_key(held->edition->keyring, app->entity),
+                                   .now = loop_wall(&x->worker->loop)};
+}
+
 static enum next identity(struct exchange *x)
 {
     struct worker *w = x->worker;
     struct slice authorization = exchange_field(x, SLICE("authorization"));
     struct token_answer answer = {0};
-    struct token_question q = {
-        .app = x->facts.app,
-        .issuers = w->issuers,
-        .device = x->facts.device,
-        .hash_key = keyring_audit_key(x->held->edition->keyring, x->facts.app->entity),
-        .now = x->facts.now};
+    struct token_question q = question_of(x, x->held, x->facts.app);
     enum reason why;
     if (!authorization.ptr || !bearer_of(authorization, &q.bytes))
         return NEXT;
@@ -205,6 +237,7 @@ static enum next decision(struct exchange *x)
         return refuse(x, REASON_AUDIT_UNAVAILABLE, NULL);
     }
     x->is_event_out = true;
+    live_add(x);
     return NEXT;
 }
 
@@ -213,29 +246,57 @@ static enum next decision(struct exchange *x)
 static enum next upstream(struct exchange *x)
 {
     const struct application *app = x->facts.app;
+    struct worker *w = x->worker;
     enum reason why = REASON_UPSTREAM_REFUSED;
     assert(x->decision.verdict == DECISION_PERMIT && x->is_event_out);
     if (x->response.status)
         return NEXT;
-    if (!x->tries)
-        x->first = (uint32_t)(dice_next(&x->worker->dice) % app->upstream_count);
-    while (!x->link && x->tries < app->upstream_count + 1) {
-        const struct upstream *to = &app->upstreams[(x->first + x->tries) % app->upstream_count];
-        x->tries++;
-        deadline_arm(worker_deadlines(x->worker, app->connect_ms), &x->deadline);
-        if (link_begin(x, to, &why))
+    if (x->link || link_is_in(&x->in_queue))
+        return WAIT;
+    x->assertion = assertion_for(w->assertions, x->held->edition->keyring, &x->facts, x->token);
+    if (!x->assertion.len)
+        return refuse(x, REASON_INTERNAL, "no assertion can be made");
+    for (;;) {
+        switch (origins_begin(x, &why)) {
+        case ORIGINS_BEGUN:
+            if (!x->link->is_connected)
+                deadline_arm(worker_deadlines(w, app->connect_ms), &x->deadline);
             return WAIT;
+        case ORIGINS_QUEUED:
+            deadline_arm(worker_deadlines(w, app->queue_ms), &x->deadline);
+            return WAIT;
+        case ORIGINS_NONE:
+            if (why != REASON_UPSTREAM_REFUSED || x->tries > app->retries || !origins_may_retry(x))
+                return refuse(x, why, x->detail);
+            metric_add(&w->metrics, METRIC_UPSTREAM_RETRIES_TOTAL, 1);
+        }
     }
-    return x->link ? WAIT : refuse(x, why, x->detail);
 }
 
 /* --- RESPONSE: their answer, or our refusal. */
+
+/* A gRPC client reads no page: its answer is a status, in a head that is all there is
+ * ("Trailers-Only"). */
+static void refuse_by_status(struct exchange *x)
+{
+    struct field *status;
+    uint32_t count = grpc_status(&x->arena, x->reason, &x->reference, &status);
+    x->response = (struct response){.status = 200, .field_count = count + 2};
+    x->response.fields = arena_array(&x->arena, struct field, count + 2);
+    x->response.fields[0] = (struct field){SLICE("content-type"), SLICE("application/grpc")};
+    memcpy(x->response.fields + 1, status, count * sizeof *status);
+    x->response.fields[count + 1] =
+        (struct field){SLICE("date"), worker_date(x->worker, &x->arena)};
+    x->answer = (struct slice){0};
+    x->up_stopped = true;
+}
 
 static void refuse_in_words(struct exchange *x)
 {
     struct answer answer;
     /* To a connection that is not for that host, no word of what is there. */
     bool is_elsewhere = x->reason == REASON_HOST_MISDIRECTED || x->reason == REASON_HOST_UNKNOWN;
+    bool has_hsts = x->door && x->door->hsts.len;
     struct refusal r = {.reason = x->reason,
                         .app = is_elsewhere ? NULL : x->facts.app,
                         .decision = x->facts.app && x->decision.reason ? &x->decision : NULL,
@@ -246,13 +307,16 @@ static void refuse_in_words(struct exchange *x)
                         .had_token = x->had_token};
     answer_make(&x->arena, &r, &answer);
     x->response = (struct response){.status = answer.status,
-                                    .field_count = answer.field_count + 1,
+                                    .field_count = answer.field_count + 1 + has_hsts,
                                     .has_body = answer.body.len && x->request.method != METHOD_HEAD,
                                     .length = answer.body.len};
-    x->response.fields = arena_array(&x->arena, struct field, answer.field_count + 1);
+    x->response.fields = arena_array(&x->arena, struct field, answer.field_count + 2);
     memcpy(x->response.fields, answer.fields, answer.field_count * sizeof *answer.fields);
     x->response.fields[answer.field_count] =
         (struct field){SLICE("date"), worker_date(x->worker, &x->arena)};
+    if (has_hsts)
+        x->response.fields[answer.field_count + 1] =
+            (struct field){SLICE("strict-transport-security"), x->door->hsts};
     x->answer = x->response.has_body ? answer.body : (struct slice){0};
     x->up_stopped = true;
 }
@@ -264,7 +328,9 @@ static enum next response(struct exchange *x)
         return NEXT;
     if (!x->is_head_out) {
         x->is_head_out = true;
-        if (x->reason != REASON_PERMITTED)
+        if (x->reason != REASON_PERMITTED && x->is_grpc)
+            refuse_by_status(x);
+        else if (x->reason != REASON_PERMITTED)
             refuse_in_words(x);
         deadline_arm(worker_deadlines(w, x->link ? x->facts.app->idle_ms : w->config->stalled_ms),
                      &x->deadline);
@@ -279,10 +345,11 @@ static enum next response(struct exchange *x)
 
 static void drop_link(struct exchange *x)
 {
-    struct link_h1 *l = x->link;
+    struct uplink *u = x->link;
+    origins_leave_queue(x);
     x->link = NULL;
-    if (l)
-        link_release(l);
+    if (u)
+        u->ops->release(u);
 }
 
 static enum next audit(struct exchange *x)
@@ -294,6 +361,7 @@ static enum next audit(struct exchange *x)
         key_wait_cancel(x->key_wait);
     x->key_wait = NULL;
     drop_link(x);
+    live_remove(x);
     metric_answer(&w->metrics, x->reason);
     metric_add(&w->metrics, METRIC_REQUESTS_OPEN, -1);
     metric_add(&w->metrics, METRIC_BYTES_IN_TOTAL, (int64_t)x->bytes_in);
@@ -392,14 +460,17 @@ static void time_is_over(struct deadline *self)
         exchange_resume(x);
         return;
     case UPSTREAM:
-        if (!x->up_ended && link_wants_body(x->link)) {
+        if (!x->link) {
+            exchange_stop(x, REASON_UPSTREAM_BUSY, "no connection to it became free in time");
+            return;
+        }
+        if (!x->up_ended && x->link->ops->wants_body(x->link)) {
             exchange_stop(x, REASON_REQUEST_TIMEOUT, "the rest of its body did not come");
             return;
         }
-        exchange_upstream_failed(x,
-                                 link_is_connected(x->link) ? REASON_UPSTREAM_TIMEOUT
-                                                            : REASON_UPSTREAM_CONNECT_TIMEOUT,
-                                 NULL);
+        exchange_upstream_failed(
+            x, x->link->is_connected ? REASON_UPSTREAM_TIMEOUT : REASON_UPSTREAM_CONNECT_TIMEOUT,
+            NULL);
         return;
     case RESPONSE:
         exchange_cut(
@@ -445,6 +516,17 @@ static bool wants_html(const struct exchange *x)
     return false;
 }
 
+/* RFC 9110 §10.1.4. */
+static bool takes_trailers(const struct exchange *x)
+{
+    struct slice rest = exchange_field(x, SLICE("te"));
+    struct slice item;
+    while (list_next(&rest, &item))
+        if (slice_eq_nocase(item, SLICE("trailers")))
+            return true;
+    return false;
+}
+
 /* What every exchange begins with, also one whose head was never whole. */
 static void take_in(struct exchange *x)
 {
@@ -463,8 +545,10 @@ static void take_in(struct exchange *x)
 void exchange_begin(struct exchange *x, enum reason early, const char *detail)
 {
     take_in(x);
+    x->is_grpc = grpc_is(&x->request);
     x->request.accepts_html = wants_html(x);
-    x->up_ended = !x->request.has_body;
+    x->request.accepts_trailers = takes_trailers(x);
+    x->up_ended = !x->request.has_body && !x->request.wants_websocket;
     if (early != REASON_PERMITTED) {
         (void)refuse(x, early, detail);
         x->phase = RESPONSE;
@@ -491,7 +575,7 @@ bool exchange_wants_body(const struct exchange *x)
 void exchange_receive(struct exchange *x, struct slice bytes)
 {
     x->bytes_in += bytes.len;
-    if (x->facts.app && x->bytes_in > x->facts.app->max_body_bytes) {
+    if (x->facts.app && x->bytes_in > x->facts.app->max_body_bytes && !x->is_tunnel) {
         exchange_stop(x, REASON_BODY_TOO_LARGE, NULL);
         return;
     }
@@ -502,14 +586,19 @@ void exchange_receive(struct exchange *x, struct slice bytes)
     if (x->phase == RESPONSE && x->link)
         deadline_arm(worker_deadlines(x->worker, x->facts.app->idle_ms), &x->deadline);
     if (x->link)
-        link_kick(x->link);
+        x->link->ops->kick(x->link);
+}
+
+void exchange_receive_trailers(struct exchange *x, const struct field *fields, uint32_t count)
+{
+    x->up_trailer_count = fields_trailers(&x->arena, fields, count, &x->up_trailers);
 }
 
 void exchange_receive_end(struct exchange *x)
 {
     x->up_ended = true;
     if (x->link)
-        link_kick(x->link);
+        x->link->ops->kick(x->link);
 }
 
 void exchange_body_broken(struct exchange *x, const char *detail)
@@ -549,27 +638,55 @@ void exchange_keys_answered(struct exchange *x)
     exchange_resume(x);
 }
 
+void exchange_upstream_turn(struct exchange *x)
+{
+    deadline_cancel(&x->deadline);
+    exchange_resume(x);
+}
+
 void exchange_upstream_connected(struct exchange *x)
 {
     deadline_arm(worker_deadlines(x->worker, x->facts.app->first_byte_ms), &x->deadline);
     if (x->request.expects_continue && !x->continue_said) {
         x->continue_said = true;
-        x->client->say_continue(x);
+        x->client->say(x, 100, NULL, 0);
     }
 }
 
-void exchange_upstream_head(struct exchange *x, const struct h1_head *head)
+/* A 100 is ours to say, and was said when there was somebody to send the body to. */
+void exchange_upstream_early(struct exchange *x, const struct upstream_head *head)
+{
+    struct field *fields = NULL;
+    uint32_t count;
+    if (head->status == 100 || x->phase != UPSTREAM)
+        return;
+    count = fields_early(&x->arena, head, &fields);
+    x->client->say(x, head->status, fields, count);
+    exchange_upstream_progress(x);
+}
+
+void exchange_upstream_head(struct exchange *x, const struct upstream_head *head)
 {
     enum reason why = fields_response(x, head);
+    bool is_trouble = head->status == 502 || head->status == 503 || head->status == 504;
+    endpoint_result(x->link->endpoint, is_trouble ? ENDPOINT_FAILED : ENDPOINT_ANSWERED);
     if (why != REASON_PERMITTED) {
-        x->link->wants_close = true; /* whatever it has begun on this connection is for nobody */
+        x->link->is_for_nobody = true;
         exchange_stop(x, why, NULL);
         return;
     }
-    x->response.status = head->status;
-    x->response.has_body = head->framing != H1_NO_BODY;
-    x->response.length = head->framing == H1_LENGTH ? head->length : BODY_LENGTH_UNKNOWN;
+    x->is_tunnel = head->is_tunnel;
+    if (x->request.wants_websocket && !head->is_tunnel)
+        x->up_ended = true; /* it is no tunnel, and has no body */
+    x->response.status = head->is_tunnel ? 101 : head->status;
+    x->response.has_body = head->has_body;
+    x->response.length = head->length;
     exchange_resume(x);
+}
+
+void exchange_upstream_trailers(struct exchange *x, const struct field *fields, uint32_t count)
+{
+    x->response.trailer_count = fields_trailers(&x->arena, fields, count, &x->response.trailers);
 }
 
 void exchange_upstream_ready(struct exchange *x)
@@ -585,24 +702,182 @@ void exchange_upstream_progress(struct exchange *x)
     deadline_arm(worker_deadlines(x->worker, limit), &x->deadline);
 }
 
-/* The link is gone with its connection. Sent again only where no byte of an answer has come,
- * nothing of a body was taken, and either the connection never stood or the method may be repeated
- * on a pooled one that had ended. */
+/* Nothing of it can have been done: the connection never stood, or the upstream says so; or it may
+ * be done twice (RFC 9110 §9.2.2) and no byte of an answer has come. */
+static bool may_be_sent_again(const struct exchange *x)
+{
+    const struct uplink *u = x->link;
+    if (!u || x->phase != UPSTREAM || x->up_was_taken || u->has_answered)
+        return false;
+    return !u->is_connected || u->was_not_handled || method_is_idempotent(x->request.method);
+}
+
+/* A pooled connection that had ended before our request came to it is no failure of the upstream's:
+ * to try anew costs no retry. */
+static bool is_stale(const struct exchange *x)
+{
+    return x->link && x->link->is_reused && !x->link->has_answered && x->tries == 1;
+}
+
+/* The link is gone with its connection. */
 void exchange_upstream_failed(struct exchange *x, enum reason why, const char *detail)
 {
-    bool may_repeat = false;
+    bool may_repeat = may_be_sent_again(x) && why != REASON_UPSTREAM_TIMEOUT &&
+                      (why != REASON_UPSTREAM_CONNECT_TIMEOUT || origins_has_choice(x)) &&
+                      x->tries <= x->facts.app->retries + (is_stale(x) ? 1 : 0);
     if (x->link) {
-        struct link_h1 *l = x->link;
-        bool is_stale = l->is_reused && !l->has_answered && method_is_idempotent(x->request.method);
-        may_repeat = x->phase == UPSTREAM && !x->up_was_taken &&
-                     (!link_is_connected(l) || is_stale) &&
-                     x->tries < x->facts.app->upstream_count + 1;
+        x->failed_at = is_stale(x) ? NULL : x->link->endpoint;
+        if (!is_stale(x))
+            endpoint_result(x->link->endpoint, ENDPOINT_FAILED);
+        may_repeat = may_repeat && (is_stale(x) || origins_may_retry(x));
         drop_link(x);
     }
-    if (may_repeat && why != REASON_UPSTREAM_CONNECT_TIMEOUT) {
+    if (may_repeat) {
         metric_add(&x->worker->metrics, METRIC_UPSTREAM_RETRIES_TOTAL, 1);
         exchange_resume(x);
         return;
     }
     exchange_stop(x, why, detail);
+}
+
+/* --- While it lives: what it rests on has changed, or may have. */
+
+static bool is_user_over(const struct exchange *x, int64_t now_s)
+{
+    return x->facts.user && x->facts.user->expires.s && x->facts.user->expires.s < now_s;
+}
+
+int64_t exchange_good_until(const struct exchange *x)
+{
+    int64_t until = x->door->good_until_s;
+    if (x->facts.user && x->facts.user->expires.s && x->facts.user->expires.s < until)
+        until = x->facts.user->expires.s;
+    if (x->facts.device && x->facts.device->not_after.s < until)
+        until = x->facts.device->not_after.s;
+    return until;
+}
+
+/* The token by the rules of now: its key may be gone, or its provider. */
+static enum reason judge_token_again(struct exchange *x, const struct held *now,
+                                     const struct application *app)
+{
+    struct token_question q = question_of(x, now, app);
+    struct token_answer answer = {0};
+    enum reason why;
+    if (!x->token)
+        return REASON_PERMITTED;
+    (void)bearer_of(exchange_field(x, SLICE("authorization")), &q.bytes);
+    why = token_judge(x->worker->tokens, &q, &answer);
+    if (why == REASON_KEYS_UNAVAILABLE && !is_user_over(x, q.now.s)) {
+        x->is_to_be_judged = true; /* as soon as they are there */
+        return REASON_PERMITTED;
+    }
+    if (why != REASON_PERMITTED)
+        return why;
+    token_release(x->token);
+    x->token = answer.token;
+    x->facts.user = token_user(answer.token);
+    return REASON_PERMITTED;
+}
+
+static enum reason judge_device_again(struct exchange *x, struct held *now)
+{
+    struct connection *c = x->connection;
+    connection_judge_again(c, now);
+    if (!x->device)
+        return REASON_PERMITTED;
+    if (!c->device || c->device->device.not_after.s < loop_wall(&x->worker->loop).s)
+        return REASON_DEVICE_INVALID;
+    if (c->device == x->device)
+        return REASON_PERMITTED;
+    device_unref(x->device);
+    x->device = device_ref(c->device);
+    x->facts.device = &x->device->device;
+    x->facts.service = x->device->is_service ? &x->device->service : NULL;
+    return REASON_PERMITTED;
+}
+
+/* All the questions that let it in, asked of the edition now in force. */
+static enum reason judge_again(struct exchange *x, struct held *now)
+{
+    const struct door *door = edition_door(now->edition, x->request.host);
+    enum reason why;
+    x->is_to_be_judged = false;
+    x->facts.now = loop_wall(&x->worker->loop);
+    if (!door)
+        return REASON_NOT_DELEGATED;
+    if (x->facts.now.s > door->good_until_s)
+        return REASON_POLICY_EXPIRED;
+    why = judge_device_again(x, now);
+    if (why != REASON_PERMITTED)
+        return why;
+    if (memcmp(door->view->digest, x->connection->peer.view->digest, sizeof door->view->digest) !=
+        0)
+        return REASON_HOST_MISDIRECTED;
+    why = judge_token_again(x, now, door->app);
+    if (why != REASON_PERMITTED)
+        return why;
+    if (x->held != now) {
+        held_drop(x->held);
+        x->held = held_use(now);
+    }
+    x->door = door;
+    x->facts.app = door->app;
+    decide(now->edition->snapshot, &x->facts, &x->decision);
+    return x->decision.verdict == DECISION_PERMIT ? REASON_PERMITTED : x->decision.reason;
+}
+
+/* What still goes to the client where a stream is not simply broken off. */
+static bool say_goodbye(struct exchange *x)
+{
+    if (x->is_tunnel && websocket_may_insert(&x->frames)) {
+        char *close = arena_bytes(&x->arena, WEBSOCKET_CLOSE_MAX);
+        size_t len =
+            websocket_close(close, WEBSOCKET_POLICY_VIOLATION, SLICE("access has been withdrawn"));
+        drop_link(x);
+        x->answer = slice_from(close, len);
+        return true;
+    }
+    if (x->is_grpc && x->response.has_body) {
+        drop_link(x);
+        x->answer = (struct slice){0};
+        x->response.trailer_count =
+            grpc_status(&x->arena, REASON_ACCESS_WITHDRAWN, &x->reference, &x->response.trailers);
+        return true;
+    }
+    return false;
+}
+
+static void withdraw(struct exchange *x, enum reason why)
+{
+    live_remove(x);
+    if (!x->is_head_out) {
+        exchange_stop(x, why, "access was withdrawn while it was under way");
+        return;
+    }
+    if (!say_goodbye(x)) {
+        exchange_cut(x, REASON_ACCESS_WITHDRAWN, reason_name(why).ptr);
+        return;
+    }
+    x->reason = REASON_ACCESS_WITHDRAWN;
+    x->detail = reason_name(why).ptr;
+    x->up_stopped = true;
+    deadline_arm(worker_deadlines(x->worker, x->worker->config->stalled_ms), &x->deadline);
+    x->client->body_ready(x);
+}
+
+void exchange_judge_again(struct exchange *x)
+{
+    enum reason why = judge_again(x, x->worker->held);
+    if (why == REASON_PERMITTED) {
+        x->good_until_s = exchange_good_until(x);
+        return;
+    }
+    withdraw(x, why);
+}
+
+void exchange_time_is_up(struct exchange *x)
+{
+    live_remove(x);
+    exchange_stop(x, REASON_UPSTREAM_TIMEOUT, "its whole time is over");
 }

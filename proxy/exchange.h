@@ -9,21 +9,26 @@
 #include "belfry/facts.h"
 #include "belfry/id.h"
 #include "proxy/connection.h"
+#include "proxy/uplink.h"
+#include "proxy/websocket.h"
 
 enum phase { ROUTE, DEVICE, IDENTITY, DECISION, UPSTREAM, RESPONSE, AUDIT, DONE };
 
 struct response {
-    uint16_t status; /* 0: no head yet */
+    uint16_t status; /* 0: no head yet; 101: the tunnel that was asked for is open */
     struct field *fields;
     uint32_t field_count;
     bool has_body;
-    uint64_t length; /* BODY_LENGTH_UNKNOWN: not announced */
+    uint64_t length;        /* BODY_LENGTH_UNKNOWN: not announced */
+    struct field *trailers; /* there at the latest when the body is at its end */
+    uint32_t trailer_count;
 };
 
 struct exchange;
 /* What an exchange asks of its client. None calls back into the exchange. */
 struct client_ops {
-    void (*say_continue)(struct exchange *x);
+    /* 1xx, before the answer; the fields lie in the arena. */
+    void (*say)(struct exchange *x, uint16_t status, const struct field *fields, uint32_t count);
     void (*send_head)(struct exchange *x);  /* x->response; its body is pulled by flow_down_* */
     void (*body_ready)(struct exchange *x); /* there is more to pull, or the end */
     void (*body_taken)(struct exchange *x,
@@ -59,7 +64,10 @@ struct exchange {
     struct decision decision;
     const struct token *token;
     struct device *device;
-    bool is_own; /* /.belfry/ */
+    bool is_own;                   /* /.belfry/ */
+    bool is_grpc;                  /* what the request's Content-Type says */
+    struct websocket_track frames; /* of a tunnel, towards the client */
+    bool is_tunnel; /* the protocol was changed: bytes both ways, framed by nobody here */
     bool had_token;
     bool asked_for_keys;
     bool keys_answered;
@@ -69,16 +77,25 @@ struct exchange {
     struct slice tracestate;
     int64_t began_us;
 
-    struct link_h1 *link;
-    uint32_t first; /* of the upstreams, the one that is tried first; the next ones follow it */
-    uint32_t tries; /* upstreams tried */
+    struct link in_live;  /* permitted and under way: judged again when what it rests on changes */
+    struct link in_queue; /* of `queued_at`, for a connection */
+    struct origin *queued_at;
+    int64_t good_until_s;   /* the nearest end of what it rests on */
+    int64_t ends_at_ms;     /* its whole time; 0: none */
+    bool is_to_be_judged;   /* again, when keys are there */
+    struct slice assertion; /* borrowed from the worker's cache while a head is made */
+    struct uplink *link;
+    const struct endpoint *failed_at; /* the last one; only compared */
+    uint32_t tries;                   /* connections and streams begun */
     struct response response;
     struct slice answer; /* what is left of our own body */
 
     struct buf up; /* request body, received and not yet taken by the link */
     bool up_ended;
-    bool up_was_taken; /* some of it is upstream: the request can't be sent again */
-    bool up_stopped;   /* nothing more is wanted of the request's body */
+    bool up_was_taken;         /* some of it is upstream: the request can't be sent again */
+    bool up_stopped;           /* nothing more is wanted of the request's body */
+    struct field *up_trailers; /* with up_ended */
+    uint32_t up_trailer_count;
     bool continue_said;
     uint64_t bytes_in;
     uint64_t bytes_out;
@@ -93,6 +110,9 @@ void exchange_begin(struct exchange *x, enum reason early, const char *detail);
 void exchange_refused_by_protocol(struct exchange *x, enum reason why, const char *detail);
 /* A piece of the request's body. Past the application's limit the exchange is refused or cut. */
 void exchange_receive(struct exchange *x, struct slice bytes);
+/* Behind the body's last piece; copied. Those that may not pass are dropped. */
+void exchange_receive_trailers(struct exchange *x, const struct field *fields, uint32_t count);
+/* With a tunnel: the client has ended its side. */
 void exchange_receive_end(struct exchange *x);
 /* The body's framing is broken: nothing that follows can be believed. */
 void exchange_body_broken(struct exchange *x, const char *detail);
@@ -109,9 +129,20 @@ void exchange_keys_answered(struct exchange *x);
 /* The first field of that (lower-case) name; ptr NULL where there is none. */
 struct slice exchange_field(const struct exchange *x, struct slice name);
 
-/* From the link. */
+/* What it rests on may have changed: the edition, a revocation, time. It goes on, or ends. Only
+ * while it is live. */
+void exchange_judge_again(struct exchange *x);
+int64_t exchange_good_until(const struct exchange *x); /* once it is permitted */
+void exchange_time_is_up(struct exchange *x);          /* past ends_at_ms */
+
+/* From origins and the link. */
+void exchange_upstream_turn(struct exchange *x); /* it has waited, and may try now */
 void exchange_upstream_connected(struct exchange *x);
-void exchange_upstream_head(struct exchange *x, const struct h1_head *head);
+/* A 1xx that is not the end of the question. */
+void exchange_upstream_early(struct exchange *x, const struct upstream_head *head);
+void exchange_upstream_head(struct exchange *x, const struct upstream_head *head);
+/* Before the link says that the body has ended; copied. */
+void exchange_upstream_trailers(struct exchange *x, const struct field *fields, uint32_t count);
 void exchange_upstream_progress(struct exchange *x);
 void exchange_upstream_ready(struct exchange *x); /* more body, or its end */
 void exchange_upstream_failed(struct exchange *x, enum reason why, const char *detail);

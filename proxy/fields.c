@@ -5,6 +5,7 @@
 #include "proxy/fields.h"
 
 #define OWN_COOKIES "__Host-belfry"
+#define OWN_FIELDS 4       /* date, via, strict-transport-security, belfry-reference */
 #define NAME_MAX_FOLDED 64 /* longer than any name in the lists; a longer one is none of them */
 
 /* Sorted by nothing: looked through only where the first letter fits. */
@@ -149,47 +150,71 @@ static bool has_connection(const struct field *fields, uint32_t count)
     return false;
 }
 
-static bool add_field(struct buf *out, struct slice name, struct slice value)
+static bool put(const struct field_sink *out, struct slice name, struct slice value)
 {
+    return out->put(out->owner, name, value);
+}
+
+/* What is put together for this one head. */
+static struct arena *arena_of(const struct exchange *x)
+{
+    return (struct arena *)(uintptr_t)&x->arena;
+}
+
+/* One value out of several, each with `between` in front but the first. */
+struct joined {
     char *at;
-    size_t len = name.len + value.len + 4;
-    if (!buf_reserve(out, len, &at))
-        return false;
-    memcpy(at, name.ptr, name.len);
-    at += name.len;
-    *at++ = ':';
-    *at++ = ' ';
-    memcpy(at, value.ptr, value.len);
-    at += value.len;
-    *at++ = '\r';
-    *at = '\n';
-    buf_grew(out, len);
-    return true;
+    size_t len;
+};
+
+static void join(struct joined *j, struct slice between, struct slice text)
+{
+    if (j->len) {
+        memcpy(j->at + j->len, between.ptr, between.len);
+        j->len += between.len;
+    }
+    memcpy(j->at + j->len, text.ptr, text.len);
+    j->len += text.len;
+}
+
+static size_t length_of_all(const struct request *r, struct slice name)
+{
+    size_t len = 0;
+    for (uint32_t i = 0; i < r->field_count; i++)
+        if (slice_eq(r->fields[i].name, name))
+            len += r->fields[i].value.len + 2;
+    return len;
+}
+
+static bool holds_ours(struct slice cookies)
+{
+    return memmem(cookies.ptr, cookies.len, OWN_COOKIES, sizeof OWN_COOKIES - 1) != NULL;
 }
 
 /* Cookies pass, but for the gateway's own (RFC 6265 §4.2.1). RFC 9113 §8.2.3: crumbs are one field
- * in HTTP/1.1. */
-static bool add_cookies(const struct request *r, struct buf *out)
+ * in what is not HTTP/2, and may be one in HTTP/2. */
+static bool put_cookies(const struct exchange *x, uint32_t count, const struct field_sink *out)
 {
-    bool is_first = true;
+    const struct request *r = &x->request;
+    struct joined j = {0};
     for (uint32_t i = 0; i < r->field_count; i++) {
         struct slice rest = r->fields[i].value;
-        bool is_ours = slice_eq(r->fields[i].name, SLICE("cookie")) &&
-                       memmem(rest.ptr, rest.len, OWN_COOKIES, sizeof OWN_COOKIES - 1);
         if (!slice_eq(r->fields[i].name, SLICE("cookie")))
             continue;
+        bool has_ours = holds_ours(rest);
+        if (count == 1 && !has_ours) /* nearly always */
+            return put(out, SLICE("cookie"), rest);
+        if (!j.at)
+            j.at = arena_bytes(arena_of(x), length_of_all(r, SLICE("cookie")));
         while (rest.len) {
-            struct slice pair = is_ours ? slice_trim(slice_cut(&rest, ';')) : rest;
-            if (!is_ours)
+            struct slice pair = has_ours ? slice_trim(slice_cut(&rest, ';')) : rest;
+            if (!has_ours)
                 rest.len = 0;
-            if (!pair.len || slice_starts(pair, SLICE(OWN_COOKIES)))
-                continue;
-            if (!buf_add(out, is_first ? SLICE("cookie: ") : SLICE("; ")) || !buf_add(out, pair))
-                return false;
-            is_first = false;
+            if (pair.len && !slice_starts(pair, SLICE(OWN_COOKIES)))
+                join(&j, SLICE("; "), pair);
         }
     }
-    return is_first || buf_add(out, SLICE("\r\n"));
+    return !j.len || put(out, SLICE("cookie"), slice_from(j.at, j.len));
 }
 
 /* Authorization that Belfry has verified is spent here, unless the application asks for it. What
@@ -207,28 +232,39 @@ static bool passes_authorization(const struct exchange *x, struct slice value)
 
 /* RFC 9110 §7.6.3: ours behind those that were there. It can't be named away: that would hide a
  * loop. */
-static bool add_via(const struct request *r, struct buf *out)
+static bool put_via(const struct exchange *x, const struct field_sink *out)
 {
-    struct slice ours =
-        r->protocol == PROTOCOL_H2 ? SLICE("2 belfry\r\n") : SLICE("1.1 belfry\r\n");
-    if (!buf_add(out, SLICE("via: ")))
-        return false;
+    const struct request *r = &x->request;
+    struct slice ours = r->protocol == PROTOCOL_H2 ? SLICE("2 belfry") : SLICE("1.1 belfry");
+    size_t others = length_of_all(r, SLICE("via"));
+    struct joined j = {0};
+    if (!others)
+        return put(out, SLICE("via"), ours);
+    j.at = arena_bytes(arena_of(x), others + ours.len + 2);
     for (uint32_t i = 0; i < r->field_count; i++)
-        if (slice_eq(r->fields[i].name, SLICE("via")) &&
-            (!buf_add(out, r->fields[i].value) || !buf_add(out, SLICE(", "))))
-            return false;
-    return buf_add(out, ours);
+        if (slice_eq(r->fields[i].name, SLICE("via")))
+            join(&j, SLICE(", "), r->fields[i].value);
+    join(&j, SLICE(", "), ours);
+    return put(out, SLICE("via"), slice_from(j.at, j.len));
 }
 
-static bool add_passing(const struct exchange *x, struct buf *out)
+/* RFC 6455 §11.3: these speak of one connection, and of ours the link speaks; which protocols and
+ * extensions are offered is between the two ends. */
+static bool is_of_handshake(struct slice name)
+{
+    return slice_eq(name, SLICE("sec-websocket-key")) ||
+           slice_eq(name, SLICE("sec-websocket-accept"));
+}
+
+static bool put_passing(const struct exchange *x, const struct field_sink *out)
 {
     const struct request *r = &x->request;
     bool has_names = has_connection(r->fields, r->field_count);
-    bool has_cookies = false;
+    uint32_t cookies = 0;
     for (uint32_t i = 0; i < r->field_count; i++) {
         const struct field *f = &r->fields[i];
         if (slice_eq(f->name, SLICE("cookie"))) {
-            has_cookies = true;
+            cookies++;
             continue;
         }
         if (slice_eq(f->name, SLICE("via")) || field_removal(f->name) != FIELD_STAYS)
@@ -237,51 +273,41 @@ static bool add_passing(const struct exchange *x, struct buf *out)
             continue;
         if (slice_eq(f->name, SLICE("authorization")) && !passes_authorization(x, f->value))
             continue;
-        if (!add_field(out, f->name, f->value))
+        if (r->wants_websocket && is_of_handshake(f->name))
+            continue;
+        if (!put(out, f->name, f->value))
             return false;
     }
-    if (!has_cookies || (has_names && is_named(r->fields, r->field_count, SLICE("cookie"))))
+    if (!cookies || (has_names && is_named(r->fields, r->field_count, SLICE("cookie"))))
         return true;
-    return add_cookies(r, out);
-}
-
-static bool add_framing(const struct request *r, struct buf *out)
-{
-    if (r->has_body && r->body_length == BODY_LENGTH_UNKNOWN)
-        return buf_add(out, SLICE("transfer-encoding: chunked\r\n"));
-    if (r->has_body || r->method == METHOD_POST || r->method == METHOD_PUT ||
-        r->method == METHOD_PATCH)
-        return buf_printf(out, "content-length: %llu\r\n", (unsigned long long)r->body_length);
-    return true;
+    return put_cookies(x, cookies, out);
 }
 
 /* RFC 7239 §4: v6 addresses in brackets and quotes. `by` is obfuscated (§6.3). */
-static bool add_forwarded(const struct exchange *x, struct buf *out)
+static bool put_forwarded(const struct exchange *x, const struct field_sink *out)
 {
     struct slice from = x->facts.client_address;
     bool is_v6 = memchr(from.ptr, ':', from.len) != NULL;
-    return buf_add(out, is_v6 ? SLICE("forwarded: for=\"[") : SLICE("forwarded: for=")) &&
-           buf_add(out, from) && buf_add(out, is_v6 ? SLICE("]\";host=") : SLICE(";host=")) &&
-           buf_add(out, x->request.host) && buf_add(out, SLICE(";proto=https;by=_belfry\r\n"));
+    const struct slice parts[] = {is_v6 ? SLICE("for=\"[") : SLICE("for="), from,
+                                  is_v6 ? SLICE("]\";host=") : SLICE(";host="), x->request.host,
+                                  SLICE(";proto=https;by=_belfry")};
+    struct joined j = {arena_bytes(arena_of(x), from.len + x->request.host.len + 48), 0};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        join(&j, SLICE(""), parts[i]);
+    return put(out, SLICE("forwarded"), slice_from(j.at, j.len));
 }
 
-bool fields_request(const struct exchange *x, struct slice assertion, struct buf *out)
+bool fields_request(const struct exchange *x, const struct field_sink *out)
 {
-    const struct request *r = &x->request;
-    if (!buf_add(out, r->method_name) || !buf_add(out, SLICE(" ")) ||
-        !buf_add(out, r->path.canonical) ||
-        (r->has_query && (!buf_add(out, SLICE("?")) || !buf_add(out, r->query))) ||
-        !buf_add(out, SLICE(" HTTP/1.1\r\n")))
-        return false;
-    if (!add_field(out, SLICE("host"), r->host) || !add_passing(x, out) || !add_framing(r, out) ||
-        !add_forwarded(x, out))
-        return false;
-    return add_via(r, out) &&
-           add_field(out, SLICE("traceparent"), slice_from(x->trace.text, TRACEPARENT_CHARS)) &&
-           (!x->tracestate.len || add_field(out, SLICE("tracestate"), x->tracestate)) &&
-           add_field(out, SLICE("belfry-reference"),
-                     slice_from(x->reference.text, REFERENCE_CHARS)) &&
-           add_field(out, SLICE("belfry-assertion"), assertion) && buf_add(out, SLICE("\r\n"));
+    struct slice certificate = (struct slice){0};
+    if (x->facts.app->client_cert && x->facts.device)
+        certificate = connection_certificate(x->connection);
+    return put_passing(x, out) && put_forwarded(x, out) && put_via(x, out) &&
+           put(out, SLICE("traceparent"), slice_from(x->trace.text, TRACEPARENT_CHARS)) &&
+           (!x->tracestate.len || put(out, SLICE("tracestate"), x->tracestate)) &&
+           (!certificate.len || put(out, SLICE("client-cert"), certificate)) &&
+           put(out, SLICE("belfry-reference"), slice_from(x->reference.text, REFERENCE_CHARS)) &&
+           put(out, SLICE("belfry-assertion"), x->assertion);
 }
 
 /* A cookie without a name comes back from some browsers as its value alone: "=__Host-belfry=x" is
@@ -309,6 +335,8 @@ static bool answer_field_stays(const struct field *f, bool keeps_length)
     for (size_t i = 0; i < sizeof hop / sizeof *hop; i++)
         if (slice_eq(f->name, hop[i]))
             return false;
+    if (slice_eq(f->name, SLICE("strict-transport-security"))) /* of the door, which is ours */
+        return false;
     if (slice_eq(f->name, SLICE("set-cookie")) && sets_ours(f->value))
         return false;
     return !slice_starts(fold(f->name, room), SLICE("belfry-"));
@@ -329,25 +357,23 @@ static bool authenticates_connection(const struct field *f)
     return false;
 }
 
-enum reason fields_response(struct exchange *x, const struct h1_head *head)
+enum reason fields_response(struct exchange *x, const struct upstream_head *head)
 {
     struct arena *a = &x->arena;
     bool has_names = has_connection(head->fields, head->field_count);
-    /* A 204 has no length, whatever it says (RFC 9110 §8.6); nor has what comes chunked or until
-     * the end. */
-    bool keeps_length =
-        head->framing == H1_LENGTH || (head->framing == H1_NO_BODY && head->status != 204);
     struct response *out = &x->response;
     bool has_date = false;
-    out->fields = arena_array(a, struct field, head->field_count + 3);
+    out->field_count = 0;
+    out->fields = arena_array(a, struct field, head->field_count + OWN_FIELDS);
     for (uint32_t i = 0; i < head->field_count; i++) {
         const struct field *f = &head->fields[i];
         if (authenticates_connection(f))
             return REASON_CONNECTION_AUTH;
         /* Its length is our framing with the client: Connection has no say in it. */
-        if (!answer_field_stays(f, keeps_length) ||
+        if (!answer_field_stays(f, head->keeps_length) ||
             (has_names && !slice_eq(f->name, SLICE("content-length")) &&
-             is_named(head->fields, head->field_count, f->name)))
+             is_named(head->fields, head->field_count, f->name)) ||
+            (head->is_tunnel && is_of_handshake(f->name)))
             continue;
         has_date |= slice_eq(f->name, SLICE("date"));
         out->fields[out->field_count++] =
@@ -355,8 +381,73 @@ enum reason fields_response(struct exchange *x, const struct h1_head *head)
     }
     if (!has_date) /* RFC 9110 §6.6.1: whoever passes on an answer without one adds it */
         out->fields[out->field_count++] = (struct field){SLICE("date"), worker_date(x->worker, a)};
-    out->fields[out->field_count++] = (struct field){SLICE("via"), SLICE("1.1 belfry")};
+    out->fields[out->field_count++] =
+        (struct field){SLICE("via"), head->is_h2 ? SLICE("2 belfry") : SLICE("1.1 belfry")};
+    if (x->door->hsts.len)
+        out->fields[out->field_count++] =
+            (struct field){SLICE("strict-transport-security"), x->door->hsts};
     out->fields[out->field_count++] =
         (struct field){SLICE("belfry-reference"), slice_from(x->reference.text, REFERENCE_CHARS)};
     return REASON_PERMITTED;
+}
+
+uint32_t fields_early(struct arena *a, const struct upstream_head *head, struct field **out)
+{
+    bool has_names = has_connection(head->fields, head->field_count);
+    struct field *to = arena_array(a, struct field, head->field_count ? head->field_count : 1);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < head->field_count; i++) {
+        const struct field *f = &head->fields[i];
+        if (!answer_field_stays(f, false) ||
+            (has_names && is_named(head->fields, head->field_count, f->name)))
+            continue;
+        to[count++] = (struct field){arena_copy(a, f->name), arena_copy(a, f->value)};
+    }
+    *out = to;
+    return count;
+}
+
+/* RFC 9110 §6.5.1: what tells how to read, route, trust or answer a message can't come behind it.
+ */
+static bool may_trail(struct slice name)
+{
+    static const struct slice never[] = {SLICE_INIT("authorization"),
+                                         SLICE_INIT("cookie"),
+                                         SLICE_INIT("set-cookie"),
+                                         SLICE_INIT("cache-control"),
+                                         SLICE_INIT("max-forwards"),
+                                         SLICE_INIT("range"),
+                                         SLICE_INIT("www-authenticate"),
+                                         SLICE_INIT("via"),
+                                         SLICE_INIT("origin"),
+                                         SLICE_INIT("date"),
+                                         SLICE_INIT("location"),
+                                         SLICE_INIT("vary"),
+                                         SLICE_INIT("strict-transport-security")};
+    static const struct slice never_so[] = {SLICE_INIT("content-"), SLICE_INIT("if-"),
+                                            SLICE_INIT("access-control-"), SLICE_INIT("sec-")};
+    char room[NAME_MAX_FOLDED];
+    struct slice folded = fold(name, room);
+    if (!name.len || name.ptr[0] == ':' || field_removal(name) != FIELD_STAYS)
+        return false;
+    for (size_t i = 0; i < sizeof never / sizeof *never; i++)
+        if (slice_eq(folded, never[i]))
+            return false;
+    for (size_t i = 0; i < sizeof never_so / sizeof *never_so; i++)
+        if (slice_starts(folded, never_so[i]))
+            return false;
+    return true;
+}
+
+uint32_t fields_trailers(struct arena *a, const struct field *fields, uint32_t count,
+                         struct field **out)
+{
+    struct field *to = arena_array(a, struct field, count ? count : 1);
+    uint32_t passed = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (may_trail(fields[i].name))
+            to[passed++] =
+                (struct field){arena_copy(a, fields[i].name), arena_copy(a, fields[i].value)};
+    *out = to;
+    return passed;
 }

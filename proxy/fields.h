@@ -7,11 +7,24 @@
 
 #include "proxy/exchange.h"
 
-/* The request's head for the upstream, into `out`. False: past the ceiling. */
-MUST_USE bool fields_request(const struct exchange *x, struct slice assertion, struct buf *out);
+/* Where the fields of a head go, one after the other: an upstream's protocol has its own form for
+ * them. False: there is no room for more. */
+struct field_sink {
+    bool (*put)(void *owner, struct slice name, struct slice value);
+    void *owner;
+};
+
+/* The fields of the request for the upstream, into `out`, but for what each protocol says in its
+ * own way: host, framing, and what is of one connection. False: past the sink's ceiling. The slices
+ * live as long as the exchange, but for x->assertion. */
+MUST_USE bool fields_request(const struct exchange *x, const struct field_sink *out);
 /* The upstream's fields for the client, into x->response.fields (in the arena). PERMITTED, or
  * CONNECTION_AUTH where it wants to authenticate the pooled connection. */
-enum reason fields_response(struct exchange *x, const struct h1_head *head);
+enum reason fields_response(struct exchange *x, const struct upstream_head *head);
+/* Those of a 1xx, and trailers of either side: what may pass of them, copied into the arena. */
+uint32_t fields_early(struct arena *a, const struct upstream_head *head, struct field **out);
+uint32_t fields_trailers(struct arena *a, const struct field *fields, uint32_t count,
+                         struct field **out);
 enum removal { FIELD_STAYS, FIELD_HOP_BY_HOP, FIELD_FORGEABLE };
 /* For tests: what becomes of a request's field of that (lower-case) name, but for Connection's
  * list. */

@@ -2,11 +2,11 @@
 /* The bodies as two one-way pipes. Up: what the client sent waits in x->up until the link takes it,
  * and only then may the client send more. Down: what the link has (or what is left of our own
  * answer) is pulled by the client's protocol, and only then is more read from upstream. */
-#include "proxy/link_h1.h"
+#include "proxy/exchange.h"
 
 struct slice flow_down_peek(struct exchange *x)
 {
-    return x->link ? link_peek(x->link) : x->answer;
+    return x->link ? x->link->ops->peek(x->link) : x->answer;
 }
 
 void flow_down_take(struct exchange *x, size_t n)
@@ -18,18 +18,20 @@ void flow_down_take(struct exchange *x, size_t n)
         x->answer = slice_skip(x->answer, n);
         return;
     }
-    link_take(x->link, n);
+    if (x->is_tunnel)
+        websocket_track(&x->frames, slice_from(flow_down_peek(x).ptr, n));
+    x->link->ops->take(x->link, n);
     exchange_upstream_progress(x);
 }
 
 bool flow_down_is_ended(struct exchange *x)
 {
-    return x->link ? link_is_ended(x->link) : !x->is_cut && !x->answer.len;
+    return x->link ? x->link->ops->is_ended(x->link) : !x->is_cut && !x->answer.len;
 }
 
 bool flow_down_ends_after(struct exchange *x, size_t n)
 {
-    return x->link ? link_ends_after(x->link, n) : !x->is_cut && x->answer.len == n;
+    return x->link ? x->link->ops->ends_after(x->link, n) : !x->is_cut && x->answer.len == n;
 }
 
 void flow_up_taken(struct exchange *x, size_t n)

@@ -190,8 +190,9 @@ static struct h1 *h1_under(const struct exchange *x)
     return x->client_stream;
 }
 
-static void say_continue(struct exchange *x)
+static void say(struct exchange *x, uint16_t status, const struct field *fields, uint32_t count)
 {
+    (void)status, (void)fields, (void)count;
     h1_under(x)->owes_continue = true;
     connection_kick(x->connection);
 }
@@ -223,7 +224,7 @@ static void cut(struct exchange *x)
     connection_kick(x->connection);
 }
 
-static const struct client_ops h1_client = {say_continue, send_head, body_ready, body_taken, cut};
+static const struct client_ops h1_client = {say, send_head, body_ready, body_taken, cut};
 
 static bool put_head(struct h1 *h, struct buf *out)
 {

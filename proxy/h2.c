@@ -392,8 +392,9 @@ static nghttp2_nv pair(struct slice name, struct slice value)
                         value.len, NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE};
 }
 
-static void say_continue(struct exchange *x)
+static void say(struct exchange *x, uint16_t status, const struct field *fields, uint32_t count)
 {
+    (void)status, (void)fields, (void)count;
     nghttp2_nv nv = pair(SLICE(":status"), SLICE("100"));
     (void)nghttp2_submit_headers(h2_under(x)->session, NGHTTP2_FLAG_NONE, x->stream_id, NULL, &nv,
                                  1, NULL);
@@ -451,7 +452,7 @@ static void cut(struct exchange *x)
     connection_kick(x->connection);
 }
 
-static const struct client_ops h2_client = {say_continue, send_head, body_ready, body_taken, cut};
+static const struct client_ops h2_client = {say, send_head, body_ready, body_taken, cut};
 
 /* The connection's side. */
 static nghttp2_session_callbacks *callbacks_new(void)

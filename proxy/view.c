@@ -3,8 +3,6 @@
  * handshake does with a view is in tls.c. */
 #include "proxy/view.h"
 
-#include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
 #include "base/fault.h"
@@ -12,9 +10,8 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/secret.h"
+#include "proxy/pem.h"
 #include "proxy/tls.h"
-
-#define CERTIFICATE_MAX_BYTES 262144 /* a chain of ten certificates with room to spare */
 
 static void digest_of(const struct view_settings *s, struct chain_trust *trust, uint8_t out[32])
 {
@@ -35,73 +32,15 @@ static void build_of(const struct view *v, struct slice host, struct slice chain
     sha256_parts(out, parts, sizeof parts / sizeof *parts);
 }
 
-/* So that nobody is asked for a password on a terminal. */
-static int no_password(char *buffer, int size, int writing, void *owner)
-{
-    (void)buffer, (void)size, (void)writing, (void)owner;
-    return -1;
-}
-
-/* Whether all of the text was read: its end is "no start line" to OpenSSL, and anything else is a
- * certificate that does not parse. */
-static bool pem_has_ended(void)
-{
-    const unsigned long error = ERR_peek_last_error();
-    return ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
-}
-
-/* The chain into the context, leaf first; checks that it names the host and is in its time. */
+/* The chain into the context; checks that it names the host. */
 static bool use_chain(struct view *v, struct slice pem, const char *host, struct fault *f)
 {
-    bool ok = false;
-    X509 *leaf = NULL;
-    BIO *bio = BIO_new_mem_buf(pem.ptr, (int)pem.len);
-    leaf = bio ? PEM_read_bio_X509(bio, NULL, no_password, NULL) : NULL;
-    if (!leaf) {
-        (void)fault_set(f, FAULT_SYNTAX, "no certificate in it");
-        goto out;
-    }
-    if (X509_check_host(leaf, host, 0, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, NULL) != 1) {
-        (void)fault_set(f, FAULT_CONFIG, "the certificate does not name '%s'", host);
-        goto out;
-    }
-    if (X509_cmp_current_time(X509_get0_notAfter(leaf)) <= 0) { /* 0: it is no time */
-        (void)fault_set(f, FAULT_TRUST, "the certificate has expired");
-        goto out;
-    }
-    if (SSL_CTX_use_certificate(v->ctx, leaf) != 1) {
-        (void)fault_set(f, FAULT_CONFIG, "OpenSSL does not take the certificate");
-        goto out;
-    }
-    for (X509 *next; (next = PEM_read_bio_X509(bio, NULL, no_password, NULL));) {
-        if (SSL_CTX_add0_chain_cert(v->ctx, next) != 1) {
-            X509_free(next);
-            (void)fault_set(f, FAULT_CONFIG, "OpenSSL does not take a certificate of the chain");
-            goto out;
-        }
-    }
-    if (!pem_has_ended()) {
-        (void)fault_set(f, FAULT_SYNTAX, "a certificate of the chain does not parse");
-        goto out;
-    }
-    ok = true;
-out:
-    ERR_clear_error();
-    X509_free(leaf);
-    BIO_free(bio);
-    return ok;
-}
-
-static bool use_key(struct view *v, const struct secret *pem, struct fault *f)
-{
-    BIO *bio = BIO_new_mem_buf(pem->bytes, (int)pem->len);
-    EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL) : NULL;
-    bool ok =
-        key && SSL_CTX_use_PrivateKey(v->ctx, key) == 1 && SSL_CTX_check_private_key(v->ctx) == 1;
-    EVP_PKEY_free(key);
-    BIO_free(bio);
-    ERR_clear_error();
-    return ok || fault_set(f, FAULT_CONFIG, "the key does not fit the certificate");
+    X509 *leaf;
+    if (!pem_use_chain(v->ctx, pem, f))
+        return false;
+    leaf = SSL_CTX_get0_certificate(v->ctx);
+    return X509_check_host(leaf, host, 0, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, NULL) == 1 ||
+           fault_set(f, FAULT_CONFIG, "the certificate does not name '%s'", host);
 }
 
 static bool read_files(const struct view_settings *s, struct slice *chain, struct secret *key,
@@ -112,11 +51,11 @@ static bool read_files(const struct view_settings *s, struct slice *chain, struc
                      SLICE_ARG(s->app->host));
     if (n < 0 || (size_t)n >= sizeof path)
         return fault_set(f, FAULT_LIMIT, "the path of certificates_dir is too long");
-    if (!file_read(chain, path, CERTIFICATE_MAX_BYTES, f))
+    if (!file_read(chain, path, PEM_CHAIN_MAX_BYTES, f))
         return false;
     (void)snprintf(path, sizeof path, "%s/%.*s/key.pem", s->certificates_dir,
                    SLICE_ARG(s->app->host));
-    return file_read_secret(key, path, CERTIFICATE_MAX_BYTES, f);
+    return file_read_secret(key, path, PEM_CHAIN_MAX_BYTES, f);
 }
 
 struct view *view_make(const struct view_settings *s, struct view *const *old, uint32_t old_count,
@@ -146,7 +85,7 @@ struct view *view_make(const struct view_settings *s, struct view *const *old, u
     if (equal)
         goto out;
     v->ctx = tls_view_context();
-    ok = use_chain(v, chain, host, f) && use_key(v, &key, f);
+    ok = use_chain(v, chain, host, f) && pem_use_key(v->ctx, &key, f);
 out:
     mem_slice_free(&chain);
     secret_fini(&key);

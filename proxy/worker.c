@@ -11,8 +11,10 @@
 #include "base/fault.h"
 #include "base/logger.h"
 #include "base/mem.h"
+#include "proxy/address_book.h"
 #include "proxy/control.h"
-#include "proxy/link_h1.h"
+#include "proxy/live.h"
+#include "proxy/origins.h"
 
 #define ACCEPTS_A_TURN 32  /* so that a burst of new clients does not starve those who are there */
 #define ACCEPT_REST_MS 100 /* until somebody may have gone */
@@ -202,6 +204,7 @@ static void open_edition(struct letter *self, void *owner)
     held_drop(w->held);
     w->held = h;
     letter_free(self);
+    live_judge_again(w);
 }
 
 static void open_issuers(struct letter *self, void *owner)
@@ -239,7 +242,7 @@ static void open_drain(struct letter *self, void *owner)
         return;
     w->is_draining = true;
     stop_listening(w);
-    pools_close(w);
+    origins_close(w);
     for (struct link *it = w->connections.next, *next; it != &w->connections; it = next) {
         next = it->next;
         connection_drain(container_of(it, struct connection, in_worker));
@@ -309,7 +312,8 @@ struct worker *worker_new(uint32_t number, const struct config *config, struct t
     make_lengths(w);
     mailbox_init(&w->mailbox, &w->loop, w);
     list_init(&w->connections);
-    map_init(&w->pools);
+    map_init(&w->origins);
+    live_init(w);
     w->chunks.limit = CHUNKS_AT_REST;
     buf_init(&w->out, 1048576); /* FILL_MARK and one frame are what a turn fills */
     w->scratch = mem_grow(NULL, WORKER_BLOCK_BYTES, 1);
@@ -365,7 +369,7 @@ void worker_free(struct worker *w)
     ev_timer_stop(w->loop.ev, &w->drain_timer);
     while (!list_is_empty(&w->connections))
         connection_close(container_of(w->connections.next, struct connection, in_worker));
-    pools_close(w);
+    origins_close(w);
     ev_run(w->loop.ev, EVRUN_NOWAIT); /* what was left for the end of a turn */
     mailbox_fini(&w->mailbox);
     held_drop(w->held);
@@ -373,7 +377,8 @@ void worker_free(struct worker *w)
     address_book_unref(w->addresses);
     for (uint32_t i = 0; i < w->length_count; i++)
         deadlines_fini(&w->lengths[i]);
-    pools_free(w);
+    live_fini(w);
+    origins_free(w);
     token_cache_free(w->tokens);
     assertion_cache_free(w->assertions);
     audit_ring_free(w->audit);

@@ -59,8 +59,10 @@ struct worker {
     bool is_draining;
     ev_timer drain_timer;
 
-    struct pool *last_pool; /* the one used last, looked at first */
-    struct map pools;       /* upstream address text → struct pool */
+    struct origin *last_origin; /* the one used last, looked at first */
+    struct map origins;         /* "ENTITY/APPLICATION" → struct origin */
+    struct link live;           /* exchanges that were permitted and are under way */
+    ev_timer live_tick;
     struct deadlines lengths[WORKER_LENGTHS];
     uint32_t length_count;
 

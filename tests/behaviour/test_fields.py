@@ -94,7 +94,8 @@ def test_hop_by_hop_fields_of_a_request_end_at_the_gateway(world):
                    "keep-alive: timeout=5", "proxy-connection: keep-alive", "http2-settings: AAMAAABk", "x-kept: yes"])
     (seen,) = world.origin.requests
     assert {name for name, _ in seen.fields} == {"host", "x-kept", "forwarded", "via", "traceparent", "belfry-reference",
-                                                 "belfry-assertion"}
+                                                 "belfry-assertion", "te", "connection"}
+    assert (seen.get("te"), seen.get("connection")) == ("trailers", "te")  # ours: we do carry trailers (RFC 9110 §10.1.4)
 
 
 # Cookies
@@ -280,7 +281,7 @@ def test_hop_by_hop_fields_of_an_answer_end_at_the_gateway(world, http):
                                     "keep-alive: timeout=5\r\nproxy-connection: close\r\nte: a\r\ntrailer: a\r\nupgrade: h2c\r\n"
                                     "proxy-authenticate: Basic\r\nx-kept: yes\r\netag: \"a\"\r\nvia: 1.1 theirs\r\n")
     names = [name for name, _ in answer.fields]
-    assert sorted(names) == sorted(["x-kept", "etag", "content-length", "date", "via", "via", "belfry-reference"])
+    assert sorted(names) == sorted(["x-kept", "etag", "content-length", "date", "via", "via", "belfry-reference", "strict-transport-security"])
     assert answer.all("via") == ["1.1 theirs", "1.1 belfry"]
 
 

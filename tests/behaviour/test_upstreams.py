@@ -316,12 +316,12 @@ def test_put_whose_body_has_begun_is_never_asked_twice(alone):
     assert len(alone.origin.seen("/stale/put")) == 1
 
 
-def test_get_on_a_fresh_connection_is_not_asked_again(alone):
+def test_get_on_a_fresh_connection_is_asked_once_more_and_no_more(alone):
     with alone.tls(OPEN) as tls:
         warm(alone, tls)
         until(lambda: not alone.origin.peers, "the idle connection is not closed")
         assert ask(tls, "/reset/fresh").status == 502
-    assert len(alone.origin.seen("/reset/fresh")) == 1
+    assert len(alone.origin.seen("/reset/fresh")) == 2
 
 
 class Stopped:
