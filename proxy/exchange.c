@@ -722,12 +722,13 @@ static bool is_stale(const struct exchange *x)
 /* The link is gone with its connection. */
 void exchange_upstream_failed(struct exchange *x, enum reason why, const char *detail)
 {
-    bool may_repeat = may_be_sent_again(x) && why != REASON_UPSTREAM_TIMEOUT &&
+    bool is_its_fault = why != REASON_REQUEST_MALFORMED;
+    bool may_repeat = is_its_fault && may_be_sent_again(x) && why != REASON_UPSTREAM_TIMEOUT &&
                       (why != REASON_UPSTREAM_CONNECT_TIMEOUT || origins_has_choice(x)) &&
                       x->tries <= x->facts.app->retries + (is_stale(x) ? 1 : 0);
     if (x->link) {
         x->failed_at = is_stale(x) ? NULL : x->link->endpoint;
-        if (!is_stale(x))
+        if (!is_stale(x) && is_its_fault)
             endpoint_result(x->link->endpoint, ENDPOINT_FAILED);
         may_repeat = may_repeat && (is_stale(x) || origins_may_retry(x));
         drop_link(x);
@@ -871,6 +872,8 @@ void exchange_judge_again(struct exchange *x)
     enum reason why = judge_again(x, x->worker->held);
     if (why == REASON_PERMITTED) {
         x->good_until_s = exchange_good_until(x);
+        if (x->good_until_s < x->facts.now.s) /* within the leeway for clocks: in a second again */
+            x->good_until_s = x->facts.now.s;
         return;
     }
     withdraw(x, why);
