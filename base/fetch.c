@@ -7,6 +7,8 @@
 
 #include <assert.h>
 #include <curl/curl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -34,7 +36,10 @@ struct fetch {
     CURL *easy;
     struct fetch_request request;
     char *url;
+    struct curl_slist *fields;
+    struct curl_slist *connect_to;
     struct buf body;
+    bool has_enough; // the transfer was ended because only the status was wanted
     bool is_too_large;
     bool is_outside; // an address was refused
     int64_t max_age_s;
@@ -52,6 +57,8 @@ static void fetch_free(struct fetch *take)
         (void)curl_multi_remove_handle(take->fetcher->multi, take->easy); // not added: no harm
         curl_easy_cleanup(take->easy);
     }
+    curl_slist_free_all(take->fields);
+    curl_slist_free_all(take->connect_to);
     buf_fini(&take->body);
     mem_free(take->url);
     mem_free(take);
@@ -86,10 +93,14 @@ static void on_stillborn(struct later *later)
 static size_t on_body(char *bytes, size_t size, size_t count, void *data)
 {
     struct fetch *fetch = data;
+    if (fetch->request.wants_status_only) {
+        fetch->has_enough = true;
+        return 0; // curl ends the transfer
+    }
     if (buf_add(&fetch->body, slice_from(bytes, size * count)))
         return size * count;
     fetch->is_too_large = true;
-    return 0; // curl ends the transfer
+    return 0;
 }
 
 /* RFC 9111 §5.2.2: how long the answer may be kept; the strictest of several directives. */
@@ -142,15 +153,46 @@ static curl_socket_t on_open_socket(void *data, curlsocktype purpose, struct cur
                   address->protocol);
 }
 
+static const struct {
+    const char *scheme;
+    long version;
+} protocols[] = {
+    [FETCH_HTTPS] = {"https", CURL_HTTP_VERSION_2TLS},
+    [FETCH_HTTPS_H2] = {"https", CURL_HTTP_VERSION_2TLS}, // what was agreed is looked at afterwards
+    [FETCH_HTTP_1] = {"http", CURL_HTTP_VERSION_1_1},
+    [FETCH_HTTP_2_PRIOR] = {"http", CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE},
+};
+
+/* "::WHERE" is for every host and port (CURLOPT_CONNECT_TO). */
+static struct curl_slist *list_of(const char *before, const char *text)
+{
+    char line[512];
+    const int len = snprintf(line, sizeof line, "%s%s", before, text);
+    struct curl_slist *list =
+        len > 0 && (size_t)len < sizeof line ? curl_slist_append(NULL, line) : NULL;
+    if (!list)
+        abort(); // no memory, as in base/mem: our callers' texts are short
+    return list;
+}
+
 static bool set_up(struct fetch *fetch)
 {
     CURL *easy = fetch->easy;
+    const struct fetch_request *request = &fetch->request;
+    struct curl_blob ca = {.data = (void *)(uintptr_t)request->ca_pem.ptr,
+                           .len = request->ca_pem.len,
+                           .flags = CURL_BLOB_COPY};
     CURLcode bad = CURLE_OK;
+    if (request->host_field)
+        fetch->fields = list_of("", request->host_field);
+    if (request->connect_to)
+        fetch->connect_to = list_of("::", request->connect_to);
 #define SET(option, value) bad = bad ? bad : curl_easy_setopt(easy, (option), (value))
     SET(CURLOPT_PRIVATE, fetch);
     SET(CURLOPT_ERRORBUFFER, fetch->error);
     SET(CURLOPT_URL, fetch->url);
-    SET(CURLOPT_PROTOCOLS_STR, "https");
+    SET(CURLOPT_PROTOCOLS_STR, protocols[request->protocol].scheme);
+    SET(CURLOPT_HTTP_VERSION, protocols[request->protocol].version);
     SET(CURLOPT_FOLLOWLOCATION, 0L);
     SET(CURLOPT_PROXY, "");
     SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
@@ -159,7 +201,7 @@ static bool set_up(struct fetch *fetch)
     SET(CURLOPT_FORBID_REUSE, 1L);
     SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     SET(CURLOPT_USERAGENT, "belfry/" BELFRY_VERSION);
-    SET(CURLOPT_TIMEOUT_MS, (long)fetch->request.limit_ms);
+    SET(CURLOPT_TIMEOUT_MS, (long)request->limit_ms);
     SET(CURLOPT_MAXFILESIZE, (long)FETCH_MAX_BYTES);
     SET(CURLOPT_WRITEFUNCTION, on_body);
     SET(CURLOPT_WRITEDATA, fetch);
@@ -167,8 +209,21 @@ static bool set_up(struct fetch *fetch)
     SET(CURLOPT_HEADERDATA, fetch);
     SET(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
     SET(CURLOPT_OPENSOCKETDATA, fetch);
-    if (fetch->request.ca_file)
-        SET(CURLOPT_CAINFO, fetch->request.ca_file);
+    if (request->ca_file)
+        SET(CURLOPT_CAINFO, request->ca_file);
+    if (ca.len) {
+        SET(CURLOPT_CAINFO_BLOB, &ca);
+        SET(CURLOPT_CAPATH, NULL);            // the system's would count too
+        SET(CURLOPT_SSL_SESSIONID_CACHE, 0L); // each time the certificate is judged anew
+    }
+    if (request->certificate_file) {
+        SET(CURLOPT_SSLCERT, request->certificate_file);
+        SET(CURLOPT_SSLKEY, request->key_file);
+    }
+    if (fetch->fields)
+        SET(CURLOPT_HTTPHEADER, fetch->fields);
+    if (fetch->connect_to)
+        SET(CURLOPT_CONNECT_TO, fetch->connect_to);
 #undef SET
     return bad == CURLE_OK && curl_multi_add_handle(fetch->fetcher->multi, easy) == CURLM_OK;
 }
@@ -203,8 +258,16 @@ static void end_one(struct fetch *fetch, CURLcode result)
 {
     struct fault f;
     long status = 0;
-    if (result == CURLE_OK)
+    long version = 0;
+    if (result == CURLE_OK || fetch->has_enough)
         (void)curl_easy_getinfo(fetch->easy, CURLINFO_RESPONSE_CODE, &status);
+    (void)curl_easy_getinfo(fetch->easy, CURLINFO_HTTP_VERSION, &version);
+    if (status > 0 && fetch->request.protocol == FETCH_HTTPS_H2 &&
+        version != CURL_HTTP_VERSION_2_0) {
+        (void)fault_set(&f, FAULT_IO, "'%s' does not speak HTTP/2", fetch->url);
+        finish(fetch, 0, &f);
+        return;
+    }
     if (status > 0) {
         finish(fetch, (int)status, NULL);
         return;

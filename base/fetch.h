@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* Outbound HTTPS by libcurl's multi interface on the loop that it is given: for key sets. Never a
- * worker's. https only, no redirects, no proxy from the environment, at most FETCH_MAX_BYTES and a
- * time limit; the address is checked against `may_connect` when the socket is opened, so that no
- * name can lead to a network that was not delegated (SSRF). */
+/* Outbound HTTP by libcurl's multi interface on the loop that it is given: for key sets, and to ask
+ * upstreams how they are. Never a worker's. https only where nothing else is said, no redirects, no
+ * proxy from the environment, at most FETCH_MAX_BYTES and a time limit; the address is checked
+ * against `may_connect` when the socket is opened, so that no name can lead to a network that was
+ * not delegated (SSRF). */
 #pragma once
 
 #include <netinet/in.h>
@@ -17,10 +18,26 @@
 struct fetcher;
 struct fetch; /* one under way */
 
+enum fetch_protocol {
+    FETCH_HTTPS,       /* HTTP/1.1 or HTTP/2 over TLS, as the two agree */
+    FETCH_HTTPS_H2,    /* HTTP/2 over TLS only */
+    FETCH_HTTP_1,      /* HTTP/1.1 without TLS */
+    FETCH_HTTP_2_PRIOR /* HTTP/2 without TLS, by prior knowledge */
+};
+
+/* Texts are copied by fetch_start. */
 struct fetch_request {
     struct slice url;
     const char *ca_file; /* PEM of extra authorities, or NULL: the system's */
     int64_t limit_ms;
+    /* All zero for key sets. */
+    enum fetch_protocol protocol;
+    struct slice ca_pem;          /* the only authorities that count; in place of ca_file */
+    const char *certificate_file; /* PEM, shown where the server asks; with key_file */
+    const char *key_file;
+    const char *connect_to; /* "10.0.0.1:8443", "[::1]:80": whatever the URL's host is */
+    const char *host_field; /* "Host: NAME", in place of the URL's */
+    bool wants_status_only; /* the body is not read */
     bool (*may_connect)(void *owner, const struct sockaddr *address); /* false refuses */
     /* Once, unless cancelled. status 0: failed, `why` says so. body is borrowed; max_age_s is -1
      * where not said. */

@@ -261,6 +261,44 @@ static void read_admin(const struct config *c, const struct yaml *root, struct f
                        SLICE_ARG(c->admin_listen));
 }
 
+static bool is_server(struct slice text)
+{
+    struct sockaddr_storage address;
+    socklen_t len;
+    char with_port[80];
+    if (text.len > 60)
+        return false;
+    (void)snprintf(with_port, sizeof with_port, "%.*s:53", SLICE_ARG(text));
+    return address_parse(&address, &len, text) ? address_port((const struct sockaddr *)&address)
+                                               : address_parse(&address, &len, slice_of(with_port));
+}
+
+static void read_dns(struct config *c, const struct yaml *root, struct findings *f)
+{
+    const struct yaml *list = yaml_get(yaml_get(root, SLICE("dns")), SLICE("servers"));
+    struct slice *servers;
+    if (!list)
+        return;
+    if (yaml_kind(list) != YAML_LIST || !yaml_count(list) ||
+        yaml_count(list) > CONFIG_MAX_DNS_SERVERS) {
+        findings_error(
+            f, yaml_place(list), "wrong-type",
+            "'dns.servers' is a list of 1 to %d addresses; leave it out for the system's",
+            CONFIG_MAX_DNS_SERVERS);
+        return;
+    }
+    servers = arena_array(&c->arena, struct slice, yaml_count(list));
+    for (size_t i = 0; i < yaml_count(list); i++) {
+        const struct yaml *n = yaml_item(list, i);
+        if (!is_server(yaml_text(n)))
+            findings_error(f, yaml_place(n), "bad-address",
+                           "'%.*s' is no address; 10.0.0.53, \"127.0.0.1:5353\" or \"[::1]\" is",
+                           SLICE_ARG(yaml_text(n)));
+        servers[i] = arena_copy(&c->arena, yaml_text(n));
+    }
+    c->dns_servers = (struct slices){servers, (uint32_t)yaml_count(list)};
+}
+
 static void read_rest(struct config *c, const struct yaml *root, struct findings *f)
 {
     const struct yaml *durability = yaml_get(yaml_get(root, SLICE("audit")), SLICE("durability"));
@@ -299,6 +337,7 @@ struct config *config_read(const char *path, struct findings *out)
         read_trust(c, root, out);
         read_store(c, root, out);
         read_admin(c, root, out);
+        read_dns(c, root, out);
         read_rest(c, root, out);
     }
     yaml_free(doc);
@@ -363,20 +402,24 @@ static bool differs(const struct config *a, const struct config *b, const struct
     return true;
 }
 
-static bool listens_differ(const struct config *a, const struct config *b)
+static bool lists_differ(const struct slice *a, uint32_t a_count, const struct slice *b,
+                         uint32_t b_count)
 {
-    if (a->listen_count != b->listen_count)
+    if (a_count != b_count)
         return true;
-    for (uint32_t i = 0; i < a->listen_count; i++)
-        if (!slice_eq(a->listen[i], b->listen[i]))
+    for (uint32_t i = 0; i < a_count; i++)
+        if (!slice_eq(a[i], b[i]))
             return true;
     return false;
 }
 
 struct slice config_fixed_difference(const struct config *a, const struct config *b)
 {
-    if (listens_differ(a, b))
+    if (lists_differ(a->listen, a->listen_count, b->listen, b->listen_count))
         return SLICE("listen");
+    if (lists_differ(a->dns_servers.at, a->dns_servers.count, b->dns_servers.at,
+                     b->dns_servers.count))
+        return SLICE("dns.servers");
     if (a->audit_synced != b->audit_synced)
         return SLICE("audit.durability");
     for (size_t i = 0; i < KEY_COUNT; i++)

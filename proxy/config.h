@@ -7,10 +7,12 @@
 #include "base/findings.h"
 #include "base/logger.h"
 #include "base/redis.h"
+#include "belfry/facts.h"
 #include "policy/envelope.h"
 
 #define CONFIG_MAX_LISTENERS 16
 #define CONFIG_MAX_WORKERS 256
+#define CONFIG_MAX_DNS_SERVERS 8
 
 struct config {
     struct arena arena;
@@ -33,6 +35,8 @@ struct config {
     int64_t audit_rotate_bytes;
     int64_t audit_max_behind_ms;
     struct slice fetch_ca_file; /* NUL behind; empty: the system's */
+    struct slices dns_servers;  /* none: the system's */
+    int64_t dns_max_stale_ms;
     int64_t drain_ms;
     struct slice log_level_name;
     enum log_level log_level;

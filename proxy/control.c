@@ -22,6 +22,8 @@
 #include "proxy/admin.h"
 #include "proxy/compiler.h"
 #include "proxy/exchange.h"
+#include "proxy/health.h"
+#include "proxy/resolver.h"
 #include "proxy/worker.h"
 
 #define WATCH_S 1 /* how often ages are looked at */
@@ -45,6 +47,9 @@ struct control {
     struct issuer_desk *issuers;
     struct issuers *table; /* the keys that the desk has; NULL before the first edition */
     bool is_following;     /* the desk changes over: the table goes out with the edition */
+    struct resolver *resolver;
+    struct health_desk *health;
+    uint64_t book_number; /* of the last address book */
     struct audit_writer *audit;
     struct admin *admin;
     struct edition *edition; /* the one in force */
@@ -206,6 +211,57 @@ static void settle_reload(struct control *c, const struct compiled *made)
         begin_reload(c);
 }
 
+/* --- Names and health: address books for the workers. */
+
+static struct address_book *new_book(struct control *c)
+{
+    struct address_book *b = address_book_new(++c->book_number);
+    resolver_write(c->resolver, b);
+    return b;
+}
+
+static void post_book(struct control *c, struct address_book *take)
+{
+    health_desk_write(c->health, take);
+    for (uint32_t i = 0; i < c->worker_count; i++)
+        worker_post_addresses(c->workers[i], address_book_ref(take));
+    address_book_unref(take);
+}
+
+static void on_names(void *owner)
+{
+    struct control *c = owner;
+    struct address_book *b = new_book(c);
+    health_desk_follow(c->health, c->edition, b, c->in_force->keys_dir);
+    post_book(c, b);
+}
+
+static void on_health(void *owner)
+{
+    struct control *c = owner;
+    post_book(c, new_book(c));
+}
+
+static void follow_names(struct control *c)
+{
+    size_t room = 1, count = 0;
+    struct slice *hosts;
+    for (uint32_t i = 0; i < c->edition->door_count; i++)
+        room += c->edition->doors[i].app->upstream_count;
+    hosts = mem_array(struct slice, room);
+    for (uint32_t i = 0; i < c->edition->door_count; i++) {
+        const struct application *app = c->edition->doors[i].app;
+        for (uint32_t k = 0; k < app->upstream_count; k++)
+            if (app->upstreams[k].host.len)
+                hosts[count++] = app->upstreams[k].host;
+    }
+    resolver_follow(c->resolver, hosts, count);
+    mem_free(hosts);
+    on_names(c);
+}
+
+/* --- An edition is in force. */
+
 static void activate(struct control *c, struct edition *take, uint32_t refused)
 {
     bool was_ready = c->edition && c->edition->door_count;
@@ -224,6 +280,7 @@ static void activate(struct control *c, struct edition *take, uint32_t refused)
     c->is_following = false;
     for (uint32_t i = 0; i < c->worker_count; i++)
         worker_post_edition(c->workers[i], edition_ref(take), issuers_ref(c->table));
+    follow_names(c);
     metric_set(&c->metrics, METRIC_SNAPSHOT, (int64_t)take->snapshot->number);
     log_info("control", "snapshot %llu is live: %u applications",
              (unsigned long long)take->snapshot->number, take->door_count);
@@ -545,6 +602,8 @@ static bool start(struct control *c, struct fault *f)
     struct store_settings store = {.address = c->config->store};
     struct issuer_settings issuers = {
         .ca_file = c->config->fetch_ca_file.len ? c->config->fetch_ca_file.ptr : NULL};
+    const struct resolver_settings names = {.servers = c->config->dns_servers,
+                                            .max_stale_ms = c->config->dns_max_stale_ms};
     bool ok = false;
     raise_file_limit();
     if (!take_state_dir(c, f) || !ticket_ring_read(&c->tickets, c->config->keys_dir.ptr, f) ||
@@ -559,6 +618,11 @@ static bool start(struct control *c, struct fault *f)
                     c->config->state_dir.ptr);
     c->issuers =
         issuer_desk_new(&c->loop, &issuers, &c->metrics, (struct issuer_hooks){on_issuers, c});
+    c->health = health_desk_new(&c->loop, &c->metrics, (struct health_hooks){on_health, c});
+    c->resolver =
+        resolver_new(&c->loop, &names, &c->metrics, (struct resolver_hooks){on_names, c}, f);
+    if (!c->resolver)
+        goto out;
     c->compiler = compiler_start(c->config, &known, (struct compiler_hook){on_compiled, c}, f);
     if (!c->compiler)
         goto out;
@@ -593,6 +657,8 @@ static void stop(struct control *c)
     compiler_stop(c->compiler);
     store_free(c->store);
     admin_free(c->admin);
+    health_desk_free(c->health);
+    resolver_free(c->resolver);
     mailbox_fini(&c->mailbox); /* before the desk: letters may wait for its keys */
     issuer_desk_free(c->issuers);
     while (!list_is_empty(&c->key_waits)) {

@@ -66,6 +66,8 @@ static const struct {
     {"file: /a", "file: /a, rotate: 1MiB", "audit.rotate"},
     {"file: /a", "file: /a, max_behind: 2s", "audit.max_behind"},
     {"", "fetch: { ca_file: /f }\n", "fetch.ca_file"},
+    {"", "dns: { servers: [127.0.0.1] }\n", "dns.servers"},
+    {"", "dns: { max_stale: 2h }\n", "dns.max_stale"},
     {"", "limits: { streams: 7 }\n", "limits.streams"},
     {"", "timeouts: { head: 7s }\n", "timeouts.head"},
 };
@@ -95,6 +97,11 @@ static const struct {
     {"admin: { listen: localhost }\n", "bad-address"},
     {"log: { level: loud }\n", "wrong-value"},
     {"workers: 257\n", "out-of-range"},
+    {"dns: { servers: 127.0.0.1 }\n", "wrong-type"},
+    {"dns: { servers: [] }\n", "wrong-type"},
+    {"dns: { servers: [dns.example] }\n", "bad-address"},
+    {"dns: { servers: ['127.0.0.1:0'] }\n", "bad-address"},
+    {"dns: { servers: [::1] }\n", "bad-address"},
 };
 
 Test(config, each_mistake_is_told_and_refuses_the_whole, .init = base_init)
@@ -109,6 +116,16 @@ Test(config, each_mistake_is_told_and_refuses_the_whole, .init = base_init)
                   mistakes[i].text, found.count ? found.at[0].code : "nothing");
         findings_fini(&found);
     }
+}
+
+Test(config, servers_of_names_are_addresses_with_a_port_or_without, .init = base_init)
+{
+    struct config *c =
+        read_with("", "dns: { servers: [10.0.0.53, '127.0.0.1:5353', '[::1]', '[::1]:53'] }\n");
+    cr_assert_eq(c->dns_servers.count, 4);
+    cr_expect(slice_eq(c->dns_servers.at[2], SLICE("[::1]")));
+    cr_expect_eq(c->dns_max_stale_ms, 3600000);
+    config_free(c);
 }
 
 Test(config, what_is_required_is_not_empty, .init = base_init)
