@@ -22,7 +22,7 @@
 #include "base/network.h"
 
 #define QUERY_TIMEOUT_MS 2000 /* of the first try; c-ares doubles it */
-#define QUERY_TRIES 3
+#define QUERY_TRIES 2
 #define RETRY_LEAST_MS 1000 /* after a failure; doubled up to the most */
 #define RETRY_MOST_MS 30000
 

@@ -34,8 +34,9 @@ class Gone(Exception):
 class Origin:
     """`paths` maps a path prefix to a function (peer, request); what is not there is answered with 200 and its target."""
 
-    def __init__(self):
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+    def __init__(self, address="127.0.0.1", port=0):
+        self.address = address
+        self.listener = socket.create_server((address, port), backlog=512)
         self.port = self.listener.getsockname()[1]
         self.requests = []
         self.connections = 0
