@@ -157,15 +157,24 @@ def test_a_name_is_asked_for_as_it_stands_and_in_both_families(named):
 
 
 def test_a_name_that_moves_is_followed_when_its_time_to_live_is_over(named):
+    assert named.ask(HOST, "/before").status == 200 and named.first.seen("/before")
     named.dns.answers[NAME] = ["127.0.0.3"]
     named.is_checked(named.second)
     named.is_given_up(named.first)
+    assert named.ask(HOST, "/after").status == 200 and named.second.seen("/after")
+    assert not named.first.seen("/after")
 
 
 def test_both_addresses_of_a_name_are_used(named):
     named.dns.answers[NAME] = ["127.0.0.2", "127.0.0.3"]
     named.is_checked(named.second)
     named.is_checked(named.first)
+
+    def both():
+        assert named.ask(HOST, "/both").status == 200
+        return named.first.seen("/both") and named.second.seen("/both")
+
+    until(both, "both have a request")
 
 
 def test_no_answer_leads_out_of_the_networks(named):
@@ -176,6 +185,9 @@ def test_no_answer_leads_out_of_the_networks(named):
     named.is_given_up(named.first, [f"{app}.finance.localhost" for app, _, _ in MOVED])
     asked = len(named.dns.asked)
     until(lambda: {name for name, _ in named.dns.asked[asked:]} == set(named.dns.answers), "they are asked for again", 20)
+    for app, name, _ in MOVED:
+        answer = named.ask(f"{app}.finance.localhost")
+        assert answer.status == 502 and answer.problem == "upstream_outside", name
     assert named.ear.connections == 0
     assert named.metric("belfry_upstreams_checked") == 1
 
@@ -184,6 +196,8 @@ def test_addresses_inside_are_used_beside_those_outside(named):
     named.dns.answers[NAME] = ["127.0.0.1", "127.0.0.3", "169.254.169.254", "0.0.0.0"]
     named.is_checked(named.second)
     named.is_given_up(named.first)
+    assert [named.ask(HOST, "/inside").status for _ in range(20)] == [200] * 20
+    assert len(named.second.seen("/inside")) == 20
     assert named.ear.connections == 0
 
 
@@ -195,9 +209,12 @@ def test_while_dns_is_away_the_last_good_answer_goes_on(named, how):
     assert named.metric("belfry_dns_names_failing") >= 1
     assert re.search(rf"no answer for '{NAME}': .*; the last one goes on", named.log_text())
     named.is_checked(named.first)
+    assert named.ask(HOST).status == 200
 
 
 def test_a_name_that_is_gone_leads_nowhere(named):
     del named.dns.answers[NAME]
     named.is_given_up(named.first)
     assert f"'{NAME}' has no address" in named.log_text()
+    answer = named.ask(HOST)
+    assert answer.status == 502 and answer.problem == "upstream_unresolved"

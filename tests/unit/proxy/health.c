@@ -157,7 +157,7 @@ static struct application *add_application(const char *id, const char *path)
         memcpy(&u->address, &world.servers[i].address, sizeof world.servers[i].address);
         u->address_len = sizeof world.servers[i].address;
     }
-    world.doors[n] = (struct door){app, NULL, 0, &world.loopback, 1};
+    world.doors[n] = (struct door){.app = app, .networks = &world.loopback, .network_count = 1};
     return app;
 }
 
