@@ -50,6 +50,7 @@ struct control {
     struct resolver *resolver;
     struct health_desk *health;
     uint64_t book_number; /* of the last address book */
+    bool has_names;       /* once there was an answer for each: a new one is no reason to be away */
     struct audit_writer *audit;
     struct admin *admin;
     struct edition *edition; /* the one in force */
@@ -432,6 +433,18 @@ static bool is_ready(void *owner, struct buf *out)
                          (long long)(away_ms / 1000));
         is_fine = false;
     }
+    if (!c->has_names && c->edition && resolver_waiting(c->resolver)) {
+        ok &= buf_printf(out, "failed names: %u of upstreams have not been answered yet\n",
+                         resolver_waiting(c->resolver));
+        is_fine = false;
+    } else if (c->edition) {
+        c->has_names = true;
+    }
+    if (resolver_failing(c->resolver))
+        ok &= buf_printf(out,
+                         "degraded names: %u of upstreams lead nowhere, or have no new answer; the "
+                         "log says which\n",
+                         resolver_failing(c->resolver));
     if (issuer_desk_without_keys(c->issuers))
         ok &= buf_printf(out, "degraded keys: %u identity providers have no usable key set\n",
                          issuer_desk_without_keys(c->issuers));

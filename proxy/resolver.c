@@ -358,7 +358,6 @@ static void tell(struct name *n)
 static void on_answers(struct later *self)
 {
     struct resolver *r = container_of(self, struct resolver, after);
-    int64_t failing = 0;
     for (struct link *it = r->names.next, *next; it != &r->names; it = next) {
         struct name *n = container_of(it, struct name, link);
         next = it->next;
@@ -367,9 +366,8 @@ static void on_answers(struct later *self)
             continue;
         }
         tell(n);
-        failing += n->is_failing;
     }
-    metric_set(r->metrics, METRIC_DNS_NAMES_FAILING, failing);
+    metric_set(r->metrics, METRIC_DNS_NAMES_FAILING, resolver_failing(r));
     look_around(r);
     if (!r->has_changed)
         return;
@@ -418,6 +416,26 @@ void resolver_follow(struct resolver *r, const struct slice *hosts, size_t count
             r->has_changed = true;
     }
     loop_later(r->loop, &r->after);
+}
+
+uint32_t resolver_waiting(const struct resolver *r)
+{
+    uint32_t count = 0;
+    list_each (it, &r->names) {
+        const struct name *n = container_of(it, struct name, link);
+        count += n->is_wanted && (n->halves[0].state == HALF_NEW || n->halves[1].state == HALF_NEW);
+    }
+    return count;
+}
+
+uint32_t resolver_failing(const struct resolver *r)
+{
+    uint32_t count = 0;
+    list_each (it, &r->names) {
+        const struct name *n = container_of(it, struct name, link);
+        count += n->is_wanted && n->is_failing;
+    }
+    return count;
 }
 
 void resolver_write(const struct resolver *r, struct address_book *b)

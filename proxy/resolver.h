@@ -32,5 +32,9 @@ struct resolver *resolver_new(struct loop *l, const struct resolver_settings *se
 void resolver_free(struct resolver *r);
 /* These names are followed from now on, others are forgotten. Repeated ones are fine. */
 void resolver_follow(struct resolver *r, const struct slice *hosts, size_t count);
+/* How many names have not yet had the first answer, of whatever kind; and how many lead nowhere, or
+ * had no answer to the last question. */
+uint32_t resolver_waiting(const struct resolver *r);
+uint32_t resolver_failing(const struct resolver *r);
 /* All that is known now, into the book. */
 void resolver_write(const struct resolver *r, struct address_book *b);
