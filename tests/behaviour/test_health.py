@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: EUPL-1.2
 """Active checks: over each scheme, verified as requests are; what is found down gets no requests until it is well."""
 
+import re
 import shutil
 import socket
 import ssl
@@ -90,7 +91,7 @@ class Asking(World):
     def __init__(self, folder, applications, upstreams, **settings):
         text = HEAD + applications
         for i, upstream in enumerate(upstreams):
-            text = text.replace(f"PORT{i}", str(upstream.port))
+            text = re.sub(rf"PORT{i}\b", str(upstream.port), text)
         (folder / "finance.yaml").write_text(text)
         super().__init__(policies=folder, **settings)
 
@@ -121,11 +122,10 @@ def asking(tmp_path):
     """`asking(applications, *upstreams)` → a world that has begun."""
     made = []
 
-    def make(applications, *upstreams, begin=True):
+    def make(applications, *upstreams):
         world = Asking(tmp_path, applications, upstreams)
         made.append((world, upstreams))
-        world.__enter__()
-        return world.begin() if begin else world
+        return world.__enter__().begin()
 
     yield make
     for world, upstreams in made:
@@ -178,76 +178,82 @@ def test_where_all_are_down_the_answer_says_so_at_once(asking):
     assert answer.status == 503
 
 
-def server_context(world, name=NAME, alpn=("http/1.1",), demands=False):
+def server_context(world, alpn, demands):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    home = world.pki / "certificates" / name
+    home = world.pki / "certificates" / NAME
     context.load_cert_chain(home / "fullchain.pem", home / "key.pem")
-    context.set_alpn_protocols(list(alpn))
+    context.set_alpn_protocols(alpn)
     if demands:
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(world.pki / "ca/finance-devices.pem")
     return context
 
 
-TLS = "    upstream_tls: {{ ca_file: {ca}, name: {name}{more} }}\n"
-
-
 def tls(ca="server-ca.pem", name=NAME, more=""):
-    return TLS.format(ca=ca, name=name, more=more)
+    return f"    upstream_tls: {{ ca_file: {ca}, name: {name}{more} }}\n"
 
 
-SCHEMES = {
-    "https, HTTP/1.1": ("https", ["http/1.1"], False),
-    "https, HTTP/2": ("https", ["h2", "http/1.1"], True),
-    "h2": ("h2", ["h2"], True),
-    "h2c": ("h2c", None, True),
+SHOWS = tls(more=", client_certificate: true")
+# id: (host, scheme, what the bundle says of TLS, what the upstream speaks, does it demand a certificate)
+GOOD = {
+    "https, HTTP/1.1": ("strict", "https", SHOWS, ["http/1.1"], True),
+    "https, HTTP/2": ("maybe", "https", SHOWS, ["h2", "http/1.1"], True),
+    "h2": ("open", "h2", SHOWS, ["h2"], True),
+    "h2c": ("small", "h2c", "", None, False),
 }
+BAD = {
+    "another name": ("token", "https", tls(name="pair.finance.localhost"), ["http/1.1"], False),
+    "another authority": ("dead", "https", tls(ca="unknown.pem"), ["http/1.1"], False),
+    "an address that is not in it": ("pair", "https", tls(name="127.0.0.1"), ["http/1.1"], False),
+    "no HTTP/2": ("twin", "h2", tls(), ["http/1.1"], False),
+    "no certificate of ours": ("tax", "https", tls(), ["http/1.1"], True),
+}
+ALL = {**GOOD, **BAD}
 
 
-@pytest.mark.parametrize("scheme, alpn, is_h2", SCHEMES.values(), ids=SCHEMES.keys())
-def test_a_check_speaks_what_requests_speak(asking, scheme, alpn, is_h2):
-    upstream = Checked(is_h2=is_h2)
-    more = tls(more=", client_certificate: true") if alpn else ""
-    world = asking(application(f"['{scheme}://127.0.0.1:PORT0']", more), upstream, begin=False)
-    make_pki = world.make_pki
+@pytest.fixture(scope="module")
+def schemes(tmp_path_factory):
+    """One world with an application for each; its `upstreams` by id."""
+    upstreams = {name: Checked(is_h2=name in ("https, HTTP/2", "h2", "h2c")) for name in ALL}
+    applications = "".join(application(f"['{scheme}://127.0.0.1:PORT{i}']", more, f"{host}.finance.localhost")
+                           for i, (host, scheme, more, _, _) in enumerate(ALL.values()))
+    with Asking(tmp_path_factory.mktemp("policy"), applications, list(upstreams.values())) as world:
+        world.upstreams = upstreams
+        make_pki = world.make_pki
 
-    def with_context():
-        make_pki()
-        if alpn:
-            upstream.context = server_context(world, alpn=alpn, demands=True)
+        def with_contexts():
+            make_pki()
+            for name, (_, _, _, alpn, demands) in ALL.items():
+                upstreams[name].context = server_context(world, alpn, demands) if alpn else None
 
-    world.make_pki = with_context
-    world.begin()
-    until(lambda: len(upstream.requests) >= 2, "it is asked")
+        world.make_pki = with_contexts
+        yield world.begin()
+        assert world.stop("gateway", patience_s=20) == 0
+        assert "Sanitizer" not in world.log_text() and "runtime error" not in world.log_text(), world.log_text()[-6000:]
+        for upstream in upstreams.values():
+            upstream.close()
+
+
+def said_down(world, host):
+    return f"fod-finance/{host}: " in "".join(line for line in world.log_text().splitlines() if " is down: " in line)
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_who_can_not_be_verified_is_down(schemes, name):
+    until(lambda: said_down(schemes, ALL[name][0]), "it is down", 15)
+    assert name == "no HTTP/2" or not schemes.upstreams[name].requests
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_a_check_speaks_what_requests_speak(schemes, name):
+    host, _, _, alpn, _ = ALL[name]
+    upstream = schemes.upstreams[name]
+    until(lambda: len(upstream.requests) >= 3, "it is asked")
     request = upstream.requests[0]
-    assert request[":path"] == "/health" and request.get(":authority", request.get("host")) == HOST
+    assert request[":path"] == "/health"
+    assert request.get(":authority", request.get("host")) == f"{host}.finance.localhost"
     if alpn:
         assert "laptop-0001" in str(upstream.shown[0]["subject"])
-    assert world.metric("belfry_upstreams_down") == 0 and world.metric("belfry_health_failures_total") == 0
+    assert not said_down(schemes, host)
     upstream.status = 500
-    is_down(world, 1)
-
-
-WRONG = {
-    "another name": ("https", tls(name="pair.finance.localhost"), ["http/1.1"]),
-    "another authority": ("https", tls(ca="unknown.pem"), ["http/1.1"]),
-    "an address that is not in it": ("https", tls(name="127.0.0.1"), ["http/1.1"]),
-    "no HTTP/2": ("h2", tls(), ["http/1.1"]),
-}
-
-
-@pytest.mark.parametrize("scheme, more, alpn", WRONG.values(), ids=WRONG.keys())
-def test_who_can_not_be_verified_is_down(asking, scheme, more, alpn):
-    upstream = Checked()
-    world = asking(application(f"['{scheme}://127.0.0.1:PORT0']", more), upstream, begin=False)
-    make_pki = world.make_pki
-
-    def with_context():
-        make_pki()
-        upstream.context = server_context(world, alpn=alpn)
-
-    world.make_pki = with_context
-    world.begin()
-    is_down(world, 1)
-    if scheme == "https":
-        assert not upstream.requests
+    until(lambda: said_down(schemes, host), "it is down", 15)
