@@ -126,8 +126,7 @@ static void time_is_over(struct deadline *self)
 {
     struct connection *c = container_of(self, struct connection, deadline);
     if (c->ops && !c->closes_when_sent && c->ops->is_quiet(c) && !buf_len(&c->out)) {
-        c->ops->drain(c);
-        connection_close_when_sent(c);
+        connection_drain(c);
         return;
     }
     connection_close(c);

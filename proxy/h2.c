@@ -17,6 +17,7 @@
 
 #define H2_HEADER_LIST_MAX 65536 /* like H1_HEAD_MAX_BYTES, counted as RFC 9113 §6.5.2 says */
 #define UNWANTED_BODY_MS 1000    /* of it is read and dropped behind a whole answer */
+#define LAST_CALL_MS 1000        /* between the two GOAWAYs, for a client that answers no PING */
 #define FEW_FIELDS                                                                                 \
     24 /* what a browser sends; all of H1_MAX_FIELDS would be 4 KiB to clear for each request */
 #define H2_CONNECTION_WINDOW 16777216
@@ -30,7 +31,9 @@ struct h2 {
     nghttp2_session *session;
     struct link streams; /* not needed to find one, only to end all */
     uint32_t stream_count;
-    bool is_draining;
+    bool is_draining;          /* the first GOAWAY is out: one more will come */
+    bool is_closed_to_new;     /* the second is */
+    struct deadline last_call; /* from the one to the other */
     bool is_broken; /* nothing more is read; what nghttp2 has to say (GOAWAY) is still sent */
     int64_t glitches;
     int64_t glitches_at_ms;
@@ -60,6 +63,8 @@ struct stream {
     bool is_too_large;
     bool has_begun;
     bool is_deferred;
+    bool has_priority; /* by a PRIORITY_UPDATE, which replaces what the head said */
+    nghttp2_extpri priority;
     struct deadline unwanted; /* the answer is out, the request's body still comes */
 };
 
@@ -246,6 +251,55 @@ static void begin(struct stream *s, bool has_body)
     exchange_begin(x, early, detail);
 }
 
+/* RFC 9113 §6.8: the first GOAWAY names no stream, so that those under way to us are served; this
+ * one, a round trip later, names the last. */
+static void close_to_new(struct h2 *h)
+{
+    if (h->is_closed_to_new)
+        return;
+    h->is_closed_to_new = true;
+    deadline_cancel(&h->last_call);
+    (void)nghttp2_submit_goaway(h->session, NGHTTP2_FLAG_NONE,
+                                nghttp2_session_get_last_proc_stream_id(h->session),
+                                NGHTTP2_NO_ERROR, NULL, 0);
+    connection_kick(h->connection);
+}
+
+static void last_call_is_over(struct deadline *self)
+{
+    close_to_new(container_of(self, struct h2, last_call));
+}
+
+/* The parameters of RFC 9218 §4 that are there; whatever else stands there is passed over (§4.3.1).
+ */
+static void take_priority(nghttp2_extpri *p, struct slice value)
+{
+    struct slice item;
+    while (list_next(&value, &item)) {
+        struct slice member = slice_trim(slice_cut(&item, ';'));
+        if (member.len == 3 && slice_starts(member, SLICE("u=")) && member.ptr[2] >= '0' &&
+            member.ptr[2] <= '7')
+            p->urgency = (uint32_t)(member.ptr[2] - '0');
+        else if (slice_eq(member, SLICE("i")) || slice_eq(member, SLICE("i=?1")))
+            p->inc = 1;
+        else if (slice_eq(member, SLICE("i=?0")))
+            p->inc = 0;
+    }
+}
+
+static const nghttp2_extpri default_priority = {NGHTTP2_EXTPRI_DEFAULT_URGENCY, 0};
+
+/* nghttp2 has done what it says; here it is kept for what the answer may say about it. */
+static void priority_updated(nghttp2_session *session, const nghttp2_ext_priority_update *update)
+{
+    struct stream *s = stream_of(session, update->stream_id);
+    if (!s)
+        return;
+    s->has_priority = true;
+    s->priority = default_priority;
+    take_priority(&s->priority, slice_from(update->field_value, update->field_value_len));
+}
+
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *data)
 {
     struct h2 *h = h2_of(data);
@@ -268,9 +322,19 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     case NGHTTP2_RST_STREAM:
         glitch(h, 2); /* a browser that leaves a page cancels all its streams at once */
         return 0;
-    case NGHTTP2_SETTINGS:
     case NGHTTP2_PING:
+        if (frame->hd.flags & NGHTTP2_FLAG_ACK && h->is_draining && !h->is_closed_to_new) {
+            close_to_new(h);
+            return 0;
+        }
         glitch(h, 10);
+        return 0;
+    case NGHTTP2_SETTINGS:
+        glitch(h, 10);
+        return 0;
+    case NGHTTP2_PRIORITY_UPDATE:
+        priority_updated(session, frame->ext.payload);
+        glitch(h, 5);
         return 0;
     case NGHTTP2_PRIORITY:
         glitch(h, 5);
@@ -330,14 +394,18 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
     bool ends = (frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS) &&
                 (frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
     struct stream *s = ends ? stream_of(session, frame->hd.stream_id) : NULL;
+    struct h2 *h = h2_of(data);
     if (s)
         exchange_sent(s->x);
     if (s && nghttp2_session_get_stream_remote_close(session, frame->hd.stream_id) == 0) {
         s->unwanted.passed = body_is_over;
         deadline_arm(worker_deadlines(s->x->worker, UNWANTED_BODY_MS), &s->unwanted);
     }
+    if (frame->hd.type == NGHTTP2_GOAWAY &&
+        !h2_of(data)->is_closed_to_new)                              /* behind it, not before */
+        (void)nghttp2_submit_ping(session, NGHTTP2_FLAG_NONE, NULL); /* its answer: a round trip */
     if (frame->hd.type == NGHTTP2_RST_STREAM && frame->rst_stream.error_code != NGHTTP2_NO_ERROR)
-        glitch(h2_of(data), 10);
+        glitch(h, 10);
     return 0;
 }
 
@@ -410,6 +478,23 @@ static struct slice status_text(struct arena *a, uint16_t status)
     return (struct slice){digits, 3};
 }
 
+/* RFC 9218 §8: where the application has a word in it, that stands over the client's. */
+static void merge_priority(struct exchange *x)
+{
+    const struct response *r = &x->response;
+    const struct stream *s = x->client_stream;
+    nghttp2_extpri p = s->has_priority ? s->priority : default_priority;
+    uint32_t at = 0;
+    while (at < r->field_count && !slice_eq(r->fields[at].name, SLICE("priority")))
+        at++;
+    if (at == r->field_count)
+        return;
+    if (!s->has_priority)
+        take_priority(&p, exchange_field(x, SLICE("priority")));
+    take_priority(&p, r->fields[at].value);
+    (void)nghttp2_session_change_extpri_stream_priority(h2_under(x)->session, x->stream_id, &p, 0);
+}
+
 /* The fields lie in the exchange's arena, which lives until the stream is closed: no copies. */
 static void send_head(struct exchange *x)
 {
@@ -421,6 +506,7 @@ static void send_head(struct exchange *x)
     for (uint32_t i = 0; i < r->field_count; i++)
         nv[i + 1] = pair(r->fields[i].name, r->fields[i].value);
     x->is_end_sent = !r->has_body;
+    merge_priority(x);
     if (nghttp2_submit_response(h->session, x->stream_id, nv, r->field_count + 1,
                                 r->has_body ? &body : NULL) != 0)
         (void)nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, x->stream_id,
@@ -482,6 +568,7 @@ static nghttp2_option *options_new(void)
     nghttp2_option_set_max_continuations(o, 8);
     nghttp2_option_set_max_outbound_ack(o, 100);
     nghttp2_option_set_no_closed_streams(o, 1);
+    nghttp2_option_set_builtin_recv_extension_type(o, NGHTTP2_PRIORITY_UPDATE);
     /* What an upstream's head may hold, and what is added: past it nghttp2 drops an answer
      * silently. */
     nghttp2_option_set_max_send_header_block_length(o, 2 * H2_HEADER_LIST_MAX);
@@ -512,10 +599,12 @@ static void start(struct connection *c)
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, (uint32_t)config->max_streams},
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, (uint32_t)config->stream_window_bytes},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, H2_HEADER_LIST_MAX},
+        {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1}, /* RFC 9218 §2.1 */
     };
     h->connection = c;
     h->bury.run = bury;
     h->head_limit.passed = head_is_late;
+    h->last_call.passed = last_call_is_over;
     list_init(&h->streams);
     c->protocol = h;
     if (nghttp2_session_server_new3(&h->session, cb, h, o, &memory) != 0)
@@ -564,28 +653,28 @@ static bool fill(struct connection *c, struct buf *out)
     return true;
 }
 
+/* In between the two GOAWAYs a request may be under way to us. */
 static bool is_quiet(const struct connection *c)
 {
-    return !((const struct h2 *)c->protocol)->stream_count;
+    const struct h2 *h = c->protocol;
+    return !h->stream_count && h->is_draining == h->is_closed_to_new;
 }
 
-/* RFC 9113 §6.8: first a GOAWAY that says that one is coming would be gentler; that needs a round
- * trip, and clients that meet this one may try the refused streams again. */
 static void drain(struct connection *c)
 {
     struct h2 *h = c->protocol;
     if (h->is_draining)
         return;
     h->is_draining = true;
-    (void)nghttp2_submit_goaway(h->session, NGHTTP2_FLAG_NONE,
-                                nghttp2_session_get_last_proc_stream_id(h->session),
-                                NGHTTP2_NO_ERROR, NULL, 0);
+    (void)nghttp2_submit_shutdown_notice(h->session);
+    deadline_arm(worker_deadlines(c->worker, LAST_CALL_MS), &h->last_call);
 }
 
 static void end(struct connection *c)
 {
     struct h2 *h = c->protocol;
     deadline_cancel(&h->head_limit);
+    deadline_cancel(&h->last_call);
     while (!list_is_empty(&h->streams)) {
         struct stream *s = container_of(h->streams.next, struct stream, in_session);
         if (s->has_begun)

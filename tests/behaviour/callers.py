@@ -45,7 +45,9 @@ class H2:
         self.connection.initiate_connection()
         self.rest = b""
         self.streams = {}  # id → [fields, body, is whole, reset code]
-        self.goaway = None
+        self.goaway = None  # the code of the latest
+        self.last_streams = []  # of each GOAWAY, the last stream that it says is taken
+        self.frames = []  # (type, flags, stream) of all that has come
         self.flush()
 
     def __enter__(self):
@@ -91,6 +93,7 @@ class H2:
         self.rest += data
         while len(self.rest) >= 9 and len(self.rest) >= (whole := 9 + int.from_bytes(self.rest[:3], "big")):
             frame, self.rest = self.rest[:whole], self.rest[whole:]
+            self.frames.append((frame[3], frame[4], int.from_bytes(frame[5:9], "big")))
             try:
                 events += self.connection.receive_data(frame)
             except ProtocolError as wrong:
@@ -101,6 +104,7 @@ class H2:
             stream = self.streams.get(getattr(event, "stream_id", None))
             if isinstance(event, ConnectionTerminated):
                 self.goaway = int(event.error_code)
+                self.last_streams.append(event.last_stream_id)
             elif stream is None:
                 continue
             elif isinstance(event, ResponseReceived):

@@ -140,6 +140,10 @@ class Origin:
         head = request.method == "HEAD"
         if m := re.fullmatch(r"/bytes/(\d+)", path):
             return self._send(peer, int(m[1]), head)
+        if m := re.fullmatch(r"/priority/(.+)/(\d+)", path):
+            peer.sendall(f"HTTP/1.1 200 OK\r\npriority: {m[1]}\r\ncontent-length: {m[2]}\r\n\r\n".encode())
+            peer.sendall(b"p" * int(m[2]))
+            return True
         if m := re.fullmatch(r"/chunked/(\d+)", path):
             return self._chunked(peer, int(m[1]))
         if m := re.fullmatch(r"/until-close/(\d+)", path):
