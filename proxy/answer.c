@@ -163,6 +163,8 @@ static void fields_make(struct arena *a, const struct refusal *r, const struct t
     challenge_add(a, r, t, out);
     if (t->status == 503)
         field_add(out, SLICE("retry-after"), SLICE(RETRY_AFTER));
+    if (t->reason == REASON_WEBSOCKET_VERSION) /* RFC 6455 §4.4 */
+        field_add(out, SLICE("sec-websocket-version"), SLICE("13"));
     if (error.len)
         field_add(out, SLICE("proxy-status"),
                   arena_printf(a, "belfry; error=%.*s", SLICE_ARG(error)));

@@ -246,7 +246,12 @@ static void read_ended(struct connection *c, int result)
     case SSL_ERROR_WANT_WRITE:
         ev_io_start(c->worker->loop.ev, &c->writable);
         return;
-    default: /* close_notify, an end without it, or an error: all the same, nothing more comes */
+    case SSL_ERROR_ZERO_RETURN: /* close_notify: our side may still be open (RFC 8446 §6.1) */
+        if (!c->is_lingering && c->ops->ended(c))
+            return;
+        connection_close(c);
+        return;
+    default: /* an end without it, or an error: nothing more comes */
         connection_close(c);
     }
 }

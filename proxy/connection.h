@@ -15,6 +15,8 @@ struct protocol_ops {
     void (*start)(struct connection *c);
     /* False: there is nothing more to read; an answer may still be written. */
     bool (*receive)(struct connection *c, char *bytes, size_t len);
+    /* The client will send no more. False: then it is gone. May be called again. */
+    bool (*ended)(struct connection *c);
     /* Puts what it has into `out`, up to about FILL_MARK; called again while it returns true. */
     bool (*fill)(struct connection *c, struct buf *out);
     bool (*is_quiet)(

@@ -678,6 +678,8 @@ void exchange_upstream_head(struct exchange *x, const struct upstream_head *head
     x->is_tunnel = head->is_tunnel;
     if (x->request.wants_websocket && !head->is_tunnel)
         x->up_ended = true; /* it is no tunnel, and has no body */
+    if (head->is_tunnel)
+        x->link->ops->kick(x->link); /* what the client said too early has waited for this */
     x->response.status = head->is_tunnel ? 101 : head->status;
     x->response.has_body = head->has_body;
     x->response.length = head->length;

@@ -36,7 +36,7 @@ struct client_ops {
     void (*cut)(struct exchange *x); /* the response can't be completed */
 };
 
-#define UPLOAD_CEILING 131072 /* h2: a stream's window at most; h1: a pause before */
+#define UPLOAD_CEILING 1048576 /* a window of h2 at most; over h1 there is a pause before */
 
 struct exchange {
     struct arena arena;

@@ -85,7 +85,7 @@ bool list_next(struct slice *rest, struct slice *item)
 static void forget(struct h1_head *out)
 {
     out->method = out->target = out->host = (struct slice){0};
-    out->expects_continue = out->is_http10 = out->wants_close = false;
+    out->expects_continue = out->is_http10 = out->wants_close = out->is_websocket = false;
     out->status = 0;
     out->field_count = 0;
     out->framing = H1_NO_BODY;
@@ -215,6 +215,8 @@ struct framing_facts {
     bool is_length_bad;
     bool is_expect_unknown;
     bool is_kept_alive;
+    bool is_upgraded; /* Connection says that Upgrade counts */
+    bool is_websocket;
 };
 
 static void look_at(struct h1_head *out, const struct field *f, struct framing_facts *facts)
@@ -234,7 +236,11 @@ static void look_at(struct h1_head *out, const struct field *f, struct framing_f
         while (list_next(&rest, &item)) {
             out->wants_close |= slice_eq_nocase(item, SLICE("close"));
             facts->is_kept_alive |= slice_eq_nocase(item, SLICE("keep-alive"));
+            facts->is_upgraded |= slice_eq_nocase(item, SLICE("upgrade"));
         }
+    } else if (slice_eq(f->name, SLICE("upgrade"))) {
+        while (list_next(&rest, &item))
+            facts->is_websocket |= slice_eq_nocase(item, SLICE("websocket"));
     } else if (slice_eq(f->name, SLICE("expect"))) {
         out->expects_continue = slice_eq_nocase(f->value, SLICE("100-continue"));
         facts->is_expect_unknown |= !out->expects_continue;
@@ -316,6 +322,7 @@ enum h1_progress h1_request_parse(struct h1_head *out, struct h1_scan *scan, cha
     if (facts.is_expect_unknown)
         return bad(out, REASON_EXPECTATION_REFUSED, "an expectation other than 100-continue");
     out->framing = facts.encodings ? H1_CHUNKED : out->length ? H1_LENGTH : H1_NO_BODY;
+    out->is_websocket = facts.is_upgraded && facts.is_websocket;
     return H1_DONE;
 }
 
@@ -347,6 +354,7 @@ enum h1_progress h1_response_parse(struct h1_head *out, struct h1_scan *scan, ch
     if (is_bodiless && (facts.encodings || out->length))
         return bad(out, REASON_UPSTREAM_BROKEN, "a body where none may be");
     out->wants_close |= out->is_http10 && !facts.is_kept_alive;
+    out->is_websocket = facts.is_upgraded && facts.is_websocket;
     if (to_head || is_bodiless || out->status == 304)
         out->framing = H1_NO_BODY; /* RFC 9112 §6.3, rule 1 */
     else if (facts.encodings)

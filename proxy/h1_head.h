@@ -35,6 +35,7 @@ struct h1_head {
     uint32_t field_count;
     enum h1_framing framing;
     uint64_t length;
+    bool is_websocket;  /* Upgrade: websocket, and Connection says so (RFC 9110 §7.8) */
     bool wants_close;   /* Connection: close; HTTP/1.0 without keep-alive; no end but the close */
     size_t bytes;       /* of the head, the empty line included */
     enum reason why;    /* with H1_BAD */

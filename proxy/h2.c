@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/method.h"
 #include "proxy/exchange.h"
+#include "proxy/h1_chunked.h"
 
 #define H2_HEADER_LIST_MAX 65536 /* like H1_HEAD_MAX_BYTES, counted as RFC 9113 §6.5.2 says */
 #define UNWANTED_BODY_MS 1000    /* of it is read and dropped behind a whole answer */
@@ -52,10 +53,14 @@ struct stream {
     size_t list_bytes;
     struct slice method;
     struct slice scheme;
+    struct slice protocol; /* of an extended CONNECT (RFC 8441 §4) */
     struct slice authority;
     struct slice path;
     struct slice host;
     uint32_t hosts;
+    struct field *trailers;
+    uint32_t trailer_count;
+    size_t trailer_bytes;
     uint64_t announced;
     bool has_length;
     bool expects_continue;
@@ -139,6 +144,8 @@ static void take_pseudo(struct stream *s, struct slice name, struct slice value)
         s->method = value;
     else if (slice_eq(name, SLICE(":scheme")))
         s->scheme = value;
+    else if (slice_eq(name, SLICE(":protocol")))
+        s->protocol = value;
     else if (slice_eq(name, SLICE(":authority")))
         s->authority = value;
     else if (slice_eq(name, SLICE(":path")))
@@ -178,6 +185,21 @@ static void take_field(struct stream *s, struct slice name, struct slice value)
     s->fields[s->field_count++] = (struct field){name, value};
 }
 
+/* Checked by nghttp2 like any field; as many, and as much, as over HTTP/1.1. */
+static int take_trailer(struct h2 *h, struct stream *s, struct slice name, struct slice value)
+{
+    struct arena *a = &s->x->arena;
+    s->trailer_bytes += name.len + value.len + 4; /* ": " and CRLF */
+    if (s->trailer_count == CHUNKED_TRAILER_LINES || s->trailer_bytes > CHUNKED_TRAILER_MAX) {
+        glitch(h, 10);
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* RST_STREAM */
+    }
+    if (!s->trailers)
+        s->trailers = arena_array(a, struct field, CHUNKED_TRAILER_LINES);
+    s->trailers[s->trailer_count++] = (struct field){arena_copy(a, name), arena_copy(a, value)};
+    return 0;
+}
+
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
                      size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
                      void *data)
@@ -185,9 +207,12 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     struct stream *s = stream_of(session, frame->hd.stream_id);
     struct slice n;
     struct slice v;
-    (void)flags, (void)data;
-    if (!s || s->has_begun || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
-        return 0; /* trailers: checked by nghttp2, and dropped */
+    (void)flags;
+    if (s && s->has_begun)
+        return take_trailer(h2_of(data), s, slice_from(name, name_len),
+                            slice_from(value, value_len));
+    if (!s || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
+        return 0;
     s->list_bytes += name_len + value_len + 32;
     if (s->list_bytes > H2_HEADER_LIST_MAX) {
         s->is_too_large = true;
@@ -210,13 +235,60 @@ static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *fram
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* RST_STREAM */
 }
 
+/* RFC 8441 §5: an extended CONNECT for WebSocket is to the rules the GET that it is over HTTP/1.1.
+ * Any other CONNECT stays one, and is not carried. */
+static void take_websocket(struct stream *s, struct request *r)
+{
+    if (!slice_eq(s->method, SLICE("CONNECT")) || !slice_eq(s->protocol, SLICE("websocket")))
+        return;
+    r->wants_websocket = true;
+    r->method_name = SLICE("GET");
+    r->method = METHOD_GET;
+    r->has_body = r->expects_continue = false;
+    r->body_length = 0;
+}
+
+/* PERMITTED, or why the head is no request. */
+static enum reason judge(const struct stream *s, bool has_body, const char **detail)
+{
+    const struct request *r = &s->x->request;
+    if (s->is_too_large) {
+        *detail = "the header fields are too large";
+        return REASON_HEADERS_TOO_LARGE;
+    }
+    if (s->hosts > 1 || (s->hosts && s->authority.len && !slice_eq_nocase(s->host, s->authority))) {
+        *detail = "Host and :authority differ"; /* RFC 9113 §8.3.1 */
+        return REASON_REQUEST_AMBIGUOUS;
+    }
+    if (!slice_eq(s->scheme, SLICE("https"))) {
+        *detail = "the scheme is not https";
+        return REASON_REQUEST_MALFORMED;
+    }
+    if (r->method_name.len > H1_METHOD_MAX_BYTES) {
+        *detail = "the method is too long";
+        return REASON_REQUEST_MALFORMED;
+    }
+    if (r->target.len > H1_TARGET_MAX_BYTES) {
+        *detail = "the target is too long";
+        return REASON_URI_TOO_LONG;
+    }
+    if (s->has_unknown_expectation) {
+        *detail = "an expectation other than 100-continue";
+        return REASON_EXPECTATION_REFUSED;
+    }
+    if (!r->wants_websocket)
+        return REASON_PERMITTED;
+    *detail = "the handshake of WebSocket is malformed";
+    return has_body ? websocket_judge(r->fields, r->field_count, false) : REASON_REQUEST_MALFORMED;
+}
+
 /* The block is whole: the request, or why not. */
 static void begin(struct stream *s, bool has_body)
 {
     struct exchange *x = s->x;
     struct request *r = &x->request;
-    enum reason early = REASON_PERMITTED;
     const char *detail = NULL;
+    enum reason early;
     s->has_begun = true;
     r->protocol = PROTOCOL_H2;
     r->method_name = s->method;
@@ -228,27 +300,16 @@ static void begin(struct stream *s, bool has_body)
     r->has_body = has_body;
     r->expects_continue = s->expects_continue && has_body;
     r->body_length = !has_body ? 0 : s->has_length ? s->announced : BODY_LENGTH_UNKNOWN;
-    if (s->is_too_large) {
-        early = REASON_HEADERS_TOO_LARGE;
-        detail = "the header fields are too large";
-    } else if (s->hosts > 1 ||
-               (s->hosts && s->authority.len && !slice_eq_nocase(s->host, s->authority))) {
-        early = REASON_REQUEST_AMBIGUOUS; /* RFC 9113 §8.3.1 */
-        detail = "Host and :authority differ";
-    } else if (!slice_eq(s->scheme, SLICE("https"))) {
-        early = REASON_REQUEST_MALFORMED;
-        detail = "the scheme is not https";
-    } else if (r->method_name.len > H1_METHOD_MAX_BYTES) {
-        early = REASON_REQUEST_MALFORMED;
-        detail = "the method is too long";
-    } else if (r->target.len > H1_TARGET_MAX_BYTES) {
-        early = REASON_URI_TOO_LONG;
-        detail = "the target is too long";
-    } else if (s->has_unknown_expectation) {
-        early = REASON_EXPECTATION_REFUSED;
-        detail = "an expectation other than 100-continue";
-    }
-    exchange_begin(x, early, detail);
+    take_websocket(s, r);
+    early = judge(s, has_body, &detail);
+    exchange_begin(x, early, early == REASON_PERMITTED ? NULL : detail);
+}
+
+static void take_end(struct stream *s)
+{
+    if (s->trailer_count)
+        exchange_receive_trailers(s->x, s->trailers, s->trailer_count);
+    exchange_receive_end(s->x);
 }
 
 /* RFC 9113 §6.8: the first GOAWAY names no stream, so that those under way to us are served; this
@@ -317,7 +378,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
             deadline_cancel(&h->head_limit);
             begin(s, !ends);
         } else if (ends)
-            exchange_receive_end(s->x);
+            take_end(s);
         return 0;
     case NGHTTP2_RST_STREAM:
         glitch(h, 2); /* a browser that leaves a page cancels all its streams at once */
@@ -409,6 +470,8 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
     return 0;
 }
 
+static void send_trailers(struct exchange *x);
+
 /* Out: nghttp2 asks how much of the body there is, and then has it put behind the frame's head. */
 static ssize_t body_read(nghttp2_session *session, int32_t id, uint8_t *unused, size_t room,
                          uint32_t *flags, nghttp2_data_source *source, void *data)
@@ -426,6 +489,10 @@ static ssize_t body_read(nghttp2_session *session, int32_t id, uint8_t *unused, 
     if (flow_down_ends_after(s->x, ready.len)) {
         *flags |= NGHTTP2_DATA_FLAG_EOF;
         s->x->is_end_sent = true;
+        if (s->x->response.trailer_count) {
+            *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+            send_trailers(s->x);
+        }
     }
     return (ssize_t)ready.len;
 }
@@ -460,15 +527,6 @@ static nghttp2_nv pair(struct slice name, struct slice value)
                         value.len, NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE};
 }
 
-static void say(struct exchange *x, uint16_t status, const struct field *fields, uint32_t count)
-{
-    (void)status, (void)fields, (void)count;
-    nghttp2_nv nv = pair(SLICE(":status"), SLICE("100"));
-    (void)nghttp2_submit_headers(h2_under(x)->session, NGHTTP2_FLAG_NONE, x->stream_id, NULL, &nv,
-                                 1, NULL);
-    connection_kick(x->connection);
-}
-
 static struct slice status_text(struct arena *a, uint16_t status)
 {
     char *digits = arena_bytes(a, 3);
@@ -476,6 +534,24 @@ static struct slice status_text(struct arena *a, uint16_t status)
     digits[1] = (char)('0' + status / 10 % 10);
     digits[2] = (char)('0' + status % 10);
     return (struct slice){digits, 3};
+}
+
+/* The fields lie in the exchange's arena, which lives until the stream is closed: no copies. */
+static nghttp2_nv *head_pairs(struct exchange *x, uint16_t status, const struct field *fields,
+                              uint32_t count)
+{
+    nghttp2_nv *nv = arena_array(&x->arena, nghttp2_nv, count + 1);
+    nv[0] = pair(SLICE(":status"), status_text(&x->arena, status));
+    for (uint32_t i = 0; i < count; i++)
+        nv[i + 1] = pair(fields[i].name, fields[i].value);
+    return nv;
+}
+
+static void say(struct exchange *x, uint16_t status, const struct field *fields, uint32_t count)
+{
+    (void)nghttp2_submit_headers(h2_under(x)->session, NGHTTP2_FLAG_NONE, x->stream_id, NULL,
+                                 head_pairs(x, status, fields, count), count + 1, NULL);
+    connection_kick(x->connection);
 }
 
 /* RFC 9218 §8: where the application has a word in it, that stands over the client's. */
@@ -495,22 +571,38 @@ static void merge_priority(struct exchange *x)
     (void)nghttp2_session_change_extpri_stream_priority(h2_under(x)->session, x->stream_id, &p, 0);
 }
 
-/* The fields lie in the exchange's arena, which lives until the stream is closed: no copies. */
+/* Behind it the end of the stream; nghttp2 copies what it is given. */
+static void send_trailers(struct exchange *x)
+{
+    const struct response *r = &x->response;
+    nghttp2_nv *nv = arena_array(&x->arena, nghttp2_nv, r->trailer_count);
+    for (uint32_t i = 0; i < r->trailer_count; i++)
+        nv[i] = pair(r->trailers[i].name, r->trailers[i].value);
+    (void)nghttp2_submit_trailer(h2_under(x)->session, x->stream_id, nv, r->trailer_count);
+}
+
 static void send_head(struct exchange *x)
 {
-    struct h2 *h = h2_under(x);
+    nghttp2_session *session = h2_under(x)->session;
     const struct response *r = &x->response;
-    nghttp2_nv *nv = arena_array(&x->arena, nghttp2_nv, r->field_count + 1);
+    const bool only_trailers = !r->has_body && r->trailer_count;
+    /* RFC 8441 §5: what is 101 over HTTP/1.1 is 200 here. */
+    nghttp2_nv *nv = head_pairs(x, x->is_tunnel ? 200 : r->status, r->fields, r->field_count);
     nghttp2_data_provider body = {.source.ptr = x->client_stream, .read_callback = body_read};
-    nv[0] = pair(SLICE(":status"), status_text(&x->arena, r->status));
-    for (uint32_t i = 0; i < r->field_count; i++)
-        nv[i + 1] = pair(r->fields[i].name, r->fields[i].value);
-    x->is_end_sent = !r->has_body;
+    int failed;
     merge_priority(x);
-    if (nghttp2_submit_response(h->session, x->stream_id, nv, r->field_count + 1,
-                                r->has_body ? &body : NULL) != 0)
-        (void)nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, x->stream_id,
+    x->is_end_sent = !r->has_body;
+    if (only_trailers)
+        failed = nghttp2_submit_headers(session, NGHTTP2_FLAG_NONE, x->stream_id, NULL, nv,
+                                        r->field_count + 1, NULL);
+    else
+        failed = nghttp2_submit_response(session, x->stream_id, nv, r->field_count + 1,
+                                         r->has_body ? &body : NULL);
+    if (failed)
+        (void)nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, x->stream_id,
                                         NGHTTP2_INTERNAL_ERROR);
+    else if (only_trailers)
+        send_trailers(x);
     connection_kick(x->connection);
 }
 
@@ -599,7 +691,8 @@ static void start(struct connection *c)
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, (uint32_t)config->max_streams},
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, (uint32_t)config->stream_window_bytes},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, H2_HEADER_LIST_MAX},
-        {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1}, /* RFC 9218 §2.1 */
+        {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1}, /* RFC 8441 §3 */
+        {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},   /* RFC 9218 §2.1 */
     };
     h->connection = c;
     h->bury.run = bury;
@@ -629,6 +722,13 @@ static bool receive(struct connection *c, char *bytes, size_t len)
         return true;
     h->is_broken = true;
     connection_close_when_sent(c);
+    return false;
+}
+
+/* RFC 9113 §9.1: each stream ends on its own; one that is open could not be read to its end. */
+static bool ended(struct connection *c)
+{
+    (void)c;
     return false;
 }
 
@@ -689,4 +789,4 @@ static void end(struct connection *c)
     c->ops = NULL;
 }
 
-const struct protocol_ops h2_protocol = {start, receive, fill, is_quiet, drain, end};
+const struct protocol_ops h2_protocol = {start, receive, ended, fill, is_quiet, drain, end};

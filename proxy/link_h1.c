@@ -289,7 +289,8 @@ static bool is_asked_for(const struct link_h1 *l, const struct h1_head *head)
         if (slice_eq(head->fields[i].name, SLICE("sec-websocket-accept")))
             accept = head->fields[i].value;
     websocket_accept(wanted, slice_from(l->key, sizeof l->key));
-    return l->tunnel == TUNNEL_ASKED && slice_eq(accept, slice_from(wanted, sizeof wanted));
+    return l->tunnel == TUNNEL_ASKED && head->is_websocket &&
+           slice_eq(accept, slice_from(wanted, sizeof wanted));
 }
 
 /* One head of those that an answer may have. True: it is the last, or the tunnel is open. */

@@ -19,7 +19,7 @@ static bool is_key(struct slice text)
 }
 
 /* §4.2.1: the version and the key are there once. A version that is not 13 is told ours (§4.4). */
-enum websocket_handshake websocket_judge(const struct field *fields, uint32_t count, bool has_key)
+enum reason websocket_judge(const struct field *fields, uint32_t count, bool has_key)
 {
     struct slice version = {0};
     struct slice key = {0};
@@ -35,8 +35,8 @@ enum websocket_handshake websocket_judge(const struct field *fields, uint32_t co
         }
     }
     if (versions != 1 || keys != (has_key ? 1 : 0) || (has_key && !is_key(key)))
-        return WEBSOCKET_BAD;
-    return slice_eq(version, SLICE("13")) ? WEBSOCKET_GOOD : WEBSOCKET_OTHER_VERSION;
+        return REASON_REQUEST_MALFORMED;
+    return slice_eq(version, SLICE("13")) ? REASON_PERMITTED : REASON_WEBSOCKET_VERSION;
 }
 
 /* §4.2.2, item 5.4. SHA-1 protects nothing here: it shows that the other side knows the protocol.

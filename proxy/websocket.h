@@ -4,19 +4,16 @@
 #pragma once
 
 #include "base/entropy.h"
+#include "belfry/reason.h"
 #include "belfry/request.h"
 
 #define WEBSOCKET_KEY_CHARS 24    /* 16 bytes in base64 */
 #define WEBSOCKET_ACCEPT_CHARS 28 /* a SHA-1 in base64 */
 
-enum websocket_handshake {
-    WEBSOCKET_BAD = 0,       /* a field of it is missing, twice there, or not what it must be */
-    WEBSOCKET_OTHER_VERSION, /* than 13 */
-    WEBSOCKET_GOOD,
-};
-
-/* Of a client's fields. Over HTTP/2 there is no key (RFC 8441 §5.1). */
-enum websocket_handshake websocket_judge(const struct field *fields, uint32_t count, bool has_key);
+/* Of a client's fields: PERMITTED; REQUEST_MALFORMED where one of the handshake is missing, twice
+ * there or not what it must be; WEBSOCKET_VERSION where it is another than 13. Over HTTP/2 there is
+ * no key (RFC 8441 §5.1). */
+enum reason websocket_judge(const struct field *fields, uint32_t count, bool has_key);
 /* What Sec-WebSocket-Accept must be for that key (§4.2.2). */
 void websocket_accept(char out[WEBSOCKET_ACCEPT_CHARS], struct slice key);
 /* A key of our own, towards an upstream. */

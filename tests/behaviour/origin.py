@@ -3,9 +3,13 @@
 answers as its path says. Plain sockets and threads, so that it can also answer as no library would."""
 
 import re
+import select
 import socket
 import threading
 import time
+
+from websockets.frames import Opcode
+from websockets.server import ServerConnection
 
 BLOCK = b"x" * 65536
 
@@ -16,6 +20,7 @@ class Request:
         self.connection = connection  # a number: which of our connections it came on
         self.body = b""
         self.body_length = 0
+        self.trailers = []
         self.line, *lines = head.decode("latin-1").rstrip("\r\n").split("\r\n")
         self.method, self.target, self.version = self.line.split(" ")
         self.fields = [tuple(line.split(": ", 1)) for line in lines]
@@ -111,6 +116,8 @@ class Origin:
             while peer.recv(65536):
                 pass
             return False
+        if path.startswith("/ws"):
+            return self._websocket(peer, buffer, request, path)
         return self._answer(peer, request, path)
 
     def _body(self, peer, buffer, request):
@@ -131,8 +138,8 @@ class Origin:
             while size := int(self._line(peer, buffer).split(b";")[0], 16):
                 take(size)
                 self._line(peer, buffer)
-            while self._line(peer, buffer):
-                pass
+            while line := self._line(peer, buffer):
+                request.trailers.append(tuple(line.decode("latin-1").split(": ", 1)))
         else:
             take(int(request.get("content-length") or 0))
 
@@ -186,6 +193,17 @@ class Origin:
         if path.startswith("/close-after"):  # a whole answer, and then the end, unannounced
             peer.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
             return False
+        if m := re.fullmatch(r"/early/(\d+)", path):  # a 1xx now, the answer when released
+            peer.sendall(f"HTTP/1.1 {m[1]} Early\r\nlink: </style.css>; rel=preload\r\nlink: </b.css>\r\n"
+                         "set-cookie: __Host-belfry=stolen\r\nconnection: x-hop\r\nx-hop: 1\r\n\r\n".encode())
+            self.release.wait(30)
+            peer.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nlate")
+            return True
+        if path.startswith("/trailers"):  # "/trailers/empty": nothing else
+            body = b"" if path == "/trailers/empty" else b"5\r\nhello\r\n"
+            peer.sendall(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n" + body + b"0\r\n"
+                         b"X-Sum: 42\r\nx-empty:\r\ncontent-length: 7\r\nset-cookie: a=b\r\nbelfry-assertion: forged\r\n\r\n")
+            return True
         if path.startswith("/events"):  # server-sent events, one now and one when released
             peer.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
                          b"9\r\ndata: 1\n\n\r\n")
@@ -202,6 +220,44 @@ class Origin:
         peer.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n" + extra +
                      f"content-length: {len(body)}\r\n\r\n".encode() + (b"" if head else body))
         return True
+
+    def _websocket(self, peer, buffer, request, path):
+        """Debian's python3-websockets on our socket. "/ws/late" accepts when released, "/ws/close/CODE" closes at the first
+        message, "/ws/push" speaks first, "/ws/end" ends without a word, "/ws/stay" answers nothing; else all comes back."""
+        if path == "/ws/late":
+            self.release.wait(30)
+            request.was_early = bool(buffer or select.select([peer], [], [], 0)[0])
+        end = ServerConnection(subprotocols=["chat"], max_size=None)
+        request.frames, request.ended = [], None
+        end.receive_data(request.raw + bytes(buffer))
+        buffer.clear()
+        while True:
+            for event in end.events_received():
+                if not hasattr(event, "opcode"):
+                    end.send_response(end.accept(event))
+                    if path == "/ws/push":
+                        end.send_text(b"first")
+                    if path == "/ws/end":
+                        peer.sendall(b"".join(end.data_to_send()))
+                        return False
+                    continue
+                request.frames.append(event)
+                if event.opcode not in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT) or path == "/ws/stay":
+                    continue  # a ping and a Close have had their answers
+                if m := re.fullmatch(r"/ws/close/(\d+)", path):
+                    end.send_close(int(m[1]), "so be it")
+                else:
+                    say = {Opcode.TEXT: end.send_text, Opcode.BINARY: end.send_binary}.get(event.opcode, end.send_continuation)
+                    say(event.data, event.fin)
+            peer.sendall(b"".join(end.data_to_send()))
+            if end.close_sent and end.close_rcvd:
+                request.ended = end.close_rcvd.code
+                return False
+            more = peer.recv(262144)
+            if not more:
+                request.ended = "end"
+                return False
+            end.receive_data(more)
 
     def _send(self, peer, length, head):
         peer.sendall(f"HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n".encode())

@@ -90,7 +90,7 @@ def test_to_name_a_field_in_connection_saves_no_forgery_and_hides_none_of_ours(w
 
 
 def test_hop_by_hop_fields_of_a_request_end_at_the_gateway(world):
-    raw_h1(world, ["connection: keep-alive, upgrade, te", "upgrade: websocket", "te: trailers", "trailer: x-a",
+    raw_h1(world, ["connection: keep-alive, upgrade, te", "upgrade: h2c", "te: trailers", "trailer: x-a",
                    "keep-alive: timeout=5", "proxy-connection: keep-alive", "http2-settings: AAMAAABk", "x-kept: yes"])
     (seen,) = world.origin.requests
     assert {name for name, _ in seen.fields} == {"host", "x-kept", "forwarded", "via", "traceparent", "belfry-reference",

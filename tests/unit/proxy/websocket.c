@@ -24,7 +24,7 @@ Test(websocket, a_key_of_ours_is_sixteen_bytes_and_never_the_same)
     dice_init(&d);
     websocket_key_make(&d, a);
     websocket_key_make(&d, b);
-    cr_expect_eq(websocket_judge(f, 2, true), WEBSOCKET_GOOD);
+    cr_expect_eq(websocket_judge(f, 2, true), REASON_PERMITTED);
     cr_expect(memcmp(a, b, sizeof a) != 0);
 }
 
@@ -34,22 +34,42 @@ static const struct {
     struct slice version;
     struct slice second_version;
     bool has_key;
-    enum websocket_handshake judged;
+    enum reason judged;
 } handshakes[] = {
-    {SLICE_INIT(KEY), {0}, SLICE_INIT("13"), {0}, true, WEBSOCKET_GOOD},
-    {{0}, {0}, SLICE_INIT("13"), {0}, false, WEBSOCKET_GOOD},
-    {SLICE_INIT(KEY), {0}, SLICE_INIT("8"), {0}, true, WEBSOCKET_OTHER_VERSION},
-    {SLICE_INIT(KEY), {0}, SLICE_INIT("013"), {0}, true, WEBSOCKET_OTHER_VERSION},
-    {{0}, {0}, SLICE_INIT("14"), {0}, false, WEBSOCKET_OTHER_VERSION},
-    {SLICE_INIT(KEY), {0}, {0}, {0}, true, WEBSOCKET_BAD},
-    {SLICE_INIT(KEY), {0}, SLICE_INIT("13"), SLICE_INIT("13"), true, WEBSOCKET_BAD},
-    {SLICE_INIT(KEY), SLICE_INIT(KEY), SLICE_INIT("13"), {0}, true, WEBSOCKET_BAD},
-    {{0}, {0}, SLICE_INIT("13"), {0}, true, WEBSOCKET_BAD},
-    {SLICE_INIT(KEY), {0}, SLICE_INIT("13"), {0}, false, WEBSOCKET_BAD},
-    {SLICE_INIT("dGhlIHNhbXBsZSBub25jZQ"), {0}, SLICE_INIT("13"), {0}, true, WEBSOCKET_BAD},
-    {SLICE_INIT("dGhlIHNhbXBsZSBub25jZQA="), {0}, SLICE_INIT("13"), {0}, true, WEBSOCKET_BAD},
-    {SLICE_INIT("dGhlIHNhbXBsZSBub25jZ!=="), {0}, SLICE_INIT("13"), {0}, true, WEBSOCKET_BAD},
-    {SLICE_INIT("dGhlIHNhbXBsZSBub25jZR=="), {0}, SLICE_INIT("13"), {0}, true, WEBSOCKET_BAD},
+    {SLICE_INIT(KEY), {0}, SLICE_INIT("13"), {0}, true, REASON_PERMITTED},
+    {{0}, {0}, SLICE_INIT("13"), {0}, false, REASON_PERMITTED},
+    {SLICE_INIT(KEY), {0}, SLICE_INIT("8"), {0}, true, REASON_WEBSOCKET_VERSION},
+    {SLICE_INIT(KEY), {0}, SLICE_INIT("013"), {0}, true, REASON_WEBSOCKET_VERSION},
+    {{0}, {0}, SLICE_INIT("14"), {0}, false, REASON_WEBSOCKET_VERSION},
+    {SLICE_INIT(KEY), {0}, {0}, {0}, true, REASON_REQUEST_MALFORMED},
+    {SLICE_INIT(KEY), {0}, SLICE_INIT("13"), SLICE_INIT("13"), true, REASON_REQUEST_MALFORMED},
+    {SLICE_INIT(KEY), SLICE_INIT(KEY), SLICE_INIT("13"), {0}, true, REASON_REQUEST_MALFORMED},
+    {{0}, {0}, SLICE_INIT("13"), {0}, true, REASON_REQUEST_MALFORMED},
+    {SLICE_INIT(KEY), {0}, SLICE_INIT("13"), {0}, false, REASON_REQUEST_MALFORMED},
+    {SLICE_INIT("dGhlIHNhbXBsZSBub25jZQ"),
+     {0},
+     SLICE_INIT("13"),
+     {0},
+     true,
+     REASON_REQUEST_MALFORMED},
+    {SLICE_INIT("dGhlIHNhbXBsZSBub25jZQA="),
+     {0},
+     SLICE_INIT("13"),
+     {0},
+     true,
+     REASON_REQUEST_MALFORMED},
+    {SLICE_INIT("dGhlIHNhbXBsZSBub25jZ!=="),
+     {0},
+     SLICE_INIT("13"),
+     {0},
+     true,
+     REASON_REQUEST_MALFORMED},
+    {SLICE_INIT("dGhlIHNhbXBsZSBub25jZR=="),
+     {0},
+     SLICE_INIT("13"),
+     {0},
+     true,
+     REASON_REQUEST_MALFORMED},
 };
 
 Test(websocket, a_handshake_has_one_key_and_one_version)
