@@ -19,6 +19,9 @@
 #include "proxy/origins.h"
 #include "proxy/own.h"
 
+#define EARLY_MAX                                                                                  \
+    100 /* 1xx of one answer; an application that says 102 once in a while has few                 \
+         */
 #define KEYS_WAIT_MS 3000 /* for a provider's keys, once an exchange */
 
 enum next {
@@ -658,8 +661,9 @@ void exchange_upstream_early(struct exchange *x, const struct upstream_head *hea
 {
     struct field *fields = NULL;
     uint32_t count;
-    if (head->status == 100 || x->phase != UPSTREAM)
+    if (head->status == 100 || x->phase != UPSTREAM || x->early_count == EARLY_MAX)
         return;
+    x->early_count++;
     count = fields_early(&x->arena, head, &fields);
     x->client->say(x, head->status, fields, count);
     exchange_upstream_progress(x);

@@ -97,6 +97,7 @@ struct exchange {
     struct field *up_trailers; /* with up_ended */
     uint32_t up_trailer_count;
     bool continue_said;
+    uint32_t early_count; /* 1xx that have passed */
     uint64_t bytes_in;
     uint64_t bytes_out;
     struct deadline deadline;

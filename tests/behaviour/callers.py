@@ -149,7 +149,7 @@ class H2:
 
 
 class WebSocket:
-    """A client's end of one, by python3-websockets: `send` takes bytes, `receive` waits for some and gives b"" at the end."""
+    """A client's end of one, by python3-websockets: `send` takes bytes, `receive` waits for some, b"" at the end."""
 
     def __init__(self, send, receive, close):
         self.end = Connection(Side.CLIENT, max_size=None)
@@ -200,7 +200,8 @@ def upgrade(world, host, path, headers=(), lines=UPGRADE, key=None, behind=b"", 
     """Asks over HTTP/1.1: (the answer's head, a WebSocket or None, the TLS socket and what came behind)."""
     tls = world.tls(host, **tls)
     key = base64.b64encode(os.urandom(16)).decode() if key is None else key
-    lines = [f"{method} {path} HTTP/1.1", f"host: {host}", *lines, *([f"sec-websocket-key: {key}"] if key else []), *headers]
+    keys = [f"sec-websocket-key: {key}"] if key else []
+    lines = [f"{method} {path} HTTP/1.1", f"host: {host}", *lines, *keys, *headers]
     tls.sendall("\r\n".join([*lines, "", ""]).encode() + behind)
     rest = b""
     while b"\r\n\r\n" not in rest:

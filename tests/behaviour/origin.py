@@ -199,10 +199,15 @@ class Origin:
             self.release.wait(30)
             peer.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nlate")
             return True
+        if path == "/early-flood":
+            peer.sendall(b"HTTP/1.1 103 Early\r\nlink: </a>\r\n\r\n" * 300)
+            peer.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+            return True
         if path.startswith("/trailers"):  # "/trailers/empty": nothing else
             body = b"" if path == "/trailers/empty" else b"5\r\nhello\r\n"
             peer.sendall(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n" + body + b"0\r\n"
-                         b"X-Sum: 42\r\nx-empty:\r\ncontent-length: 7\r\nset-cookie: a=b\r\nbelfry-assertion: forged\r\n\r\n")
+                         b"X-Sum: 42\r\nx-empty:\r\ncontent-length: 7\r\nset-cookie: a=b\r\n"
+                         b"belfry-assertion: forged\r\n\r\n")
             return True
         if path.startswith("/events"):  # server-sent events, one now and one when released
             peer.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -222,8 +227,9 @@ class Origin:
         return True
 
     def _websocket(self, peer, buffer, request, path):
-        """Debian's python3-websockets on our socket. "/ws/late" accepts when released, "/ws/close/CODE" closes at the first
-        message, "/ws/push" speaks first, "/ws/end" ends without a word, "/ws/stay" answers nothing; else all comes back."""
+        """Debian's python3-websockets on our socket. "/ws/late" accepts when released, "/ws/close/CODE" closes at the
+        first message, "/ws/half" says half a frame, "/ws/push" speaks first, "/ws/end" ends without a word, "/ws/stay"
+        answers nothing; else all comes back."""
         if path == "/ws/late":
             self.release.wait(30)
             request.was_early = bool(buffer or select.select([peer], [], [], 0)[0])
@@ -244,11 +250,13 @@ class Origin:
                 request.frames.append(event)
                 if event.opcode not in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT) or path == "/ws/stay":
                     continue  # a ping and a Close have had their answers
-                if m := re.fullmatch(r"/ws/close/(\d+)", path):
+                if path == "/ws/half":  # of a frame
+                    peer.sendall(b"\x82\x05ab")
+                elif m := re.fullmatch(r"/ws/close/(\d+)", path):
                     end.send_close(int(m[1]), "so be it")
                 else:
-                    say = {Opcode.TEXT: end.send_text, Opcode.BINARY: end.send_binary}.get(event.opcode, end.send_continuation)
-                    say(event.data, event.fin)
+                    say = {Opcode.TEXT: end.send_text, Opcode.BINARY: end.send_binary}
+                    say.get(event.opcode, end.send_continuation)(event.data, event.fin)
             peer.sendall(b"".join(end.data_to_send()))
             if end.close_sent and end.close_rcvd:
                 request.ended = end.close_rcvd.code

@@ -60,7 +60,8 @@ static void check_common(const struct answer *out, enum reason reason)
                  out->status == 401 || reason == REASON_ASSURANCE_TOO_LOW);
     cr_expect_eq(field_named(out, "retry-after").len > 0, out->status == 503 || out->status == 429);
     cr_expect_eq(has(field_named(out, "proxy-status"), "belfry; error="),
-                 out->status == 502 || out->status == 504 || reason == REASON_UPSTREAM_BUSY);
+                 out->status == 502 || out->status == 504 || reason == REASON_UPSTREAM_BUSY ||
+                     reason == REASON_UPSTREAM_DOWN);
     for (uint32_t i = 0; i < out->field_count; i++)
         for (size_t at = 0; at < out->fields[i].value.len; at++)
             cr_expect(out->fields[i].value.ptr[at] >= 0x20 && out->fields[i].value.ptr[at] < 0x7F,
