@@ -10,6 +10,7 @@ import time
 
 from websockets.frames import Opcode
 from websockets.server import ServerConnection
+from websockets.utils import accept_key
 
 BLOCK = b"x" * 65536
 
@@ -113,6 +114,13 @@ class Origin:
             return False
         if request.target.startswith("/left-open/"):  # the same, and then it waits for the gateway's end
             peer.sendall(bytes.fromhex(path.rsplit("/", 1)[1]))
+            while peer.recv(65536):
+                pass
+            return False
+        if path.startswith("/ws-says/"):  # "/ws-says/HEX": a 101 with these fields, "KEY" and all
+            accept = accept_key(request.get("sec-websocket-key"))
+            fields = bytes.fromhex(path.rsplit("/", 1)[1]).replace(b"KEY", accept.encode())
+            peer.sendall(b"HTTP/1.1 101 Switching Protocols\r\n" + fields + b"\r\n\x81\x02Hi")
             while peer.recv(65536):
                 pass
             return False

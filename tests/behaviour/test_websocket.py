@@ -153,6 +153,31 @@ def test_an_application_that_refuses_is_heard(world, http, status):
     assert status != 200 or answer.body == b"GET /plain 0"
 
 
+AGREED = b"connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: KEY\r\n"
+AGREEMENTS = {
+    "whole": (AGREED, True),
+    "in another form": (b"Connection: keep-alive, UPGRADE\r\nUpgrade: WebSocket\r\nSec-WebSocket-Accept: KEY\r\n", True),
+    "no accept": (AGREED.replace(b"sec-websocket-accept: KEY\r\n", b""), False),
+    "another accept": (AGREED.replace(b"KEY", b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), False),
+    "no upgrade": (AGREED.replace(b"upgrade: websocket\r\n", b""), False),
+    "another upgrade": (AGREED.replace(b"upgrade: websocket", b"upgrade: h2c"), False),
+    "no connection": (AGREED.replace(b"connection: Upgrade\r\n", b""), False),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("agreement", AGREEMENTS)
+def test_an_application_must_show_that_it_has_understood(world, http, agreement):
+    """RFC 6455 §4.1: else a server that echoes would be taken for one that agrees."""
+    fields, agrees = AGREEMENTS[agreement]
+    answer, socket, *_ = OPENERS[http](world, OPEN, "/ws-says/" + fields.hex())
+    if agrees:
+        with socket:
+            assert socket.frame().data == b"Hi"
+    else:
+        assert (answer.status, answer.problem) == (502, "upstream_broken")
+
+
 def test_an_h1_connection_goes_on_after_a_refusal_unless_more_was_said(world):
     *_, tls, rest = upgrade(world, OPEN, "/status/403")
     with tls:
