@@ -268,8 +268,11 @@ OPENERS = {"1.1": upgrade, "2": tunnel}
 
 
 def read_answer(tls, rest=b"", to_head=False):
-    """One HTTP/1.1 answer with a Content-Length, and what came behind it."""
-    while b"\r\n\r\n" not in rest:
+    """One HTTP/1.1 answer with a Content-Length, and what came behind it; 1xx in front are passed over."""
+    while b"\r\n\r\n" not in rest or rest.startswith(b"HTTP/1.1 1"):
+        if b"\r\n\r\n" in rest:
+            rest = rest.partition(b"\r\n\r\n")[2]
+            continue
         piece = tls.recv(65536)
         assert piece, f"the connection ended behind {rest!r}"
         rest += piece

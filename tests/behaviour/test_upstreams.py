@@ -143,7 +143,7 @@ def test_the_largest_head_that_is_taken_is_also_passed_on(world, alpn):
     assert len([name for name, _ in answer.fields if name.startswith("x-")]) == 120
 
 
-def test_interim_answers_are_passed_over(world, tls):
+def test_interim_answers_are_not_the_answer(world, tls):
     raw = (b"HTTP/1.1 100 Continue\r\n\r\n" + b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n" * 3 +
            OK + b"content-length: 4\r\n\r\nfine")
     answer = ask(tls, f"/answers/{raw.hex()}")
