@@ -169,17 +169,17 @@ static void handshake_failed(struct connection *c, int ssl_error)
 /* What the handshake has shown of the device becomes facts. */
 static void device_arrives(struct connection *c)
 {
-    struct device_judged *j = &c->peer.device;
-    struct fault fault = {0};
+    const struct device_judged *j = &c->peer.device;
     c->device_seen = j->seen;
     c->device_detail = j->detail;
     if (j->seen != DEVICE_SEEN_GOOD)
         return;
-    c->device = device_new(j->leaf, j->authority, &fault);
-    if (!c->device) {
-        c->device_seen = DEVICE_SEEN_BAD;
-        c->device_detail = "the certificate lacks the name that its authority gives";
+    if (j->vouch->device) {
+        c->device = device_ref(j->vouch->device);
+        return;
     }
+    c->device_seen = DEVICE_SEEN_BAD;
+    c->device_detail = "the certificate lacks the name that its authority gives";
 }
 
 static bool shake_hands(struct connection *c)
@@ -417,7 +417,7 @@ static struct view *view_now(const struct connection *c, const struct edition *e
 void connection_judge_again(struct connection *c, struct held *now)
 {
     const struct wall wall = loop_wall(&c->worker->loop);
-    const bool is_over = c->device && c->peer.device.until.s < wall.s;
+    const bool is_over = c->device && c->peer.device.vouch->answer.until.s < wall.s;
     struct view *view = c->peer.view;
     if (c->judged_on != now->number)
         view = view_now(c, now->edition);
@@ -435,17 +435,14 @@ void connection_judge_again(struct connection *c, struct held *now)
 
 struct slice connection_certificate(struct connection *c)
 {
-    unsigned char *der = NULL;
-    int len = c->certificate.len || !c->device ? 0 : i2d_X509(c->peer.device.leaf, &der);
-    if (len > 0) {
-        char *text = mem_array(char, BASE64_LEN((size_t)len) + 2);
-        size_t chars;
-        text[0] = ':';
-        chars = base64_encode(text + 1, der, (size_t)len);
-        text[chars + 1] = ':';
-        c->certificate = slice_from(text, chars + 2);
-    }
-    OPENSSL_free(der);
+    if (c->certificate.len || !c->device)
+        return c->certificate;
+    const struct slice der = vouch_leaf(c->peer.device.vouch);
+    char *text = mem_array(char, BASE64_LEN(der.len) + 2);
+    text[0] = ':';
+    const size_t chars = base64_encode(text + 1, der.ptr, der.len);
+    text[chars + 1] = ':';
+    c->certificate = slice_from(text, chars + 2);
     return c->certificate;
 }
 
@@ -470,7 +467,7 @@ void connection_accept(struct worker *w, int take_fd, const struct sockaddr *fro
     ev_io_init(&c->readable, on_readable, take_fd, EV_READ);
     ev_io_init(&c->writable, on_writable, take_fd, EV_WRITE);
     c->readable.data = c->writable.data = c;
-    c->ssl = tls_accept(w->tls, &c->peer, edition_ref(w->held->edition), take_fd);
+    c->ssl = tls_accept(&w->tls, &c->peer, edition_ref(w->held->edition), take_fd);
     if (!c->ssl) {
         connection_close(c);
         return;

@@ -2,8 +2,8 @@
 /* What happens inside a handshake, in its order: hello (the view is chosen), ticket (resumed or
  * not), verify (the certificate is judged), ALPN, ticket made. All callbacks are set on the
  * worker's context and on every view's: OpenSSL asks some of them of the one and some of the other,
- * and after SSL_set_SSL_CTX only the certificate has moved; verify mode, authorities' names and
- * session id context are set by hand. */
+ * and after SSL_set_SSL_CTX only the certificate and the names of authorities have moved; verify
+ * mode and session id context are set by hand. */
 #include "proxy/tls.h"
 
 #include <assert.h>
@@ -20,11 +20,13 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/secret.h"
+#include "proxy/tls_library.h"
 
 #define TICKET_LIFE_S 3600 /* a morning's reconnects; each use judges the certificate anyway */
-#define TICKET_DATA_VERSION 1
+#define TICKET_DATA_VERSION 2
 #define RECORDS_WITHOUT_DATA_MAX 64 /* real clients send one key update in millions of records */
-#define TICKET_CHAIN_MAX_BYTES 6144 /* intermediates beyond this: no ticket that can be used */
+#define TICKET_CHAIN_MAX_BYTES 7168 /* certificates beyond this: no ticket that can be used */
+#define SESSION_PEER_TAG 3          /* the certificate's place in OpenSSL's form of a session */
 
 static int peer_slot = -1; /* the ex_data number of struct tls_peer; set once, before any thread */
 
@@ -40,42 +42,17 @@ static struct wall wall_now(void)
 
 static void judged_fini(struct device_judged *j)
 {
-    X509_free(j->leaf);
-    sk_X509_pop_free(j->untrusted, X509_free);
+    vouch_unref(j->vouch);
     *j = (struct device_judged){0};
 }
 
-/* Copies of what the client sent besides its own certificate. */
-static STACK_OF(X509) * untrusted_copy(STACK_OF(X509) * sent, const X509 *leaf)
+static void judged_set(struct device_judged *j, struct vouch *take)
 {
-    STACK_OF(X509) *copy = NULL;
-    for (int i = 0; i < sk_X509_num(sent); i++) {
-        X509 *x = sk_X509_value(sent, i);
-        if (x == leaf)
-            continue;
-        if (!copy)
-            copy = sk_X509_new_null();
-        if (copy && X509_up_ref(x) && !sk_X509_push(copy, x))
-            X509_free(x);
-    }
-    return copy;
-}
-
-static void judge(struct device_judged *out, const struct view *view, X509 *leaf,
-                  STACK_OF(X509) * untrusted, struct wall now, int *x509_error)
-{
-    struct chain_answer answer = {0};
-    if (view->trust)
-        chain_judge(view->trust, leaf, untrusted, now, &answer);
-    else
-        answer.detail = "not asked for";
-    out->is_set = true;
-    out->seen = answer.verdict == CHAIN_GOOD ? DEVICE_SEEN_GOOD : DEVICE_SEEN_BAD;
-    out->detail = answer.detail;
-    out->authority = answer.authority;
-    out->until = answer.until;
-    if (x509_error)
-        *x509_error = answer.verdict == CHAIN_GOOD ? X509_V_OK : answer.x509_error;
+    *j = (struct device_judged){.is_set = true,
+                                .seen = take->answer.verdict == CHAIN_GOOD ? DEVICE_SEEN_GOOD
+                                                                           : DEVICE_SEEN_BAD,
+                                .detail = take->answer.detail,
+                                .vouch = take};
 }
 
 /* 1. Hello. RFC 6066 §3: a list with one host_name. Anything else is no name. */
@@ -115,8 +92,6 @@ static void take_view(SSL *ssl, struct tls_peer *peer, struct view *view)
     }
     SSL_set_SSL_CTX(ssl, view->ctx);
     SSL_set_verify(ssl, modes[view->device], NULL);
-    if (view->trust)
-        SSL_set0_CA_list(ssl, SSL_dup_CA_list(chain_trust_names(view->trust)));
 }
 
 /* A session is resumed only under the view and the name that it was made for. RFC 6066 §3: never
@@ -158,34 +133,75 @@ static int on_hello(SSL *ssl, int *alert, void *arg)
     return SSL_CLIENT_HELLO_SUCCESS;
 }
 
-/* 2. Ticket. Its data is: version, view digest, 1 + leaf digest or 0, then each intermediate as
- * length and DER. A session of a bad certificate holds nothing, and is never resumed. */
+/* 2. Ticket. Its data is: version, view digest, 1 or 0 for a device or none, then the device's
+ * chain. A session of a bad certificate holds nothing, and is never resumed. */
+#define TICKET_HEAD_BYTES (1 + 32 + 1)
 struct ticket_data {
-    uint8_t bytes[1 + 32 + 1 + 32 + TICKET_CHAIN_MAX_BYTES];
+    uint8_t bytes[TICKET_HEAD_BYTES + TICKET_CHAIN_MAX_BYTES];
     size_t len;
 };
 
-static bool ticket_add_chain(struct ticket_data *d, STACK_OF(X509) * untrusted)
+static void ticket_write(struct ticket_data *d, const struct tls_peer *peer,
+                         const struct device_judged *j)
 {
-    for (int i = 0; i < sk_X509_num(untrusted); i++) {
-        X509 *x = sk_X509_value(untrusted, i);
-        int der = i2d_X509(x, NULL);
-        uint8_t *at = d->bytes + d->len + 2;
-        if (der <= 0 || der > UINT16_MAX || d->len + 2 + (size_t)der > sizeof d->bytes)
-            return false;
-        d->bytes[d->len] = (uint8_t)(der >> 8);
-        d->bytes[d->len + 1] = (uint8_t)der;
-        if (i2d_X509(x, &at) != der)
-            return false;
-        d->len += 2 + (size_t)der;
-    }
-    return true;
+    const struct slice chain = j->vouch ? j->vouch->chain : (struct slice){0};
+    d->len = 0;
+    if (!peer->view || (j->is_set && j->seen != DEVICE_SEEN_GOOD))
+        return;
+    if (chain.len > TICKET_CHAIN_MAX_BYTES || (j->vouch && !chain.len))
+        return; /* not at hand later: no resumption */
+    d->bytes[0] = TICKET_DATA_VERSION;
+    memcpy(d->bytes + 1, peer->view->digest, 32);
+    d->bytes[TICKET_HEAD_BYTES - 1] = chain.len != 0;
+    if (chain.len)
+        memcpy(d->bytes + TICKET_HEAD_BYTES, chain.ptr, chain.len);
+    d->len = TICKET_HEAD_BYTES + chain.len;
 }
 
-static bool leaf_digest(X509 *leaf, uint8_t out[32])
+/* Takes the certificate out of DER: SEQUENCE { ..., [3] certificate, ... }. 0 where there is none.
+ * What is left begins at *start. */
+static size_t session_cut(unsigned char *der, size_t len, unsigned char **start)
 {
-    unsigned len = 32;
-    return X509_digest(leaf, EVP_sha256(), out, &len) == 1 && len == 32;
+    const unsigned char *at = der;
+    long room;
+    int tag;
+    int class;
+    if (ASN1_get_object(&at, &room, &tag, &class, (long)len) & 0x80 || tag != V_ASN1_SEQUENCE)
+        return 0;
+    unsigned char *const body = der + (at - der);
+    const unsigned char *const end = at + room;
+    while (at < end) {
+        unsigned char *const part = der + (at - der);
+        if (ASN1_get_object(&at, &room, &tag, &class, end - at) & 0x80)
+            return 0;
+        at += room;
+        if (tag != SESSION_PEER_TAG || class != V_ASN1_CONTEXT_SPECIFIC)
+            continue;
+        const size_t cut = (size_t)(at - part);
+        const size_t left = (size_t)(end - body) - cut;
+        memmove(part, at, (size_t)(end - at));
+        const int head = ASN1_object_size(1, (int)left, V_ASN1_SEQUENCE) - (int)left;
+        unsigned char *put = *start = body - head; /* a shorter length takes no more bytes */
+        ASN1_put_object(&put, 1, (int)left, V_ASN1_SEQUENCE, V_ASN1_UNIVERSAL);
+        return left + (size_t)head;
+    }
+    return 0;
+}
+
+/* The chain is in the ticket's own data. OpenSSL 3.0 would put the certificate into the ticket once
+ * more, and parses it twice on the way: as much work as all of the handshake's signatures. In TLS
+ * 1.3 nothing asks for it after this. Where it can't be taken out the ticket is as good. */
+static void session_forget_certificate(SSL_SESSION *session)
+{
+    unsigned char *der = NULL;
+    unsigned char *start = NULL;
+    const int len = i2d_SSL_SESSION(session, &der);
+    const size_t left = len > 0 ? session_cut(der, (size_t)len, &start) : 0;
+    const unsigned char *from = start;
+    if (left)
+        (void)d2i_SSL_SESSION(&session, &from, (long)left);
+    OPENSSL_clear_free(der, len > 0 ? (size_t)len : 0);
+    ERR_clear_error();
 }
 
 static int on_ticket_made(SSL *ssl, void *arg)
@@ -193,50 +209,11 @@ static int on_ticket_made(SSL *ssl, void *arg)
     struct tls_peer *peer = peer_of(ssl);
     struct ticket_data d;
     SSL_SESSION *session = SSL_get_session(ssl);
-    const struct device_judged *j = SSL_session_reused(ssl) ? &peer->ticket : &peer->handshake;
     (void)arg;
-    d.len = 0;
-    if (peer->view && (!j->is_set || j->seen == DEVICE_SEEN_GOOD)) {
-        d.bytes[d.len++] = TICKET_DATA_VERSION;
-        memcpy(d.bytes + d.len, peer->view->digest, 32);
-        d.len += 32;
-        d.bytes[d.len++] = j->is_set && j->leaf;
-        if (j->is_set && j->leaf) {
-            if (!leaf_digest(j->leaf, d.bytes + d.len))
-                d.len = 0;
-            else
-                d.len += 32;
-            if (d.len && !ticket_add_chain(&d, j->untrusted))
-                d.len = 0; /* intermediates not at hand later: no resumption */
-        }
-    }
+    ticket_write(&d, peer, SSL_session_reused(ssl) ? &peer->ticket : &peer->handshake);
+    if (SSL_SESSION_get0_peer(session) && SSL_version(ssl) == TLS1_3_VERSION)
+        session_forget_certificate(session);
     return SSL_SESSION_set1_ticket_appdata(session, d.bytes, d.len);
-}
-
-/* The intermediates back out of the ticket; false where it is not what on_ticket_made writes. */
-static bool ticket_read_chain(struct slice rest, STACK_OF(X509) * *out)
-{
-    while (rest.len) {
-        const uint8_t *p = (const uint8_t *)rest.ptr;
-        size_t len = rest.len >= 2 ? (size_t)p[0] << 8 | p[1] : 0;
-        const uint8_t *der = p + 2;
-        X509 *x;
-        if (!len || len > rest.len - 2)
-            return false;
-        x = d2i_X509(NULL, &der, (long)len);
-        if (!x || der != p + 2 + len) {
-            X509_free(x);
-            return false;
-        }
-        if (!*out)
-            *out = sk_X509_new_null();
-        if (!*out || !sk_X509_push(*out, x)) {
-            X509_free(x);
-            return false;
-        }
-        rest = slice_skip(rest, 2 + len);
-    }
-    return true;
 }
 
 /* May this session be resumed at this view, now? Fills peer->ticket where it may. */
@@ -244,31 +221,27 @@ static bool ticket_holds(struct tls_peer *peer, SSL_SESSION *session)
 {
     void *bytes = NULL;
     size_t len = 0;
-    uint8_t digest[32];
     struct device_judged *j = &peer->ticket;
-    X509 *leaf = SSL_SESSION_get0_peer(session);
-    struct slice data;
     judged_fini(j);
-    if (!peer->view || SSL_SESSION_get0_ticket_appdata(session, &bytes, &len) != 1 || len < 34)
+    if (!peer->view || SSL_SESSION_get0_ticket_appdata(session, &bytes, &len) != 1 ||
+        len < TICKET_HEAD_BYTES)
         return false;
-    data = slice_from(bytes, len);
+    const struct slice data = slice_from(bytes, len);
+    const struct slice chain = slice_skip(data, TICKET_HEAD_BYTES);
     if (data.ptr[0] != TICKET_DATA_VERSION || memcmp(data.ptr + 1, peer->view->digest, 32) != 0)
         return false;
-    if (!data.ptr[33]) {
-        j->is_set = true;
-        j->seen = DEVICE_SEEN_NONE;
-        return !leaf && data.len == 34 && peer->view->device != DEVICE_REQUIRED_BY_TLS;
+    if (!data.ptr[TICKET_HEAD_BYTES - 1]) {
+        *j = (struct device_judged){.is_set = true, .seen = DEVICE_SEEN_NONE};
+        return !chain.len && peer->view->device != DEVICE_REQUIRED_BY_TLS;
     }
-    if (!leaf || data.len < 66 || !leaf_digest(leaf, digest) ||
-        memcmp(data.ptr + 34, digest, 32) != 0)
+    if (!chain.len || !peer->view->trust)
         return false;
-    if (!ticket_read_chain(slice_skip(data, 66), &j->untrusted))
+    struct vouch *vouch =
+        vouch_of_chain(peer->worker->vouches, peer->view->trust, chain, wall_now());
+    if (!vouch)
         return false;
-    judge(j, peer->view, leaf, j->untrusted, wall_now(), NULL);
-    if (j->seen != DEVICE_SEEN_GOOD || X509_up_ref(leaf) != 1)
-        return false;
-    j->leaf = leaf;
-    return true;
+    judged_set(j, vouch);
+    return j->seen == DEVICE_SEEN_GOOD;
 }
 
 static SSL_TICKET_RETURN on_ticket_opened(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
@@ -283,13 +256,16 @@ static SSL_TICKET_RETURN on_ticket_opened(SSL *ssl, SSL_SESSION *session, const 
         peer->ticket_refused = true;
         return SSL_TICKET_RETURN_IGNORE_RENEW;
     }
-    return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
+    /* RFC 8446 §C.4: in TLS 1.3 clients use a ticket once, so each visit brings the next. */
+    return status == SSL_TICKET_SUCCESS && SSL_version(ssl) != TLS1_3_VERSION
+               ? SSL_TICKET_RETURN_USE
+               : SSL_TICKET_RETURN_USE_RENEW;
 }
 
 static int on_ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
                          EVP_MAC_CTX *mac, int enc)
 {
-    const struct ticket_ring *ring = peer_of(ssl)->ring;
+    const struct ticket_ring *ring = peer_of(ssl)->worker->ring;
     const struct ticket_key *key = NULL;
     OSSL_PARAM params[3];
     if (enc) {
@@ -322,19 +298,15 @@ static int on_verify(X509_STORE_CTX *store, void *arg)
     struct tls_peer *peer = peer_of(ssl);
     struct device_judged *j = &peer->handshake;
     X509 *leaf = X509_STORE_CTX_get0_cert(store);
-    int error = X509_V_ERR_UNSPECIFIED;
     (void)arg;
     judged_fini(j);
-    if (!peer->view || !leaf) {
-        X509_STORE_CTX_set_error(store, error);
-        return 0;
-    }
-    j->untrusted = untrusted_copy(X509_STORE_CTX_get0_untrusted(store), leaf);
-    judge(j, peer->view, leaf, j->untrusted, wall_now(), &error);
-    if (X509_up_ref(leaf) == 1)
-        j->leaf = leaf;
-    X509_STORE_CTX_set_error(store, error);
-    if (error != X509_V_OK && peer->view->device == DEVICE_REQUIRED_BY_TLS) {
+    X509_STORE_CTX_set_error(store, X509_V_ERR_UNSPECIFIED);
+    if (!peer->view || !peer->view->trust || !leaf)
+        return 0; /* nobody was asked */
+    judged_set(j, vouch_of(peer->worker->vouches, peer->view->trust, leaf,
+                           X509_STORE_CTX_get0_untrusted(store), wall_now()));
+    X509_STORE_CTX_set_error(store, j->vouch->answer.x509_error);
+    if (j->seen != DEVICE_SEEN_GOOD && peer->view->device == DEVICE_REQUIRED_BY_TLS) {
         peer->refusal = j->detail;
         return 0;
     }
@@ -368,7 +340,7 @@ static void on_record(int is_ours, int version, int type, const void *bytes, siz
 
 static SSL_CTX *context_new(void)
 {
-    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    SSL_CTX *ctx = SSL_CTX_new_ex(tls_library(), NULL, TLS_server_method());
     /* RFC 9113 §9.2.2 and RFC 9325: forward secrecy and AEAD only in TLS 1.2. */
     if (!ctx || SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1 ||
         SSL_CTX_set_cipher_list(ctx,
@@ -378,6 +350,11 @@ static SSL_CTX *context_new(void)
         fprintf(stderr, "belfry: OpenSSL can't make a TLS context\n");
         abort();
     }
+    /* The hybrid where OpenSSL has it (3.5). X25519 costs a sixth of P-256, whose points it checks;
+     * larger curves are for those who have nothing else. */
+    if (SSL_CTX_set1_groups_list(ctx, "X25519MLKEM768:X25519:P-256:P-384") != 1)
+        (void)SSL_CTX_set1_groups_list(ctx, "X25519:P-256:P-384");
+    ERR_clear_error();
     SSL_CTX_set_security_level(ctx, 2); /* 112 bits, whatever the system's openssl.cnf says */
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                  SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA |
@@ -397,15 +374,20 @@ static SSL_CTX *context_new(void)
     return ctx;
 }
 
-SSL_CTX *tls_worker_context(const struct ticket_ring *ring)
+void tls_worker_init(struct tls_worker *w, const struct ticket_ring *ring)
 {
-    SSL_CTX *ctx = context_new();
     if (peer_slot < 0)
         peer_slot = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
-    SSL_CTX_set_app_data(ctx, (void *)(uintptr_t)ring);
-    (void)SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket_key);
-    SSL_CTX_set_read_ahead(ctx, 1); /* one read(2) for several records */
-    return ctx;
+    *w = (struct tls_worker){.ctx = context_new(), .ring = ring, .vouches = vouches_new()};
+    (void)SSL_CTX_set_tlsext_ticket_key_evp_cb(w->ctx, on_ticket_key);
+    SSL_CTX_set_read_ahead(w->ctx, 1); /* one read(2) for several records */
+}
+
+void tls_worker_fini(struct tls_worker *w)
+{
+    SSL_CTX_free(w->ctx);
+    vouches_free(w->vouches);
+    *w = (struct tls_worker){0};
 }
 
 SSL_CTX *tls_view_context(void)
@@ -413,10 +395,11 @@ SSL_CTX *tls_view_context(void)
     return context_new();
 }
 
-SSL *tls_accept(SSL_CTX *worker, struct tls_peer *peer, struct edition *take, int fd)
+SSL *tls_accept(const struct tls_worker *worker, struct tls_peer *peer, struct edition *take,
+                int fd)
 {
-    SSL *ssl = SSL_new(worker);
-    *peer = (struct tls_peer){.edition = take, .ring = SSL_CTX_get_app_data(worker)};
+    SSL *ssl = SSL_new(worker->ctx);
+    *peer = (struct tls_peer){.edition = take, .worker = worker};
     if (!ssl || SSL_set_fd(ssl, fd) != 1 || SSL_set_ex_data(ssl, peer_slot, peer) != 1) {
         SSL_free(ssl);
         return NULL;
@@ -455,12 +438,20 @@ void tls_peer_settle(struct tls_peer *peer, const SSL *ssl)
 
 void tls_peer_judge_again(struct tls_peer *peer, struct view *view, struct wall now)
 {
-    struct device_judged *j = &peer->device;
-    struct view *old = peer->view;
+    struct vouch *old = peer->device.vouch;
+    struct view *old_view = peer->view;
     peer->view = view_ref(view);
-    if (j->leaf)
-        judge(j, view, j->leaf, j->untrusted, now, NULL);
-    view_unref(old);
+    /* Without its bytes it was too large, and is so under any view. */
+    struct vouch *again = old && old->chain.len && view->trust
+                              ? vouch_of_chain(peer->worker->vouches, view->trust, old->chain, now)
+                              : NULL;
+    if (again) {
+        judged_set(&peer->device, again);
+        vouch_unref(old);
+    } else if (old) {
+        peer->device.seen = DEVICE_SEEN_BAD;
+    }
+    view_unref(old_view);
 }
 
 static int by_name_down(const void *a, const void *b)

@@ -6,6 +6,7 @@
 
 #include <openssl/ssl.h>
 
+#include "auth/vouch.h"
 #include "policy/host.h"
 #include "proxy/edition.h"
 
@@ -34,19 +35,26 @@ enum device_seen { DEVICE_SEEN_BAD = 0, DEVICE_SEEN_NONE, DEVICE_SEEN_GOOD };
 struct device_judged {
     bool is_set;
     enum device_seen seen;
-    const char *detail;                /* with BAD: static text */
-    const struct authority *authority; /* with GOOD: borrowed from the view's trust */
-    struct wall until;                 /* with GOOD: judge again after this moment */
-    X509 *leaf;                        /* owned; NULL with NONE */
-    STACK_OF(X509) * untrusted;        /* owned; what the client sent besides, may be NULL */
+    const char *detail;  /* with BAD: static text */
+    struct vouch *vouch; /* owned; NULL with NONE */
 };
+
+/* What a worker's connections share. */
+struct tls_worker {
+    SSL_CTX *ctx;
+    const struct ticket_ring *ring;
+    struct vouches *vouches;
+};
+void tls_worker_init(struct tls_worker *w, const struct ticket_ring *ring); /* aborts where OpenSSL
+                                                                               is broken */
+void tls_worker_fini(struct tls_worker *w);
 
 /* What TLS knows of one client connection. Lies in the connection; the SSL points to it. */
 struct tls_peer {
-    const struct ticket_ring *ring; /* the worker context's */
-    struct edition *edition;        /* of the moment of accept, held until the handshake is over */
-    struct view *view;              /* held */
-    char sni[HOST_MAX];             /* canonical; the only SNI that Belfry ever reads */
+    const struct tls_worker *worker;
+    struct edition *edition; /* of the moment of accept, held until the handshake is over */
+    struct view *view;       /* held */
+    char sni[HOST_MAX];      /* canonical; the only SNI that Belfry ever reads */
     size_t sni_len;
     struct device_judged handshake; /* by the verify callback, in a full handshake */
     struct device_judged ticket; /* by the ticket callback; counts only where OpenSSL did resume */
@@ -56,11 +64,11 @@ struct tls_peer {
     const char *refusal; /* why we ended the handshake; static text, or NULL */
 };
 
-SSL_CTX *tls_worker_context(const struct ticket_ring *ring); /* aborts where OpenSSL is broken */
 SSL_CTX *tls_view_context(void);
 
 /* An SSL in accept state on `fd`. The peer takes the reference of the edition. */
-SSL *tls_accept(SSL_CTX *worker, struct tls_peer *peer, struct edition *take, int fd);
+SSL *tls_accept(const struct tls_worker *worker, struct tls_peer *peer, struct edition *take,
+                int fd);
 void tls_peer_fini(struct tls_peer *peer);
 /* The handshake is over: whichever verdict belongs to it is now in `device`. */
 void tls_peer_settle(struct tls_peer *peer, const SSL *ssl);

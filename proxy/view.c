@@ -85,6 +85,8 @@ struct view *view_make(const struct view_settings *s, struct view *const *old, u
     if (equal)
         goto out;
     v->ctx = tls_view_context();
+    if (v->trust)
+        SSL_CTX_set0_CA_list(v->ctx, SSL_dup_CA_list(chain_trust_names(v->trust)));
     ok = use_chain(v, chain, host, f) && pem_use_key(v->ctx, &key, f);
 out:
     mem_slice_free(&chain);

@@ -317,7 +317,7 @@ struct worker *worker_new(uint32_t number, const struct config *config, struct t
     w->chunks.limit = CHUNKS_AT_REST;
     buf_init(&w->out, 1048576); /* FILL_MARK and one frame are what a turn fills */
     w->scratch = mem_grow(NULL, WORKER_BLOCK_BYTES, 1);
-    w->tls = tls_worker_context(tickets);
+    tls_worker_init(&w->tls, tickets);
     w->tokens = token_cache_new(TOKEN_CACHE_ENTRIES, &w->metrics);
     w->assertions = assertion_cache_new(&w->metrics);
     w->audit = audit_ring_new(AUDIT_RING_BYTES, &w->metrics);
@@ -390,7 +390,7 @@ void worker_free(struct worker *w)
     small_store_fini(&w->small);
     buf_fini(&w->out);
     mem_free(w->scratch);
-    SSL_CTX_free(w->tls);
+    tls_worker_fini(&w->tls);
     if (w->spare_fd >= 0)
         (void)close(w->spare_fd);
     mem_free(w->listeners);

@@ -44,7 +44,7 @@ struct worker {
     struct control *control;     /* only to post letters to */
     const struct config *config; /* of the start; outlives the worker */
     struct ticket_ring *tickets;
-    SSL_CTX *tls;
+    struct tls_worker tls;
     struct held *held; /* the current one; NULL until the first edition has come */
     struct issuers *issuers;
     struct address_book *addresses; /* NULL until the first has come */

@@ -10,7 +10,7 @@ import pytest
 from OpenSSL import SSL
 
 from devices import Authority, ends_at
-from tls_client import Refused, Visit, connected, first_record, greet, hello, server_names
+from tls_client import Refused, Visit, connected, first_record, greet, hello, server_names, ticket_bytes
 from world import World, until
 
 MAYBE, TWIN, WARD = "maybe.finance.localhost", "twin.finance.localhost", "ward.health.localhost"
@@ -110,6 +110,16 @@ def test_a_ticket_can_be_renewed_from_ticket_to_ticket(gate, version):
     for _ in range(3):
         with Visit(gate, MAYBE, session=ticket, version=version) as visit:
             assert visit.is_resumed and visit.seen() == ("permitted", BRANCH)
+            ticket = visit.ticket
+
+
+def test_each_visit_of_tls_1_3_brings_a_new_ticket(gate):
+    """Browsers use a ticket once: without a new one every second handshake would be a full one."""
+    ticket = ticket_of(gate, MAYBE, "laptop-0001")
+    for _ in range(3):
+        with Visit(gate, MAYBE, session=ticket) as visit:
+            assert visit.is_resumed and visit.seen() == SERVED
+            assert visit.ticket_bytes and visit.ticket_bytes != ticket_bytes(ticket)
             ticket = visit.ticket
 
 

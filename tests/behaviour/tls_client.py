@@ -2,6 +2,7 @@
 """A TLS client that can do what the standard library's doesn't: carry a session from one context to another (so a
 ticket without its certificate), and send ClientHellos made by hand."""
 
+import ctypes
 import os
 import socket
 import struct
@@ -33,6 +34,15 @@ def alert_of(error):
         if text in reasons:
             return Refused(reasons.split(text, 1)[1])
     return error
+
+
+def ticket_bytes(session):
+    """The ticket in a session, as the gateway sent it; pyOpenSSL has no door to it."""
+    lib = ctypes.CDLL("libssl.so.3")
+    at, size = ctypes.c_void_p(), ctypes.c_size_t()
+    lib.SSL_SESSION_get0_ticket(ctypes.c_void_p(int(SSL._ffi.cast("uintptr_t", session._session))), ctypes.byref(at),
+                                ctypes.byref(size))
+    return ctypes.string_at(at, size.value) if at else b""
 
 
 class Visit:
@@ -86,6 +96,10 @@ class Visit:
     def ticket(self):
         """The session as it is now; in TLS 1.3 that needs an answer to have been read."""
         return self.tls.get_session()
+
+    @property
+    def ticket_bytes(self):
+        return ticket_bytes(self.ticket)
 
     def ask(self, path="/", host=None, fields=()):
         """One request; an alert that comes in the place of its answer is raised as Refused."""
