@@ -3,8 +3,13 @@
  * AddressSanitizer nothing is kept: it is to see each block's life. */
 #include "proxy/h2_memory.h"
 
+#include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+#include "base/list.h"
+#include "base/mem.h"
 
 /* gcc's analyser takes a pointer behind a block's head for the loss of the block. */
 #if defined(__GNUC__) && !defined(__clang__)
@@ -12,8 +17,19 @@
 #endif
 
 #define SMALLEST 64
-#define KEPT 1024 /* blocks of one size: 100 streams on ten connections */
+#define KEPT_BYTES 262144 /* of one size: enough for 100 streams on ten connections */
 #define LARGE SMALL_SIZES
+
+/* nghttp2's frame buffer has 16,394 bytes. From malloc it would lie where OpenSSL's buffers of that
+ * size lay before, which are written to their end, and so take five pages. The session has some
+ * 2,900, and comes first. Other blocks of these sizes may come here: it costs them a page. */
+#define SESSION (SMALL_SIZES + 1)
+#define SESSION_SIZE 11 /* its number among the small ones */
+#define FRAME (SMALL_SIZES + 2)
+#define FRAME_LEAST 16384
+#define PLACE_BYTES 20480 /* five pages */
+#define PLACES_IN_REGION 51
+#define PLACES_AT_REST 64 /* beyond these their pages go back when a session ends */
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define KEEPS_NONE 1
@@ -30,20 +46,103 @@ struct block {
     size_t size; /* its number, or LARGE */
 };
 
+struct session_place {
+    uint32_t users; /* of its two blocks */
+    alignas(16) struct block session;
+    char session_bytes[3072];
+    alignas(16) struct block frame; /* the rest of the place is its */
+};
+#define FRAME_ROOM (PLACE_BYTES - sizeof(struct session_place))
+
+struct session_region {
+    struct session_region *next;
+    char *bytes;
+};
+
+/* The sizes are the powers of two and what lies midway. */
 static size_t size_of(size_t bytes)
 {
-    size_t size = 0;
-    while (size < SMALL_SIZES && bytes > (size_t)SMALLEST << size)
-        size++;
-    return size;
+    if (bytes <= SMALLEST)
+        return 0;
+    if (bytes > (size_t)SMALLEST << (SMALL_SIZES / 2))
+        return !KEEPS_NONE && bytes > FRAME_LEAST && bytes <= FRAME_ROOM ? FRAME : LARGE;
+    const unsigned power = 63 - (unsigned)__builtin_clzll(bytes - 1);
+    return 2 * (power - 6) + (bytes <= (size_t)3 << (power - 1) ? 1 : 2);
+}
+
+static size_t room_of(size_t size)
+{
+    return (size % 2 ? SMALLEST + SMALLEST / 2 : (size_t)SMALLEST) << size / 2;
+}
+
+static bool places_add(struct small_store *store)
+{
+    char *bytes = mmap(NULL, (size_t)PLACES_IN_REGION * PLACE_BYTES, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (bytes == MAP_FAILED)
+        return false;
+    struct session_region *region = mem_new(struct session_region);
+    *region = (struct session_region){store->regions, bytes};
+    store->regions = region;
+    store->place_total += PLACES_IN_REGION;
+    store->places = mem_grow(store->places, store->place_total, sizeof *store->places);
+    for (size_t i = 0; i < PLACES_IN_REGION; i++)
+        store->places[store->place_count++] = (struct session_place *)(bytes + i * PLACE_BYTES);
+    return true;
+}
+
+static struct session_place *place_take(struct small_store *store)
+{
+    if (!store->place_count && !places_add(store))
+        return NULL;
+    struct session_place *p = store->places[--store->place_count];
+    p->users = 0;
+    return p;
+}
+
+static void *session_take(struct small_store *store)
+{
+    struct session_place *p = place_take(store);
+    if (!p)
+        return NULL;
+    p->users++;
+    p->session = (struct block){.room = sizeof p->session_bytes, .size = SESSION};
+    store->begun = p;
+    return &p->session + 1;
+}
+
+static void *frame_take(struct small_store *store)
+{
+    struct session_place *p = store->begun ? store->begun : place_take(store);
+    if (!p)
+        return NULL;
+    store->begun = NULL;
+    p->users++;
+    p->frame = (struct block){.room = FRAME_ROOM, .size = FRAME};
+    return &p->frame + 1;
+}
+
+static void place_put(struct small_store *store, struct session_place *p)
+{
+    if (--p->users)
+        return;
+    if (store->begun == p)
+        store->begun = NULL;
+    if (store->place_count >= PLACES_AT_REST)
+        (void)madvise(p, PLACE_BYTES, MADV_DONTNEED); // where it fails the pages just stay
+    store->places[store->place_count++] = p;
 }
 
 static void *small_malloc(size_t bytes, void *user)
 {
     struct small_store *store = user;
     size_t size = size_of(bytes);
-    size_t room = size == LARGE ? bytes : (size_t)SMALLEST << size;
     struct block *b;
+    if (size == FRAME)
+        return frame_take(store);
+    if (size == SESSION_SIZE && !KEEPS_NONE)
+        return session_take(store);
+    size_t room = size == LARGE ? bytes : room_of(size);
     if (size < LARGE && store->free[size]) {
         b = store->free[size];
         store->free[size] = b->next;
@@ -67,7 +166,12 @@ static void small_free(void *ptr, void *user)
     if (!b)
         return;
     b--;
-    if (KEEPS_NONE || b->size == LARGE || store->count[b->size] == KEPT) {
+    if (b->size == FRAME || b->size == SESSION) {
+        place_put(store, b->size == FRAME ? container_of(b, struct session_place, frame)
+                                          : container_of(b, struct session_place, session));
+        return;
+    }
+    if (KEEPS_NONE || b->size == LARGE || store->count[b->size] * room_of(b->size) >= KEPT_BYTES) {
         free(b);
         return;
     }
@@ -113,5 +217,11 @@ void small_store_fini(struct small_store *store)
             free(b);
         }
     }
+    for (struct session_region *r = store->regions, *next; r; r = next) {
+        next = r->next;
+        (void)munmap(r->bytes, (size_t)PLACES_IN_REGION * PLACE_BYTES);
+        mem_free(r);
+    }
+    mem_free(store->places);
     *store = (struct small_store){0};
 }

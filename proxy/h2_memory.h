@@ -1,16 +1,23 @@
 // SPDX-License-Identifier: EUPL-1.2
 /* What nghttp2 allocates for each stream: some twenty small blocks, of few sizes, freed soon. A
  * worker keeps those that are free in one list a size, so that a request on a warm connection costs
- * no malloc. One thread. */
+ * no malloc. A session itself and its buffer for a frame, 16 KiB of which it nearly always needs
+ * the beginning, share a page: they lie in regions of their own, so that the rest never becomes
+ * memory. One thread. */
 #pragma once
 
 #include <nghttp2/nghttp2.h>
 
-#define SMALL_SIZES 7 /* 64 to 4096 bytes, each twice the one before */
+#define SMALL_SIZES 13 /* 64, 96, 128, 192, ... 4096 bytes */
 
 struct small_store {
     void *free[SMALL_SIZES];
     uint32_t count[SMALL_SIZES];
+    struct session_region *regions; /* of places for a session and its frame buffer */
+    struct session_place **places;  /* those at rest; has room for all */
+    uint32_t place_count;
+    uint32_t place_total;
+    struct session_place *begun; /* has its session, and not yet its frame buffer */
 };
 
 /* For nghttp2_session_server_new3; the store outlives the session. */

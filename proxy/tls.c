@@ -432,6 +432,8 @@ void tls_peer_settle(struct tls_peer *peer, const SSL *ssl)
     }
     judged_fini(&peer->handshake);
     judged_fini(&peer->ticket);
+    /* The ticket is out: its data would lie with the connection as long as that lives. */
+    (void)SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), NULL, 0);
     edition_unref(peer->edition);
     peer->edition = NULL;
 }

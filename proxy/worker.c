@@ -19,8 +19,8 @@
 #define ACCEPTS_A_TURN 32  /* so that a burst of new clients does not starve those who are there */
 #define ACCEPT_REST_MS 100 /* until somebody may have gone */
 #define SHORT_SAID_EVERY_MS 60000 /* so that who opens many connections does not fill the log */
-#define CHUNKS_AT_REST 1024       /* 8 MiB a worker: what 1,000 requests at once take */
-#define BLOCKS_AT_REST 64         /* 4 MiB a worker */
+#define CHUNKS_AT_REST 256        /* 2 MiB a worker; beyond it a request costs a malloc */
+#define BLOCKS_AT_REST 32         /* 2 MiB a worker */
 #define AUDIT_RING_BYTES 4194304  /* about 8,000 decisions: some 100 ms at full speed */
 
 /* --- What exchanges hold. */
