@@ -15,6 +15,7 @@
 #include "base/method.h"
 #include "proxy/exchange.h"
 #include "proxy/h1_chunked.h"
+#include "proxy/h2_frames.h"
 
 #define H2_HEADER_LIST_MAX 65536 /* like H1_HEAD_MAX_BYTES, counted as RFC 9113 §6.5.2 says */
 #define UNWANTED_BODY_MS 1000    /* of it is read and dropped behind a whole answer */
@@ -32,6 +33,9 @@ struct h2 {
     nghttp2_session *session;
     struct link streams; /* not needed to find one, only to end all */
     uint32_t stream_count;
+    struct h2_frames frames;
+    uint32_t last_id;          /* of a stream that the client has begun */
+    uint32_t last_reset_id;    /* the highest that we ended before the client did */
     bool is_draining;          /* the first GOAWAY is out: one more will come */
     bool is_closed_to_new;     /* the second is */
     struct deadline last_call; /* from the one to the other */
@@ -116,6 +120,38 @@ static void stream_fini(struct h2 *h, struct stream *s)
     if (!h->stream_count)
         connection_limit(c, c->worker->config->keepalive_ms);
     exchange_let_go(s->x);
+}
+
+static void note_reset(struct h2 *h, int32_t id)
+{
+    if ((uint32_t)id > h->last_reset_id)
+        h->last_reset_id = (uint32_t)id;
+}
+
+/* A refused stream (RFC 9113 §5.1.2) was never there for nghttp2, and its reset is not yet out. */
+static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int error,
+                            void *data)
+{
+    (void)session, (void)error;
+    note_reset(h2_of(data), frame->hd.stream_id);
+    return 0;
+}
+
+/* RFC 9113 §5.1: HEADERS or DATA on a stream that the client has ended, or passed over, end the
+ * connection. nghttp2 would have to keep all closed streams to see it. To a stream that we reset,
+ * or did not take when draining, they may have been under way. */
+static bool is_to_ended_stream(struct h2 *h, const struct h2_frame_head *head)
+{
+    bool is_clients = head->stream_id & 1; /* else nghttp2 refuses it */
+    if ((head->type != NGHTTP2_HEADERS && head->type != NGHTTP2_DATA) || !is_clients)
+        return false;
+    if (head->stream_id > h->last_id) {
+        if (head->type == NGHTTP2_HEADERS)
+            h->last_id = head->stream_id;
+        return false;
+    }
+    return head->stream_id > h->last_reset_id && !h->is_closed_to_new &&
+           !nghttp2_session_find_stream(h->session, (int32_t)head->stream_id);
 }
 
 /* Headers in. */
@@ -465,7 +501,10 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
     if (frame->hd.type == NGHTTP2_GOAWAY &&
         !h2_of(data)->is_closed_to_new)                              /* behind it, not before */
         (void)nghttp2_submit_ping(session, NGHTTP2_FLAG_NONE, NULL); /* its answer: a round trip */
-    if (frame->hd.type == NGHTTP2_RST_STREAM && frame->rst_stream.error_code != NGHTTP2_NO_ERROR)
+    if (frame->hd.type != NGHTTP2_RST_STREAM)
+        return 0;
+    note_reset(h, frame->hd.stream_id);
+    if (frame->rst_stream.error_code != NGHTTP2_NO_ERROR)
         glitch(h, 10);
     return 0;
 }
@@ -638,6 +677,7 @@ static nghttp2_session_callbacks *callbacks_new(void)
     nghttp2_session_callbacks *cb;
     if (nghttp2_session_callbacks_new(&cb) != 0)
         abort();
+    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(cb, on_invalid_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(cb, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
     nghttp2_session_callbacks_set_on_invalid_header_callback2(cb, on_invalid_header);
@@ -712,15 +752,29 @@ static void start(struct connection *c)
     connection_kick(c);
 }
 
+/* At most one frame off the front of `rest`. */
+static void take_frame(struct h2 *h, struct slice *rest)
+{
+    struct h2_frame_head head;
+    struct slice piece;
+    if (h2_frames_next(&h->frames, rest, &piece, &head) && is_to_ended_stream(h, &head)) {
+        (void)nghttp2_session_terminate_session(h->session, NGHTTP2_STREAM_CLOSED);
+        h->is_broken = true;
+        return;
+    }
+    if (nghttp2_session_mem_recv(h->session, (const uint8_t *)piece.ptr, piece.len) < 0)
+        h->is_broken = true;
+}
+
 static bool receive(struct connection *c, char *bytes, size_t len)
 {
     struct h2 *h = c->protocol;
-    ssize_t n =
-        h->is_broken ? -1 : nghttp2_session_mem_recv(h->session, (const uint8_t *)bytes, len);
+    struct slice rest = {bytes, len};
+    while (rest.len && !h->is_broken)
+        take_frame(h, &rest);
     connection_kick(c);
-    if (n >= 0 && !h->is_broken)
+    if (!h->is_broken)
         return true;
-    h->is_broken = true;
     connection_close_when_sent(c);
     return false;
 }
