@@ -7,6 +7,8 @@ DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDO
 END_STREAM, ACK, END_HEADERS, PADDED, PRIORITISED = 1, 1, 4, 8, 32
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
+FRAME_MAX = 16384  # RFC 9113 §4.2
+
 # RFC 9113 §7
 NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, FLOW_CONTROL_ERROR, SETTINGS_TIMEOUT, STREAM_CLOSED = range(6)
 FRAME_SIZE_ERROR, REFUSED_STREAM, CANCEL, COMPRESSION_ERROR = range(6, 10)
@@ -61,7 +63,14 @@ class Raw:
         return out
 
     def headers(self, stream, fields, end=True, flags=END_HEADERS):
-        return frame(HEADERS, flags | (END_STREAM if end else 0), stream, self.block(fields))
+        """One frame, or as many as it takes."""
+        block = self.block(fields)
+        pieces = [block[at : at + FRAME_MAX] for at in range(0, len(block), FRAME_MAX)]
+        out = b""
+        for i, piece in enumerate(pieces):
+            mine = (END_STREAM if end and not i else 0) | (flags if i + 1 == len(pieces) else 0)
+            out += frame(CONTINUATION if i else HEADERS, mine, stream, piece)
+        return out
 
     def send(self, *frames):
         self.tls.sendall(b"".join(frames))

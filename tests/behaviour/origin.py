@@ -50,11 +50,13 @@ class Origin:
         self.open = 0
         self.lock = threading.Lock()
         self.release = threading.Event()  # what "/wait" waits for
+        self.wire = None  # a dict: each connection's socket → every byte that has come on it since
         threading.Thread(target=self._accept, daemon=True).start()
 
     def clear(self):
         with self.lock:
             self.requests = []
+            self.wire = None
         self.release = threading.Event()
 
     def seen(self, target):
@@ -89,6 +91,9 @@ class Origin:
         if not more:
             raise Gone
         buffer += more
+        with self.lock:
+            if self.wire is not None:
+                self.wire.setdefault(peer, bytearray()).extend(more)
 
     def _line(self, peer, buffer):
         while (end := buffer.find(b"\r\n")) < 0:
@@ -126,6 +131,14 @@ class Origin:
             return False
         if path.startswith("/ws"):
             return self._websocket(peer, buffer, request, path)
+        if request.target.startswith("/then/"):  # "/then/HEX": exactly these bytes, and it goes on as if that were all
+            peer.sendall(bytes.fromhex(path.rsplit("/", 1)[1]))
+            return True
+        if request.target.startswith("/surplus/"):  # a whole answer, and these bytes when released
+            peer.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+            self.release.wait(30)
+            peer.sendall(bytes.fromhex(path.rsplit("/", 1)[1]))
+            return True
         return self._answer(peer, request, path)
 
     def _body(self, peer, buffer, request):

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: EUPL-1.2
-"""HTTP/1.1 as an attacker speaks it, over real TLS: what is refused is refused by its reason, and nothing that stands
-behind it reaches an application."""
+"""HTTP/1.1 over real TLS, where it needs more than one table row to tell; the rows are in smuggling.py."""
 
 import ssl
 import time
 
 import pytest
 
-from h1_cases import CHUNKED, END, ENDING, GET, HOST, SMUGGLED, STAYING, UNFINISHED
+from smuggling import CHUNKED, END, GET, HOST, SMUGGLED, UNFINISHED
 from world import parse_answer
 
 APPLICATION = "open.finance.localhost"  # lets everybody in: only the parser stands between
@@ -41,32 +40,6 @@ def read_one(tls, rest=b""):
         assert piece, "the connection ended in the middle of an answer"
         rest += piece
     return parse_answer(rest[:whole]), rest[whole:]
-
-
-@pytest.mark.parametrize("name,raw,status,problem", rows(ENDING))
-def test_a_message_without_a_certain_end_is_the_connections_last(world, name, raw, status, problem):
-    with world.tls(APPLICATION) as tls:
-        tls.sendall(filled(raw + SMUGGLED))
-        data = read_to_end(tls)
-    answer = parse_answer(data)
-    assert (answer.status, answer.problem) == (status, problem)
-    assert answer.get("connection") == "close"
-    assert len(answer.body) == int(answer.get("content-length")), "more than one answer"
-    assert not world.origin.seen("/smuggled")
-    if not raw.startswith(CHUNKED):  # of a chunked body, what was good may have gone on before the rest came
-        assert not world.origin.requests
-
-
-@pytest.mark.parametrize("name,raw,status,problem", rows(STAYING))
-def test_a_refused_request_with_a_certain_end_leaves_the_connection_usable(world, name, raw, status, problem):
-    with world.tls(APPLICATION) as tls:
-        tls.sendall(filled(raw))
-        answer, rest = read_one(tls)
-        assert (answer.status, answer.problem) == (status, problem)
-        assert not rest and not world.origin.requests
-        tls.sendall(filled(GET + b"\r\n"))
-        answer, rest = read_one(tls)
-        assert answer.status == 200 and not rest
 
 
 @pytest.mark.parametrize("name,raw,status,problem", rows(UNFINISHED))
@@ -149,34 +122,3 @@ def test_a_head_that_drips_has_its_time_from_its_first_byte(new_world):
             pytest.fail("each byte gives it more time")
     assert not data or parse_answer(data).problem == "request_timeout"
     assert time.monotonic() < began + 5
-
-
-@pytest.mark.parametrize("framing", [
-    b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", b"Content-Length: 5\r\nContent-Length: 6\r\n",
-    b"Transfer-Encoding: gzip, chunked\r\n", b"Content-Length : 5\r\n", b"A: b\r\n c\r\n", b"A: b\nC: d\r\n",
-])
-def test_an_answer_with_two_readings_is_not_passed_on(world, framing):
-    raw = b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n0\r\n\r\n"
-    with world.tls(APPLICATION) as tls:
-        tls.sendall(filled(b"GET /answers/" + raw.hex().encode() + b" HTTP/1.1\r\n" + HOST + b"\r\n"))
-        answer, rest = read_one(tls)
-    assert (answer.status, answer.problem) == (502, "upstream_broken")
-
-
-def test_bytes_behind_an_answer_never_become_the_next_ones(world):
-    surplus = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
-    raw = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine" + surplus
-    with world.tls(APPLICATION) as tls:
-        tls.sendall(filled(b"GET /answers/" + raw.hex().encode() + b" HTTP/1.1\r\n" + HOST + b"\r\n"))
-        answer, rest = read_one(tls)
-        assert answer.body == b"fine" and not rest
-        tls.sendall(filled(GET + b"\r\n"))
-        answer, rest = read_one(tls)
-    assert answer.body == b"GET / 0" and not rest
-
-
-def test_the_absolute_form_of_our_own_host_is_the_path_that_it_holds(world):
-    with world.tls(APPLICATION) as tls:
-        tls.sendall(filled(b"GET https://@HOST@/absolute?a=b HTTP/1.1\r\n" + HOST + b"\r\n"))
-        answer, _ = read_one(tls)
-    assert answer.status == 200 and len(world.origin.seen("/absolute?a=b")) == 1

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "policy/bundle.h"
 #include "policy/host.h"
+#include "tests/fuzz/yaml_leak.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

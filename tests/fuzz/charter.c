@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "policy/charter.h"
 #include "policy/host.h"
+#include "tests/fuzz/yaml_leak.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

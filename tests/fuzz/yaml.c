@@ -6,16 +6,9 @@
 #include <assert.h>
 
 #include "base/hash.h"
+#include "tests/fuzz/yaml_leak.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-const char *__lsan_default_suppressions(void);
-
-/* libfyaml 0.7.12 loses a 4 KiB buffer on some malformed plain scalars: nothing that we could give
- * back, and only documents that are refused. */
-const char *__lsan_default_suppressions(void)
-{
-    return "leak:libfyaml.so";
-}
 
 static void check(const struct yaml *n, uint32_t depth, size_t size)
 {
