@@ -433,9 +433,6 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
         priority_updated(session, frame->ext.payload);
         glitch(h, 5);
         return 0;
-    case NGHTTP2_PRIORITY:
-        glitch(h, 5);
-        return 0;
     default:
         return 0;
     }
@@ -752,15 +749,44 @@ static void start(struct connection *c)
     connection_kick(c);
 }
 
+/* nghttp2 passes over these frames unread since SETTINGS_NO_RFC7540_PRIORITIES: their rules (RFC
+ * 9113 §6.3; RFC 7540 §5.3.1 for a stream that depends on itself) and their number are watched
+ * here. `payload` is empty where it is not yet whole. */
+static bool is_bad_priority(struct h2 *h, const struct h2_frame_head *head, struct slice payload)
+{
+    const uint8_t *p = (const uint8_t *)payload.ptr;
+    if (head->type != NGHTTP2_PRIORITY)
+        return false;
+    glitch(h, 5);
+    return !head->stream_id ||
+           (payload.len == 5 && head->stream_id == ((p[0] & 0x7fu) << 24 | (uint32_t)p[1] << 16 |
+                                                    (uint32_t)p[2] << 8 | p[3]));
+}
+
+/* What nghttp2 lets pass, by the code of its GOAWAY. */
+static uint32_t broken_rule(struct h2 *h, const struct h2_frame_head *head, struct slice payload)
+{
+    if (is_to_ended_stream(h, head))
+        return NGHTTP2_STREAM_CLOSED;
+    return is_bad_priority(h, head, payload) ? NGHTTP2_PROTOCOL_ERROR : NGHTTP2_NO_ERROR;
+}
+
 /* At most one frame off the front of `rest`. */
 static void take_frame(struct h2 *h, struct slice *rest)
 {
     struct h2_frame_head head;
     struct slice piece;
-    if (h2_frames_next(&h->frames, rest, &piece, &head) && is_to_ended_stream(h, &head)) {
-        (void)nghttp2_session_terminate_session(h->session, NGHTTP2_STREAM_CLOSED);
-        h->is_broken = true;
-        return;
+    if (h2_frames_next(&h->frames, rest, &piece, &head)) {
+        struct slice payload = {0};
+        uint32_t code;
+        if (!h->frames.left)
+            payload = slice_skip(piece, piece.len - head.length);
+        code = broken_rule(h, &head, payload);
+        if (code != NGHTTP2_NO_ERROR && !h->is_broken)
+            (void)nghttp2_session_terminate_session(h->session, code);
+        h->is_broken |= code != NGHTTP2_NO_ERROR;
+        if (h->is_broken)
+            return;
     }
     if (nghttp2_session_mem_recv(h->session, (const uint8_t *)piece.ptr, piece.len) < 0)
         h->is_broken = true;
