@@ -109,7 +109,9 @@ bool file_read_secret(struct secret *out, const char *path, size_t max, struct f
     }
     if (!read_whole(&bytes, &len, fd, path, about.st_size, max, f))
         return false;
-    *out = (struct secret){(uint8_t *)bytes, len};
+    secret_init(out, bytes, len);
+    wipe(bytes, len);
+    mem_free(bytes);
     return true;
 }
 
