@@ -14,6 +14,7 @@ install(DIRECTORY ${CMAKE_SOURCE_DIR}/demo/policy/ DESTINATION ${CMAKE_INSTALL_D
 # Filled in when it is installed: only then is the prefix certain.
 install(CODE "set(BELFRY_BINDIR \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR}\")
     configure_file(\"${CMAKE_CURRENT_LIST_DIR}/belfry.service.in\" \"${CMAKE_BINARY_DIR}/belfry.service\" @ONLY)")
+install(FILES ${CMAKE_CURRENT_LIST_DIR}/belfry.socket DESTINATION ${BELFRY_UNIT_DIR})
 install(FILES ${CMAKE_BINARY_DIR}/belfry.service DESTINATION ${BELFRY_UNIT_DIR})
 install(FILES ${CMAKE_CURRENT_LIST_DIR}/belfry.sysusers DESTINATION ${BELFRY_SYSUSERS_DIR} RENAME belfry.conf)
 install(FILES ${CMAKE_CURRENT_LIST_DIR}/belfry.tmpfiles DESTINATION ${BELFRY_TMPFILES_DIR} RENAME belfry.conf)

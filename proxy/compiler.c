@@ -28,6 +28,7 @@ struct compiler {
     struct edition *last;
     struct keyring *keyring;
     struct compiler_hook hook;
+    atomic_int *alive;
     uint8_t
         told[32]; /* digest of the refusals last logged, so that a reconcile does not repeat them */
 };
@@ -125,6 +126,7 @@ static struct edition *make(struct compiler *c, const struct config *config, boo
 {
     struct edition_settings settings = {.certificates_dir = config->certificates_dir.ptr,
                                         .keys_dir = config->keys_dir.ptr,
+                                        .alive = c->alive,
                                         .reads_again = is_reload};
     struct keyring *keyring =
         is_reload || !c->keyring
@@ -198,7 +200,7 @@ static void *compiler_main(void *arg)
 }
 
 struct compiler *compiler_start(const struct config *config, struct serials *take_known,
-                                struct compiler_hook hook, struct fault *f)
+                                atomic_int *alive, struct compiler_hook hook, struct fault *f)
 {
     struct compiler *c = mem_new(struct compiler);
     int error;
@@ -206,6 +208,7 @@ struct compiler *compiler_start(const struct config *config, struct serials *tak
     c->known = *take_known;
     *take_known = (struct serials){0};
     c->hook = hook;
+    c->alive = alive;
     (void)pthread_mutex_init(&c->lock, NULL);
     (void)pthread_cond_init(&c->wake, NULL);
     error = pthread_create(&c->thread, NULL, compiler_main, c);

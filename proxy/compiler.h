@@ -25,9 +25,10 @@ struct compiler_hook {
     void *owner;
 };
 
-/* `known` is what state_dir remembers of serials; its contents are taken. */
+/* `known` is what state_dir remembers of serials; its contents are taken. `alive` counts the
+ * editions that there are, and outlives them. */
 struct compiler *compiler_start(const struct config *config, struct serials *take_known,
-                                struct compiler_hook hook, struct fault *f);
+                                atomic_int *alive, struct compiler_hook hook, struct fault *f);
 /* What state_dir holds; once, before any other documents. It is compiled first, however soon the
  * store speaks: what a store that lies has is refused, and then something good must be there to
  * stay. The reference is taken. */

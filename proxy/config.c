@@ -153,11 +153,51 @@ static void check_keys(const struct yaml *root, struct findings *f)
     }
 }
 
+static void read_proxies(struct config *c, const struct yaml *list, struct config_listener *l,
+                         struct findings *f)
+{
+    if (yaml_kind(list) != YAML_LIST || !yaml_count(list) ||
+        yaml_count(list) > CONFIG_MAX_PROXIES) {
+        findings_error(f, yaml_place(list), "wrong-type",
+                       "'proxy_protocol_from' is a list of 1 to %d networks such as \"10.0.0.0/8\"",
+                       CONFIG_MAX_PROXIES);
+        return;
+    }
+    l->proxies = arena_array(&c->arena, struct network, yaml_count(list));
+    for (size_t i = 0; i < yaml_count(list); i++) {
+        const struct yaml *n = yaml_item(list, i);
+        if (!network_parse(&l->proxies[l->proxy_count++], yaml_text(n)))
+            findings_error(f, yaml_place(n), "bad-network",
+                           "'%.*s' is no network; \"10.0.0.0/8\" or \"::1/128\" is",
+                           SLICE_ARG(yaml_text(n)));
+    }
+}
+
+/* An address alone, or { address, proxy_protocol_from }. */
+static void read_listener(struct config *c, const struct yaml *n, struct findings *f)
+{
+    static const struct slice names[] = {SLICE_INIT("address"), SLICE_INIT("proxy_protocol_from")};
+    struct config_listener *l = &c->listen[c->listen_count++];
+    const struct yaml *text = n;
+    struct sockaddr_storage address;
+    socklen_t len;
+    if (yaml_kind(n) == YAML_MAP) {
+        const struct yaml *proxies = yaml_get(n, SLICE("proxy_protocol_from"));
+        (void)yaml_check_keys(n, "a listener", names, 2, f);
+        text = yaml_get(n, SLICE("address"));
+        if (proxies)
+            read_proxies(c, proxies, l, f);
+    }
+    l->address = arena_copy(&c->arena, yaml_text(text));
+    if (!address_parse(&address, &len, l->address))
+        findings_error(f, yaml_place(text ? text : n), "bad-address",
+                       "'%.*s' is no address with a port; \"127.0.0.1:8443\" or \"[::1]:8443\" is",
+                       SLICE_ARG(l->address));
+}
+
 static void read_listen(struct config *c, const struct yaml *root, struct findings *f)
 {
     const struct yaml *list = yaml_get(root, SLICE("listen"));
-    struct sockaddr_storage address;
-    socklen_t len;
     if (yaml_kind(list) != YAML_LIST || !yaml_count(list) ||
         yaml_count(list) > CONFIG_MAX_LISTENERS) {
         findings_error(f, list ? yaml_place(list) : yaml_place(root), "missing-key",
@@ -165,16 +205,9 @@ static void read_listen(struct config *c, const struct yaml *root, struct findin
                        CONFIG_MAX_LISTENERS);
         return;
     }
-    c->listen = arena_array(&c->arena, struct slice, yaml_count(list));
-    for (size_t i = 0; i < yaml_count(list); i++) {
-        const struct yaml *n = yaml_item(list, i);
-        if (!address_parse(&address, &len, yaml_text(n)))
-            findings_error(
-                f, yaml_place(n), "bad-address",
-                "'%.*s' is no address with a port; \"127.0.0.1:8443\" or \"[::1]:8443\" is",
-                SLICE_ARG(yaml_text(n)));
-        c->listen[c->listen_count++] = arena_copy(&c->arena, yaml_text(n));
-    }
+    c->listen = arena_array(&c->arena, struct config_listener, yaml_count(list));
+    for (size_t i = 0; i < yaml_count(list); i++)
+        read_listener(c, yaml_item(list, i), f);
 }
 
 static void read_federation_key(struct config *c, const struct yaml *n, struct findings *f)
@@ -302,12 +335,17 @@ static void read_dns(struct config *c, const struct yaml *root, struct findings 
 static void read_rest(struct config *c, const struct yaml *root, struct findings *f)
 {
     const struct yaml *durability = yaml_get(yaml_get(root, SLICE("audit")), SLICE("durability"));
+    const struct yaml *sandbox = yaml_get(root, SLICE("sandbox"));
     struct slice word = durability ? yaml_text(durability) : SLICE("written");
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     c->audit_synced = slice_eq(word, SLICE("synced"));
     if (!c->audit_synced && !slice_eq(word, SLICE("written")))
         findings_error(f, yaml_place(durability), "wrong-value",
                        "audit.durability is 'written' or 'synced'");
+    word = sandbox ? yaml_text(sandbox) : SLICE("on");
+    c->is_sandboxed = slice_eq(word, SLICE("on"));
+    if (!c->is_sandboxed && !slice_eq(word, SLICE("off")))
+        findings_error(f, yaml_place(sandbox), "wrong-value", "sandbox is 'on' or 'off'");
     if (!logger_level_named(c->log_level_name.ptr, &c->log_level))
         findings_error(f, yaml_place(yaml_get(yaml_get(root, SLICE("log")), SLICE("level"))),
                        "wrong-value", "log.level is error, warning, notice, info or debug");
@@ -361,7 +399,7 @@ void config_free(struct config *c)
 bool config_listens_on(const struct config *c, uint16_t port)
 {
     for (uint32_t i = 0; i < c->listen_count; i++) {
-        struct slice rest = c->listen[i];
+        struct slice rest = c->listen[i].address;
         struct slice last = rest;
         uint64_t n;
         while (rest.len)
@@ -413,15 +451,34 @@ static bool lists_differ(const struct slice *a, uint32_t a_count, const struct s
     return false;
 }
 
+static bool listener_differs(const struct config_listener *a, const struct config_listener *b)
+{
+    return !slice_eq(a->address, b->address) || a->proxy_count != b->proxy_count ||
+           (a->proxy_count &&
+            memcmp(a->proxies, b->proxies, a->proxy_count * sizeof *a->proxies) != 0);
+}
+
+static bool listens_differ(const struct config *a, const struct config *b)
+{
+    if (a->listen_count != b->listen_count)
+        return true;
+    for (uint32_t i = 0; i < a->listen_count; i++)
+        if (listener_differs(&a->listen[i], &b->listen[i]))
+            return true;
+    return false;
+}
+
 struct slice config_fixed_difference(const struct config *a, const struct config *b)
 {
-    if (lists_differ(a->listen, a->listen_count, b->listen, b->listen_count))
+    if (listens_differ(a, b))
         return SLICE("listen");
     if (lists_differ(a->dns_servers.at, a->dns_servers.count, b->dns_servers.at,
                      b->dns_servers.count))
         return SLICE("dns.servers");
     if (a->audit_synced != b->audit_synced)
         return SLICE("audit.durability");
+    if (a->is_sandboxed != b->is_sandboxed)
+        return SLICE("sandbox");
     for (size_t i = 0; i < KEY_COUNT; i++)
         if (!is_reloadable(&keys[i]) && differs(a, b, &keys[i]))
             return slice_skip(keys[i].full, !keys[i].section.len);

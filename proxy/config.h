@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "base/findings.h"
 #include "base/logger.h"
+#include "base/network.h"
 #include "base/redis.h"
 #include "belfry/facts.h"
 #include "policy/envelope.h"
@@ -13,11 +14,19 @@
 #define CONFIG_MAX_LISTENERS 16
 #define CONFIG_MAX_WORKERS 256
 #define CONFIG_MAX_DNS_SERVERS 8
+#define CONFIG_MAX_PROXIES 64 /* networks of balancers; a connection is compared with each */
+
+struct config_listener {
+    struct slice address;    /* "127.0.0.1:8443" */
+    struct network *proxies; /* who announces clients by the PROXY protocol, and nobody else may
+                                connect; none: clients come by themselves */
+    uint32_t proxy_count;
+};
 
 struct config {
     struct arena arena;
     struct slice path;
-    struct slice *listen; /* "127.0.0.1:8443" */
+    struct config_listener *listen;
     uint32_t listen_count;
     int64_t workers;
     struct slice admin_listen;     /* empty: no admin listener */
@@ -38,6 +47,9 @@ struct config {
     struct slices dns_servers;  /* none: the system's */
     int64_t dns_max_stale_ms;
     int64_t drain_ms;
+    struct slice user;  /* NUL behind; empty: who started it */
+    struct slice group; /* NUL behind; empty: the user's */
+    bool is_sandboxed;
     struct slice log_level_name;
     enum log_level log_level;
     /* limits */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 /* One client connection, in the order of its life: accept, handshake, read, write, close.
  *
- *   HANDSHAKE → OPEN → (closes_when_sent) → LINGER → buried
+ *   (ANNOUNCED →) HANDSHAKE → OPEN → (closes_when_sent) → LINGER → buried
  *
  * Bytes in: as many SSL_read as the turn's share allows, each handed to the protocol. Bytes out:
  * once, at the end of the turn, the protocol fills the worker's buffer and it is written in full
@@ -22,6 +22,7 @@
 #include "base/network.h"
 #include "proxy/h1.h"
 #include "proxy/h2.h"
+#include "proxy/proxy_protocol.h"
 
 #define READ_SHARE_BYTES                                                                           \
     131072 /* a turn's share of one client, so that one fast sender starves nobody */
@@ -31,7 +32,16 @@
     1048576 /* far above FILL_MARK and one frame, which is all that a turn fills                   \
              */
 #define LINGER_MS 2000
+/* While draining, for who had just come: a request is sent in the same breath as the handshake's
+ * last words, and takes one way. */
+#define FIRST_REQUEST_MS 1000
 #define LINGER_MAX_BYTES 16777216 /* more than the sockets' buffers of both sides hold */
+
+/* What a balancer says of its client, while it comes in. */
+struct announcement {
+    uint32_t len;
+    char bytes[PROXY_HEADER_MAX_BYTES];
+};
 
 static struct connection *connection_of(void *data)
 {
@@ -49,6 +59,7 @@ static void bury(struct later *self)
     device_unref(c->device);
     mem_slice_free(&c->certificate);
     buf_fini(&c->out);
+    mem_free(c->announcement);
     (void)close(c->fd);
     c->magic = 0;
     mem_free(c);
@@ -108,18 +119,6 @@ void connection_close_when_sent(struct connection *c)
     connection_kick(c);
 }
 
-void connection_drain(struct connection *c)
-{
-    if (!c->ops) {
-        connection_close(c);
-        return;
-    }
-    c->ops->drain(c);
-    if (c->ops->is_quiet(c))
-        connection_close_when_sent(c);
-    connection_kick(c);
-}
-
 /* The time is over: of the handshake, of a head, of a quiet connection, of a client that takes
  * nothing. */
 static void time_is_over(struct deadline *self)
@@ -142,24 +141,29 @@ static void linger_after_alert(struct connection *c)
     connection_limit(c, LINGER_MS);
 }
 
-/* A failed handshake has an audit event too: who, which name, why. */
-static void handshake_failed(struct connection *c, int ssl_error)
+/* What ended before any request has an audit event too: who, which name, why. */
+static void refused_early(struct connection *c, enum reason reason, const char *detail)
 {
     struct worker *w = c->worker;
     struct event e = {.kind = EVENT_REFUSAL,
-                      .reason = REASON_HANDSHAKE_FAILED,
+                      .reason = reason,
                       .time_us = loop_wall(&w->loop).s * 1000000,
                       .host = slice_from(c->peer.sni, c->peer.sni_len),
-                      .client_address = slice_from(c->address, c->address_len)};
+                      .client_address = slice_from(c->address, c->address_len),
+                      .detail = slice_of(detail)};
+    reference_make(&w->dice, &e.reference);
+    metric_answer(&w->metrics, reason);
+    audit_refusal(w->audit, &e);
+}
+
+static void handshake_failed(struct connection *c, int ssl_error)
+{
     const char *detail = c->peer.refusal;
     if (!detail)
         detail = ERR_reason_error_string(ERR_peek_error());
-    e.detail = detail ? slice_of(detail) : SLICE("the client went away");
-    reference_make(&w->dice, &e.reference);
+    metric_add(&c->worker->metrics, METRIC_HANDSHAKES_FAILED_TOTAL, 1);
+    refused_early(c, REASON_HANDSHAKE_FAILED, detail ? detail : "the client went away");
     ERR_clear_error();
-    metric_add(&w->metrics, METRIC_HANDSHAKES_FAILED_TOTAL, 1);
-    metric_answer(&w->metrics, REASON_HANDSHAKE_FAILED);
-    audit_refusal(w->audit, &e);
     if (ssl_error == SSL_ERROR_SSL)
         linger_after_alert(c);
     else
@@ -271,20 +275,62 @@ static void read_what_is_there(struct connection *c)
         cost = cost > (size_t)n ? cost : (size_t)n;
         share -= cost < share ? cost : share;
         c->peer.records = 0;
+        c->has_spoken = true;
         if (c->is_lingering || c->has_read_all)
             linger(c, (size_t)n);
         else if (!c->ops->receive(c, w->scratch, (size_t)n))
             c->has_read_all = true;
+        if (w->is_draining && !c->is_closed && !c->ops->is_quiet(c))
+            c->ops->drain(c);
     }
     if (!c->is_closed && !share)
         loop_next(&w->loop, &c->again);
+}
+
+/* Nobody is told why: behind the balancer stands a client that can't be spoken to yet. */
+static void refuse_announcement(struct connection *c, const char *why)
+{
+    refused_early(c, REASON_PROXY_REFUSED, why);
+    connection_close(c);
+}
+
+/* True once it is there, so that TLS may begin. Never a byte more is read than it has. */
+static bool hear_announcement(struct connection *c)
+{
+    struct announcement *a = c->announcement;
+    struct proxy_announced said;
+    const char *why = NULL;
+    size_t wanted = 0;
+    enum proxy_step step;
+    while ((step = proxy_header_read(&said, slice_from(a->bytes, a->len), &wanted, &why)) ==
+           PROXY_MORE) {
+        ssize_t n = recv(c->fd, a->bytes + a->len, wanted - a->len, 0);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+            return false;
+        if (n <= 0) {
+            refuse_announcement(c, "the balancer went away before it had announced a client");
+            return false;
+        }
+        a->len += (uint32_t)n;
+    }
+    if (step == PROXY_REFUSED) {
+        refuse_announcement(c, why);
+        return false;
+    }
+    if (!said.is_local) {
+        c->address_len = (uint32_t)address_text(c->address, (const struct sockaddr *)&said.client);
+        c->announced_port = said.port;
+    }
+    mem_free(a);
+    c->announcement = NULL;
+    return true;
 }
 
 static void on_readable(EV_P_ ev_io *io, int events)
 {
     struct connection *c = connection_of(io->data);
     (void)loop, (void)events;
-    if (c->is_closed)
+    if (c->is_closed || (c->announcement && !hear_announcement(c)))
         return;
     if (!c->is_established && c->is_lingering) {
         drop_rest(c);
@@ -293,6 +339,26 @@ static void on_readable(EV_P_ ev_io *io, int events)
     if (!c->is_established && !shake_hands(c))
         return;
     read_what_is_there(c);
+}
+
+/* Who was accepted and has not said anything yet has been promised an answer, and gets it: its
+ * handshake goes on, and one request may follow. */
+void connection_drain(struct connection *c)
+{
+    if (!c->ops)
+        return;
+    if (!c->is_reading_paused && !c->is_lingering)
+        read_what_is_there(c); /* a request that has arrived is under way */
+    if (c->is_closed)
+        return;
+    if (!c->has_spoken) {
+        connection_limit(c, FIRST_REQUEST_MS); /* its request, if one comes, is the last */
+        return;
+    }
+    c->ops->drain(c);
+    if (c->ops->is_quiet(c))
+        connection_close_when_sent(c);
+    connection_kick(c);
 }
 
 static void on_again(struct later *self)
@@ -446,8 +512,17 @@ struct slice connection_certificate(struct connection *c)
     return c->certificate;
 }
 
-void connection_accept(struct worker *w, int take_fd, const struct sockaddr *from)
+static bool is_among(const struct config_listener *l, const struct sockaddr *from)
 {
+    for (uint32_t i = 0; i < l->proxy_count; i++)
+        if (network_has(&l->proxies[i], from))
+            return true;
+    return false;
+}
+
+void connection_accept(struct listener *l, int take_fd, const struct sockaddr *from)
+{
+    struct worker *w = l->worker;
     struct connection *c = mem_new(struct connection);
     int one = 1;
     c->magic = CONNECTION_MAGIC;
@@ -467,6 +542,13 @@ void connection_accept(struct worker *w, int take_fd, const struct sockaddr *fro
     ev_io_init(&c->readable, on_readable, take_fd, EV_READ);
     ev_io_init(&c->writable, on_writable, take_fd, EV_WRITE);
     c->readable.data = c->writable.data = c;
+    if (l->settings->proxy_count) {
+        if (!is_among(l->settings, from)) {
+            refuse_announcement(c, "the address is none of proxy_protocol_from");
+            return;
+        }
+        c->announcement = mem_new(struct announcement);
+    }
     c->ssl = tls_accept(&w->tls, &c->peer, edition_ref(w->held->edition), take_fd);
     if (!c->ssl) {
         connection_close(c);

@@ -51,13 +51,16 @@ struct connection {
     struct device *device; /* with DEVICE_SEEN_GOOD */
     struct slice
         certificate; /* of the device, as Client-Cert wants it; made when first asked for */
-    char address[INET6_ADDRSTRLEN];
+    struct announcement *announcement; /* while a balancer's PROXY header is awaited */
+    uint16_t announced_port;           /* that the client connected to at the balancer; or 0 */
+    char address[INET6_ADDRSTRLEN];    /* the client's: the peer's, or the one announced */
     uint32_t address_len;
 
     const struct protocol_ops *ops; /* NULL until the handshake is over */
     void *protocol;                 /* struct h1 or struct h2 */
     uint8_t http_major;
-    struct buf out; /* what the socket did not take */
+    struct buf out;  /* what the socket did not take */
+    bool has_spoken; /* at least one byte has come behind the handshake */
     bool is_reading_paused;
     bool has_read_all; /* the protocol wants no more */
     bool closes_when_sent;
@@ -68,7 +71,7 @@ struct connection {
     bool is_established;
 };
 
-void connection_accept(struct worker *w, int take_fd, const struct sockaddr *from);
+void connection_accept(struct listener *l, int take_fd, const struct sockaddr *from);
 /* Something to write: at the end of the turn. */
 void connection_kick(struct connection *c);
 /* Stops reading (the request's body can't be taken), and goes on. */

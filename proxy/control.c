@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "audit/writer.h"
@@ -17,13 +16,16 @@
 #include "base/file.h"
 #include "base/logger.h"
 #include "base/mem.h"
-#include "base/network.h"
+#include "base/secret.h"
 #include "policy/store.h"
 #include "proxy/admin.h"
 #include "proxy/compiler.h"
 #include "proxy/exchange.h"
 #include "proxy/health.h"
+#include "proxy/listener.h"
 #include "proxy/resolver.h"
+#include "proxy/sandbox.h"
+#include "proxy/supervisor.h"
 #include "proxy/worker.h"
 
 #define WATCH_S 1 /* how often ages are looked at */
@@ -37,7 +39,7 @@ struct control {
     const struct config *in_force; /* the last one that was taken over */
     struct config *reloading;      /* the compiler has it; NULL: none is under way */
     bool must_reload;              /* asked for while one was under way */
-    struct ticket_ring tickets;
+    struct ticket_ring *tickets;   /* in the secrets' memory */
     struct worker **workers;
     uint32_t worker_count;
     uint32_t started;
@@ -53,7 +55,9 @@ struct control {
     bool has_names;       /* once there was an answer for each: a new one is no reason to be away */
     struct audit_writer *audit;
     struct admin *admin;
+    struct supervisor supervisor;
     struct edition *edition; /* the one in force */
+    atomic_int alive;        /* how many editions there are */
     uint32_t refused;        /* documents of the store that are not active */
     bool is_stuck;           /* the last job came to nothing; it is tried again */
     struct mono activated_at;
@@ -70,49 +74,26 @@ struct control {
     ev_timer watch;
 };
 
-/* --- Sockets, before any thread. */
+/* --- Sockets and rights, before any thread. */
 
-static int listen_on(struct slice text, struct fault *f)
+/* All that needs root is done when this returns; what comes after is done with what is left. */
+static bool take_sockets(struct control *c, int **fds, struct fault *f)
 {
-    struct sockaddr_storage address;
-    socklen_t len;
-    int one = 1;
-    int fd = -1;
-    if (address_parse(&address, &len, text))
-        fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        (void)fault_errno(f, errno, "cannot make a socket for '%.*s'", SLICE_ARG(text));
-        return -1;
-    }
-    if (address.ss_family == AF_INET6)
-        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
-    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
-        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) != 0 ||
-        bind(fd, (const struct sockaddr *)&address, len) != 0 || listen(fd, 4096) != 0) {
-        (void)fault_errno(f, errno, "cannot listen on '%.*s'", SLICE_ARG(text));
-        (void)close(fd);
-        return -1;
-    }
-    return fd;
+    *fds = mem_array(int, (size_t)c->config->workers * c->config->listen_count);
+    if (listeners_open(c->config, *fds, f) && sandbox_drop(c->config, f))
+        return true;
+    mem_free(*fds);
+    *fds = NULL;
+    return false;
 }
 
-static bool make_workers(struct control *c, struct fault *f)
+static void make_workers(struct control *c, const int *take_fds)
 {
+    const uint32_t each = c->config->listen_count;
     c->workers = mem_array(struct worker *, c->config->workers);
-    for (int64_t i = 0; i < c->config->workers; i++) {
-        int fds[CONFIG_MAX_LISTENERS];
-        for (uint32_t j = 0; j < c->config->listen_count; j++) {
-            fds[j] = listen_on(c->config->listen[j], f);
-            if (fds[j] < 0) {
-                while (j--)
-                    (void)close(fds[j]);
-                return false;
-            }
-        }
-        c->workers[c->worker_count++] =
-            worker_new((uint32_t)i, c->config, &c->tickets, c, fds, c->config->listen_count);
-    }
-    return true;
+    for (; c->worker_count < c->config->workers; c->worker_count++)
+        c->workers[c->worker_count] = worker_new(c->worker_count, c->config, c->tickets, c,
+                                                 take_fds + c->worker_count * each, each);
 }
 
 static bool start_audit(struct control *c, struct fault *f)
@@ -197,6 +178,7 @@ static void settle_reload(struct control *c, const struct compiled *made)
     const struct config *old = made->edition ? c->in_force : made->config;
     assert(made->config == c->reloading);
     c->reloading = NULL;
+    supervisor_tell(&c->supervisor, "READY=1");
     if (made->edition) {
         c->in_force = made->config;
         logger_set_level(made->config->log_level);
@@ -285,8 +267,10 @@ static void activate(struct control *c, struct edition *take, uint32_t refused)
     metric_set(&c->metrics, METRIC_SNAPSHOT, (int64_t)take->snapshot->number);
     log_info("control", "snapshot %llu is live: %u applications",
              (unsigned long long)take->snapshot->number, take->door_count);
+    supervisor_tell(&c->supervisor, "STATUS=snapshot %llu: %u applications",
+                    (unsigned long long)take->snapshot->number, take->door_count);
     if (!was_ready && take->door_count)
-        log_notice("control", "ready on %.*s%s", SLICE_ARG(c->config->listen[0]),
+        log_notice("control", "ready on %.*s%s", SLICE_ARG(c->config->listen[0].address),
                    c->config->listen_count > 1 ? " and more" : "");
 }
 
@@ -460,6 +444,8 @@ static void print_metrics(void *owner, struct buf *out)
     all[c->worker_count] = &c->metrics;
     metric_set(&c->metrics, METRIC_SNAPSHOT_AGE_SECONDS,
                c->edition ? (loop_now(&c->loop).ms - c->activated_at.ms) / 1000 : 0);
+    metric_set(&c->metrics, METRIC_SNAPSHOTS_ALIVE,
+               atomic_load_explicit(&c->alive, memory_order_relaxed));
     metric_set(&c->metrics, METRIC_CONTROL_BUSY_SECONDS, (int64_t)(loop_busy(&c->loop) * 1e6));
     metric_set(&c->metrics, METRIC_STORE_RESYNCS_TOTAL, (int64_t)store_resyncs(c->store));
     metrics_print(out, all, c->worker_count + 1);
@@ -473,6 +459,7 @@ static void begin_reload(struct control *c)
     struct findings found;
     struct config *next;
     c->must_reload = false;
+    supervisor_tell(&c->supervisor, "RELOADING=1");
     findings_init(&found);
     next = config_read(c->in_force->path.ptr, &found);
     if (next) {
@@ -486,6 +473,7 @@ static void begin_reload(struct control *c)
     }
     if (!next) {
         metric_add(&c->metrics, METRIC_RELOADS_REFUSED_TOTAL, 1);
+        supervisor_tell(&c->supervisor, "READY=1");
         log_error("control", "configuration refused, the old one goes on: %s",
                   found.count ? found.at[0].text : "it can't be read");
         findings_print(&found, stderr);
@@ -514,6 +502,7 @@ static void on_terminate(EV_P_ ev_signal *signal, int events)
     if (c->is_draining)
         return;
     c->is_draining = true;
+    supervisor_tell(&c->supervisor, "STOPPING=1");
     log_notice("control", "going down: requests under way have %lld s",
                (long long)(c->config->drain_ms / 1000));
     for (uint32_t i = 0; i < c->worker_count; i++)
@@ -608,6 +597,22 @@ static void raise_file_limit(void)
     (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* Room for the private keys of a thousand hosts, twice as a reload needs it, and for the
+ * handshake's own key, which OpenSSL keeps with each connection. */
+#define SECRETS_OF_HOSTS_BYTES 4194304
+#define SECRETS_OF_CONNECTION_BYTES 64
+#define SECRETS_MAX_BYTES 67108864 /* a million connections; locked memory is taken from others */
+
+static void lock_secrets(struct control *c)
+{
+    const int64_t connections = c->config->max_connections * c->config->workers;
+    const int64_t bytes = SECRETS_OF_HOSTS_BYTES + connections * SECRETS_OF_CONNECTION_BYTES;
+    struct fault why;
+    if (!secret_memory(bytes < SECRETS_MAX_BYTES ? (size_t)bytes : SECRETS_MAX_BYTES, &why))
+        log_warning("control", "%s", why.text);
+    c->tickets = secret_new(sizeof *c->tickets);
+}
+
 static bool start(struct control *c, struct fault *f)
 {
     struct documents *remembered = NULL;
@@ -617,11 +622,16 @@ static bool start(struct control *c, struct fault *f)
         .ca_file = c->config->fetch_ca_file.len ? c->config->fetch_ca_file.ptr : NULL};
     const struct resolver_settings names = {.servers = c->config->dns_servers,
                                             .max_stale_ms = c->config->dns_max_stale_ms};
+    int *fds = NULL;
     bool ok = false;
     raise_file_limit();
-    if (!take_state_dir(c, f) || !ticket_ring_read(&c->tickets, c->config->keys_dir.ptr, f) ||
-        !make_workers(c, f) || !start_audit(c, f) ||
-        !store_recall(c->config->state_dir.ptr, &remembered, &known, f))
+    lock_secrets(c);
+    if (!take_sockets(c, &fds, f))
+        goto out;
+    if (!take_state_dir(c, f) || !ticket_ring_read(c->tickets, c->config->keys_dir.ptr, f))
+        goto out;
+    make_workers(c, fds);
+    if (!start_audit(c, f) || !store_recall(c->config->state_dir.ptr, &remembered, &known, f))
         goto out;
     metric_set(&c->metrics, METRIC_TRUST_MEMORY, known.count > 0);
     if (!known.count)
@@ -636,7 +646,8 @@ static bool start(struct control *c, struct fault *f)
         resolver_new(&c->loop, &names, &c->metrics, (struct resolver_hooks){on_names, c}, f);
     if (!c->resolver)
         goto out;
-    c->compiler = compiler_start(c->config, &known, (struct compiler_hook){on_compiled, c}, f);
+    c->compiler =
+        compiler_start(c->config, &known, &c->alive, (struct compiler_hook){on_compiled, c}, f);
     if (!c->compiler)
         goto out;
     for (; c->started < c->worker_count; c->started++)
@@ -654,8 +665,9 @@ static bool start(struct control *c, struct fault *f)
     store.start = remembered;
     c->store_seen_at = loop_now(&c->loop);
     c->store = store_new(&c->loop, &store, (struct store_hooks){on_documents, on_store, c});
-    ok = true;
+    ok = sandbox_close(c->config, f);
 out:
+    mem_free(fds);
     documents_unref(remembered);
     serials_fini(&known);
     return ok;
@@ -686,9 +698,10 @@ static void stop(struct control *c)
     mem_free(c->workers);
     edition_unref(c->edition);
     issuers_unref(c->table);
-    ticket_ring_wipe(&c->tickets);
+    secret_free(c->tickets, sizeof *c->tickets);
     if (c->pid_fd >= 0)
         (void)close(c->pid_fd);
+    supervisor_fini(&c->supervisor);
     config_free(c->reloading);
     if (c->in_force != c->config)
         config_free((struct config *)(uintptr_t)c->in_force);
@@ -710,11 +723,14 @@ int gateway_run(struct config *take)
     loop_init(&c->loop);
     mailbox_init(&c->mailbox, &c->loop, c);
     watch_signals(c);
+    supervisor_find(&c->supervisor);
     ok = start(c, &fault);
-    if (ok)
+    if (ok) {
+        supervisor_tell(&c->supervisor, "READY=1");
         loop_run(&c->loop);
-    else
+    } else {
         log_fault(LOG_LEVEL_ERROR, "control", &fault);
+    }
     stop(c);
     if (ok)
         log_notice("control", "gone");

@@ -59,6 +59,8 @@ struct edition *edition_make(struct snapshot *take_snapshot, struct keyring *tak
     struct view **old = views_of(last);
     struct view_settings view = {.certificates_dir = s->certificates_dir};
     atomic_init(&e->references, 1);
+    e->alive = s->alive;
+    atomic_fetch_add_explicit(e->alive, 1, memory_order_relaxed);
     e->snapshot = take_snapshot;
     e->keyring = take_keyring;
     e->doors =
@@ -131,6 +133,7 @@ void edition_unref(struct edition *e)
     mem_free(e->doors);
     snapshot_unref(e->snapshot);
     keyring_unref(e->keyring);
+    atomic_fetch_sub_explicit(e->alive, 1, memory_order_relaxed);
     mem_free(e);
 }
 

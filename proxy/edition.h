@@ -27,6 +27,7 @@ struct door {
 
 struct edition {
     _Atomic uint32_t references;
+    atomic_int *alive; /* one less when this one is gone */
     struct snapshot *snapshot;
     struct keyring *keyring;
     struct arena arena;
@@ -38,7 +39,8 @@ struct edition {
 struct edition_settings {
     const char *certificates_dir;
     const char *keys_dir;
-    bool reads_again; /* the certificates of all hosts; else only where a bundle changed */
+    atomic_int *alive; /* how many editions there are; outlives them all */
+    bool reads_again;  /* the certificates of all hosts; else only where a bundle changed */
 };
 
 /* Takes both references. Hosts without a usable certificate have no door; each is told through

@@ -62,7 +62,8 @@ static enum next check_host(struct exchange *x)
     uint16_t port;
     if (!host_parse(x->request.authority, room, &x->request.host, &port))
         return refuse(x, REASON_REQUEST_MALFORMED, "the host is no host name");
-    if (port && !config_listens_on(x->worker->config, port))
+    if (port && port != x->connection->announced_port &&
+        !config_listens_on(x->worker->config, port))
         return refuse(x, REASON_HOST_UNKNOWN, "another port than ours");
     return NEXT;
 }

@@ -18,6 +18,9 @@
 
 #define ACCEPTS_A_TURN 32  /* so that a burst of new clients does not starve those who are there */
 #define ACCEPT_REST_MS 100 /* until somebody may have gone */
+#define FIRST_RULES_MS                                                                             \
+    2000 /* after the start: who connects waits so long for rules to be there                      \
+          */
 #define SHORT_SAID_EVERY_MS 60000 /* so that who opens many connections does not fill the log */
 #define CHUNKS_AT_REST 256        /* 2 MiB a worker; beyond it a request costs a malloc */
 #define BLOCKS_AT_REST 32         /* 2 MiB a worker */
@@ -107,11 +110,16 @@ static void rest(struct worker *w)
     deadline_arm(worker_deadlines(w, ACCEPT_REST_MS), &w->accept_rest);
 }
 
-static void rest_is_over(struct deadline *self)
+static void start_accepting(struct worker *w)
 {
-    struct worker *w = container_of(self, struct worker, accept_rest);
+    deadline_cancel(&w->accept_rest);
     for (uint32_t i = 0; i < w->listener_count; i++)
         ev_io_start(w->loop.ev, &w->listeners[i].io);
+}
+
+static void rest_is_over(struct deadline *self)
+{
+    start_accepting(container_of(self, struct worker, accept_rest));
 }
 
 /* No descriptor is left: the client is told so by an end, at the price of the one kept for this.
@@ -150,7 +158,7 @@ static void on_acceptable(EV_P_ ev_io *io, int events)
             (void)close(fd); /* no rules yet, or no room: nothing is promised */
             continue;
         }
-        connection_accept(w, fd, (const struct sockaddr *)&from);
+        connection_accept(l, fd, (const struct sockaddr *)&from);
     }
 }
 
@@ -201,6 +209,8 @@ static void open_edition(struct letter *self, void *owner)
     h->number = w->held ? w->held->number + 1 : 1;
     h->users = 1;
     l->edition = NULL;
+    if (!w->held && !w->is_draining)
+        start_accepting(w);
     held_drop(w->held);
     w->held = h;
     letter_free(self);
@@ -328,11 +338,12 @@ struct worker *worker_new(uint32_t number, const struct config *config, struct t
     for (uint32_t i = 0; i < fd_count; i++) {
         struct listener *l = &w->listeners[i];
         l->worker = w;
+        l->settings = &config->listen[i];
         l->fd = take_fds[i];
         ev_io_init(&l->io, on_acceptable, l->fd, EV_READ);
         l->io.data = l;
-        ev_io_start(w->loop.ev, &l->io);
     }
+    deadline_arm(worker_deadlines(w, FIRST_RULES_MS), &w->accept_rest);
     return w;
 }
 

@@ -82,11 +82,13 @@ struct worker {
 
 struct listener {
     struct worker *worker;
+    const struct config_listener *settings;
     int fd;
     ev_io io;
 };
 
-/* On the control thread, before worker_start: what can fail does so here. Takes the sockets. */
+/* On the control thread, before worker_start: what can fail does so here. Takes the sockets, one
+ * for each `listen` of the config in its order. */
 struct worker *worker_new(uint32_t number, const struct config *config, struct ticket_ring *tickets,
                           struct control *control, const int *take_fds, uint32_t fd_count);
 MUST_USE bool worker_start(struct worker *w, struct fault *f);
