@@ -236,6 +236,15 @@ class Origin:
             self.release.wait(30)
             peer.sendall(b"9\r\ndata: 2\n\n\r\n0\r\n\r\n")
             return True
+        if path.startswith("/ticks"):  # one every 100 ms, until released
+            release, ticks = self.release, 0
+            peer.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+            while not release.wait(0.1):
+                ticks += 1
+                event = f"data: {ticks}\n\n".encode()
+                peer.sendall(f"{len(event):x}\r\n".encode() + event + b"\r\n")
+            peer.sendall(b"0\r\n\r\n")
+            return True
         extra = b""
         if path.startswith("/fields"):
             extra = (b"set-cookie: __Host-belfry=stolen; Secure\r\nset-cookie: theirs=1\r\nbelfry-assertion: forged\r\n"
