@@ -13,6 +13,7 @@
 #include "base/network.h"
 #include "proxy/address_book.h"
 #include "proxy/link_h1.h"
+#include "proxy/link_h2.h"
 #include "proxy/upstream_tls.h"
 
 /* Passive health: so many failures in a row, and the endpoint rests; each time longer. */
@@ -56,6 +57,7 @@ static void close_idle(struct endpoint *e)
 {
     while (!list_is_empty(&e->idle))
         link_h1_close_idle(e);
+    link_h2_close_idle(e);
 }
 
 static void endpoint_retire(struct endpoint *e)
@@ -368,11 +370,8 @@ static enum origins_answer wait_or_refuse(struct exchange *x, struct origin *o, 
 
 static bool begin_at(struct endpoint *e, struct exchange *x, enum reason *why)
 {
-    if (e->scheme == UPSTREAM_H2 || e->scheme == UPSTREAM_H2C) {
-        *why = REASON_UPSTREAM_REFUSED;
-        return false;
-    }
-    return link_h1_begin(e, x, why);
+    bool is_h2 = e->scheme == UPSTREAM_H2 || e->scheme == UPSTREAM_H2C;
+    return is_h2 ? link_h2_begin(e, x, why) : link_h1_begin(e, x, why);
 }
 
 enum origins_answer origins_begin(struct exchange *x, enum reason *why)

@@ -18,7 +18,8 @@ struct endpoint {
     socklen_t address_len;
     struct upstream_context *tls; /* NULL: plain */
     struct link idle;             /* of struct link_h1, the one used last at the end */
-    struct link sessions;         /* of struct session_h2, open or opening */
+    struct link sessions;         /* of struct session_h2 that take new streams */
+    uint32_t streams_allowed;     /* of each session, as one of them said last; 0: unknown */
     uint32_t connections;         /* open or opening */
     uint32_t outstanding;         /* exchanges under way */
     uint32_t failures;            /* one after the other */
