@@ -299,11 +299,26 @@ static void open_tunnel(struct h1 *h)
     connection_go_on(h->connection);
 }
 
+/* An upstream over HTTP/2 may end an answer with its head and say no length: here it must be said
+ * (RFC 9112 §6.3). */
+static bool needs_length(const struct exchange *x)
+{
+    const struct response *r = &x->response;
+    if (r->has_body || r->status == 204 || r->status == 304 || x->request.method == METHOD_HEAD)
+        return false;
+    for (uint32_t i = 0; i < r->field_count; i++)
+        if (slice_eq(r->fields[i].name, SLICE("content-length")))
+            return false;
+    return true;
+}
+
 static bool put_framing(const struct h1 *h, struct buf *out)
 {
     const struct exchange *x = h->x;
     if (x->is_tunnel)
         return true;
+    if (needs_length(x) && !buf_add(out, SLICE("content-length: 0\r\n")))
+        return false;
     /* RFC 9110 §15.5.22: which protocol it would have to be. */
     if (x->reason == REASON_WEBSOCKET_VERSION &&
         !buf_add(out, SLICE("connection: upgrade\r\nupgrade: websocket\r\n")))

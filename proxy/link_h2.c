@@ -30,7 +30,6 @@
 #define CONNECTION_WINDOW 16777216 /* it stands for no memory: streams hold, and few */
 #define HEAD_LIST_MAX 65536        /* like H1_HEAD_MAX_BYTES, counted as RFC 9113 §6.5.2 says */
 #define SENT_HEAD_MAX 131072       /* a client's head of 64 KiB, and what is added */
-#define EARLY_MAX 32               /* 1xx before one answer */
 #define RECORD_BYTES 16384         /* one frame, one TLS record */
 #define OUT_CEILING 262144         /* a head, behind what one fill has put */
 #define OUT_KEPT 8192              /* what a connection at rest keeps */
@@ -86,7 +85,6 @@ struct stream {
     bool has_ended;    /* END_STREAM has come */
     bool has_sent_end; /* and ours has gone */
     bool was_reset;    /* by the upstream; else nghttp2 did it, for what the upstream sent */
-    uint32_t early;
     enum { TUNNEL_NONE, TUNNEL_ASKED, TUNNEL_OPEN } tunnel;
     char *bytes; /* WORKER_BLOCK_BYTES; [from, to) have come and not been taken */
     size_t from;
@@ -448,14 +446,6 @@ static void fail_stream(struct stream *s, enum reason why, const char *detail)
     exchange_upstream_failed(s->up.x, why, detail);
 }
 
-static void take_early(struct stream *s, const struct upstream_head *head)
-{
-    if (++s->early > EARLY_MAX)
-        fail_stream(s, REASON_UPSTREAM_BROKEN, "it has too many interim answers");
-    else
-        exchange_upstream_early(s->up.x, head);
-}
-
 static void take_head(struct stream *s, struct upstream_head *head)
 {
     struct exchange *x = s->up.x;
@@ -489,7 +479,7 @@ static void take_fields(struct session_h2 *h, int32_t id, bool ends)
         return;
     }
     if (!s->has_head && head.status < 200) {
-        take_early(s, &head);
+        exchange_upstream_early(s->up.x, &head);
         return;
     }
     s->has_ended = ends;

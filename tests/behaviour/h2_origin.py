@@ -98,7 +98,6 @@ class Peer:
         self.streams = {}
         self.over = False
         self.goaway = None
-        self.early = 0  # bytes of windows that were not given back
         self.h2 = H2Connection(H2Configuration(client_side=False, validate_outbound_headers=False,
                                                normalize_outbound_headers=False, header_encoding="utf-8"))
 
@@ -145,8 +144,8 @@ class Peer:
             if stream.body_length <= 1 << 20:
                 stream.body += event.data
             if stream.target.startswith("/held"):
-                stream.untaken = getattr(stream, "untaken", 0) + event.flow_controlled_length
-                self.h2.increment_flow_control_window(event.flow_controlled_length)
+                if event.flow_controlled_length:
+                    self.h2.increment_flow_control_window(event.flow_controlled_length)
             else:
                 self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
         elif isinstance(event, TrailersReceived):
@@ -244,7 +243,7 @@ def answer(origin, s):
     if path.startswith("/held"):
         origin.release.wait(30)
         with s.peer.lock:
-            s.peer.h2.increment_flow_control_window(1 << 30, s.number)
+            s.peer.h2.increment_flow_control_window(1 << 30, s.number) # for all the rest
             s.peer.flush()
     if path.startswith("/wait"):
         origin.release.wait(30)
