@@ -439,11 +439,34 @@ static void exchange_cut(struct exchange *x, enum reason why, const char *detail
     exchange_resume(x);
 }
 
+/* What x->answer and the trailers now hold still goes to the client. */
+static void say_last(struct exchange *x, enum reason why, const char *detail)
+{
+    x->reason = why;
+    x->detail = detail;
+    x->up_stopped = true;
+    deadline_arm(worker_deadlines(x->worker, x->worker->config->stalled_ms), &x->deadline);
+    x->client->body_ready(x);
+}
+
+/* A gRPC call that has begun ends with a status all the same. */
+static bool end_by_status(struct exchange *x, enum reason why, const char *detail)
+{
+    if (!x->is_grpc || x->phase != RESPONSE || !x->response.has_body || x->is_end_sent)
+        return false;
+    drop_link(x);
+    x->answer = (struct slice){0};
+    x->response.trailer_count = grpc_status(&x->arena, why, &x->reference, &x->response.trailers);
+    say_last(x, why, detail);
+    return true;
+}
+
 /* Refused late: with an answer where none has begun, else the stream is cut. */
 static void exchange_stop(struct exchange *x, enum reason why, const char *detail)
 {
     if (x->phase > RESPONSE || x->is_head_out) {
-        exchange_cut(x, why, detail);
+        if (!end_by_status(x, why, detail))
+            exchange_cut(x, why, detail);
         return;
     }
     x->up_stopped = true;
@@ -477,9 +500,10 @@ static void time_is_over(struct deadline *self)
             NULL);
         return;
     case RESPONSE:
-        exchange_cut(
-            x, x->link && !flow_down_peek(x).len ? REASON_UPSTREAM_TIMEOUT : REASON_CLIENT_STALLED,
-            NULL);
+        if (x->link && !flow_down_peek(x).len)
+            exchange_stop(x, REASON_UPSTREAM_TIMEOUT, NULL);
+        else
+            exchange_cut(x, REASON_CLIENT_STALLED, NULL);
         return;
     case ROUTE:
     case DEVICE:
@@ -548,11 +572,24 @@ static void take_in(struct exchange *x)
 
 void exchange_begin(struct exchange *x, enum reason early, const char *detail)
 {
+    int64_t timeout_ms = 0;
     take_in(x);
     x->is_grpc = grpc_is(&x->request);
     x->request.accepts_html = wants_html(x);
     x->request.accepts_trailers = takes_trailers(x);
     x->up_ended = !x->request.has_body && !x->request.wants_websocket;
+    switch (x->is_grpc ? grpc_timeout(&x->request, &timeout_ms) : GRPC_TIMEOUT_NONE) {
+    case GRPC_TIMEOUT_GOOD:
+        x->ends_at_ms = loop_now(&x->worker->loop).ms + timeout_ms;
+        break;
+    case GRPC_TIMEOUT_NONE:
+        break;
+    case GRPC_TIMEOUT_BAD:
+        if (early == REASON_PERMITTED) {
+            early = REASON_REQUEST_MALFORMED;
+            detail = "grpc-timeout is no time";
+        }
+    }
     if (early != REASON_PERMITTED) {
         (void)refuse(x, early, detail);
         x->phase = RESPONSE;
@@ -835,43 +872,26 @@ static enum reason judge_again(struct exchange *x, struct held *now)
     return x->decision.verdict == DECISION_PERMIT ? REASON_PERMITTED : x->decision.reason;
 }
 
-/* What still goes to the client where a stream is not simply broken off. */
-static bool say_goodbye(struct exchange *x)
+static bool close_tunnel(struct exchange *x, enum reason why)
 {
-    if (x->is_tunnel && websocket_may_insert(&x->frames)) {
-        char *close = arena_bytes(&x->arena, WEBSOCKET_CLOSE_MAX);
-        size_t len =
-            websocket_close(close, WEBSOCKET_POLICY_VIOLATION, SLICE("access has been withdrawn"));
-        drop_link(x);
-        x->answer = slice_from(close, len);
-        return true;
-    }
-    if (x->is_grpc && x->response.has_body) {
-        drop_link(x);
-        x->answer = (struct slice){0};
-        x->response.trailer_count =
-            grpc_status(&x->arena, REASON_ACCESS_WITHDRAWN, &x->reference, &x->response.trailers);
-        return true;
-    }
-    return false;
+    char *close;
+    if (!x->is_tunnel || !websocket_may_insert(&x->frames))
+        return false;
+    close = arena_bytes(&x->arena, WEBSOCKET_CLOSE_MAX);
+    drop_link(x);
+    x->answer = slice_from(close, websocket_close(close, WEBSOCKET_POLICY_VIOLATION,
+                                                  SLICE("access has been withdrawn")));
+    say_last(x, REASON_ACCESS_WITHDRAWN, reason_name(why).ptr);
+    return true;
 }
 
 static void withdraw(struct exchange *x, enum reason why)
 {
     live_remove(x);
-    if (!x->is_head_out) {
+    if (!x->is_head_out)
         exchange_stop(x, why, "access was withdrawn while it was under way");
-        return;
-    }
-    if (!say_goodbye(x)) {
-        exchange_cut(x, REASON_ACCESS_WITHDRAWN, reason_name(why).ptr);
-        return;
-    }
-    x->reason = REASON_ACCESS_WITHDRAWN;
-    x->detail = reason_name(why).ptr;
-    x->up_stopped = true;
-    deadline_arm(worker_deadlines(x->worker, x->worker->config->stalled_ms), &x->deadline);
-    x->client->body_ready(x);
+    else if (!close_tunnel(x, why))
+        exchange_stop(x, REASON_ACCESS_WITHDRAWN, reason_name(why).ptr);
 }
 
 void exchange_judge_again(struct exchange *x)

@@ -81,7 +81,7 @@ struct exchange {
     struct link in_queue; /* of `queued_at`, for a connection */
     struct origin *queued_at;
     int64_t good_until_s;   /* the nearest end of what it rests on */
-    int64_t ends_at_ms;     /* its whole time; 0: none */
+    int64_t ends_at_ms;     /* its whole time, or what a gRPC client gives it; 0: none */
     bool is_to_be_judged;   /* again, when keys are there */
     struct slice assertion; /* borrowed from the worker's cache while a head is made */
     struct uplink *link;

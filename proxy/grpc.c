@@ -32,6 +32,39 @@ bool grpc_is(const struct request *r)
     return false;
 }
 
+/* TimeoutValue: 1 to 8 digits; TimeoutUnit: H M S m u n. What is finer than our clock is rounded
+ * up: nobody's time ends early. */
+enum grpc_timeout grpc_timeout(const struct request *r, int64_t *ms)
+{
+    static const struct {
+        char unit;
+        int64_t times;
+        int64_t parts;
+    } units[] = {{'H', 3600000, 1}, {'M', 60000, 1}, {'S', 1000, 1},
+                 {'m', 1, 1},       {'u', 1, 1000},  {'n', 1, 1000000}};
+    struct slice text = {0};
+    uint32_t count = 0;
+    uint64_t value;
+    for (uint32_t i = 0; i < r->field_count; i++) {
+        if (!slice_eq(r->fields[i].name, SLICE("grpc-timeout")))
+            continue;
+        text = r->fields[i].value;
+        count++;
+    }
+    if (!count)
+        return GRPC_TIMEOUT_NONE;
+    if (count > 1 || text.len < 2 || text.len > 9 ||
+        !slice_u64(slice_from(text.ptr, text.len - 1), 99999999, &value))
+        return GRPC_TIMEOUT_BAD;
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        if (text.ptr[text.len - 1] != units[i].unit)
+            continue;
+        *ms = ((int64_t)value * units[i].times + units[i].parts - 1) / units[i].parts;
+        return GRPC_TIMEOUT_GOOD;
+    }
+    return GRPC_TIMEOUT_BAD;
+}
+
 static unsigned code_of_status(uint16_t status)
 {
     switch (status) {

@@ -10,6 +10,9 @@
 
 /* application/grpc, alone or with "+proto", "+json" and the like. */
 bool grpc_is(const struct request *r);
+/* How long a call may take, as its grpc-timeout says. */
+enum grpc_timeout { GRPC_TIMEOUT_BAD = 0, GRPC_TIMEOUT_NONE, GRPC_TIMEOUT_GOOD };
+enum grpc_timeout grpc_timeout(const struct request *r, int64_t *ms);
 /* The code of gRPC for that reason. */
 unsigned grpc_code(enum reason why);
 /* grpc-status, grpc-message and belfry-reference, in the arena: as trailers, or as all there is of

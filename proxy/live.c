@@ -10,7 +10,9 @@ void live_add(struct exchange *x)
     struct worker *w = x->worker;
     int64_t total_ms = x->facts.app->total_ms;
     x->good_until_s = exchange_good_until(x);
-    x->ends_at_ms = total_ms ? loop_now(&w->loop).ms + total_ms : 0;
+    int64_t ends_at_ms = loop_now(&w->loop).ms + total_ms;
+    if (total_ms && (!x->ends_at_ms || ends_at_ms < x->ends_at_ms))
+        x->ends_at_ms = ends_at_ms;
     list_push(&w->live, &x->in_live);
 }
 
