@@ -20,6 +20,7 @@
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static OSSL_LIB_CTX *library;
 static OSSL_PROVIDER *whole;
+static OSSL_PROVIDER *shown;
 static OSSL_ALGORITHM keys[SHOWN_MAX + 1]; /* each ends with a row of zeros */
 static OSSL_ALGORITHM decoders[SHOWN_MAX + 1];
 
@@ -85,6 +86,14 @@ static int provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in
     return 1;
 }
 
+/* Its random numbers lie in the memory for secrets, where nobody else looks for what they hold. */
+static void library_free(void)
+{
+    (void)OSSL_PROVIDER_unload(shown);
+    OSSL_LIB_CTX_free(library);
+    (void)OSSL_PROVIDER_unload(whole);
+}
+
 static void library_make(void)
 {
     whole = OSSL_PROVIDER_load(NULL, "default");
@@ -92,7 +101,7 @@ static void library_make(void)
     if (whole && library && show(keys, OSSL_OP_KEYMGMT, is_of_handshakes) &&
         show(decoders, OSSL_OP_DECODER, is_of_certificates) &&
         OSSL_PROVIDER_add_builtin(library, "handshakes", provider_init) == 1 &&
-        OSSL_PROVIDER_load(library, "handshakes"))
+        (shown = OSSL_PROVIDER_load(library, "handshakes")) && OPENSSL_atexit(library_free) == 1)
         return;
     fprintf(stderr, "belfry: OpenSSL has no working default provider\n");
     abort();
