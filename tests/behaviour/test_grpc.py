@@ -11,9 +11,11 @@ import grpc
 import pytest
 
 from callers import H2
+from h2_origin import H2Origin
 from world import World, until
 
 HOST = "grpc.finance.localhost"
+DEAF = "deaf.finance.localhost"  # an application that knows no deadlines
 TIGHT = "tight.finance.localhost"  # waits 1 s for an answer's next bytes
 APPLICATION = """
   - id: {id}
@@ -28,7 +30,7 @@ APPLICATION = """
         permit: {{ methods: [POST], paths: ["/test.Echo/**"] }}
         when: '"tax-officers" in user.groups && device.trust == "managed"'
       - id: anybody
-        permit: {{ methods: [POST], paths: ["/test.Open/**"] }}
+        permit: {{ methods: [POST], paths: ["/test.Open/**", "/never", "/pause"] }}
 """
 MORE = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
@@ -94,14 +96,15 @@ class Service(grpc.GenericRpcHandler):
 
 class GrpcWorld(World):
     def __init__(self, port, **more):
-        super().__init__(hosts=[HOST, TIGHT], workers=1, **more)
-        self.grpc_port = port
+        super().__init__(hosts=[HOST, TIGHT, DEAF], workers=1, **more)
+        self.grpc_port, self.deaf = port, H2Origin()
 
     def write_policy(self):
         super().write_policy()
         with open(self.folder / "policy/finance.yaml", "a") as file:
-            for name, idle in (("grpc", "20s"), ("tight", "1s")):
-                file.write(APPLICATION.format(id=name, port=self.grpc_port, idle=idle))
+            for name, idle, port in (("grpc", "20s", self.grpc_port), ("tight", "1s", self.grpc_port),
+                                     ("deaf", "20s", self.deaf.port)):
+                file.write(APPLICATION.format(id=name, port=port, idle=idle))
 
     def channel(self, cert="laptop-0001", host=HOST):
         root, key, chain = self.trust.read_bytes(), None, None
@@ -149,11 +152,12 @@ def refused(call, code):
     return caught.value
 
 
-def ended(world, name):
-    """The reason of the last call's end of that method."""
+def ended(world, path):
+    """The reason of the end of the one call of that path."""
     def find():
-        return [e for e in world.events() if e["event.action"] == "access-end" and e.get("url.path", "").endswith(name)]
-    return until(find, "no end's event")[-1]
+        calls = [e["event.id"] for e in world.events() if e.get("url.path") == path]
+        return calls and [e for e in world.events(calls[0]) if e["event.action"] == "access-end"]
+    return until(find, "no end's event")[0]["belfry.reason_code"]
 
 
 # The four kinds
@@ -256,26 +260,26 @@ def test_an_application_that_is_not_there_is_unavailable(world, channel, service
 # Deadlines, and calls that end early
 
 
-def test_a_deadline_is_kept_by_the_gateway_itself(world, service):
-    """The client's own clock is left out: it says one deadline and waits for longer."""
-    with H2(world.tls(HOST, alpn=("h2",))) as h2:
+def test_a_deadline_is_kept_by_the_gateway_itself(world):
+    with H2(world.tls(DEAF, alpn=("h2",))) as h2:
         began = time.monotonic()
-        answer = h2.ask(HOST, "/test.Open/Wait", method="POST", body=bytes(5), headers=[
+        answer = h2.ask(DEAF, "/never", method="POST", body=bytes(5), headers=[
             ("content-type", "application/grpc"), ("te", "trailers"), ("grpc-timeout", "300m")])
     assert answer.status == 200 and answer.get("grpc-status") == "4" and answer.get("belfry-reference")
     assert 0.3 <= time.monotonic() - began < 2
-    assert service.ended["last"].wait(5)  # nobody works on
-    assert service.seen[-1]  # it was asked, with what is left
+    (asked,) = world.deaf.seen("/never")
+    assert asked.get("grpc-timeout") == "300m" and asked.get("te") == "trailers"
+    until(lambda: asked.reset == 8, "the application was not told")
 
 
 def test_a_deadline_ends_a_stream_that_has_begun_with_its_status(world):
-    with H2(world.tls(HOST, alpn=("h2",))) as h2:
-        stream = h2.begin(HOST, "/test.Open/Forever", method="POST", body=bytes(5), headers=[
+    with H2(world.tls(DEAF, alpn=("h2",))) as h2:
+        stream = h2.begin(DEAF, "/pause", method="POST", body=bytes(5), headers=[
             ("content-type", "application/grpc"), ("te", "trailers"), ("grpc-timeout", "500m")])
         h2.end(stream)
-        assert b"first" in h2.streams[stream][1]
+        assert h2.streams[stream][1] == b"ppppp"
         assert dict(h2.trailers[stream])["grpc-status"] == "4"
-    assert ended(world, "Forever")["belfry.reason_code"] == "upstream_timeout"
+    assert ended(world, "/pause") == "upstream_timeout"
 
 
 @pytest.mark.parametrize("text", ["", "5", "-1S", "1.5S", "5s", "123456789S"])
@@ -300,7 +304,7 @@ def test_a_cancelled_call_ends_at_the_application_at_once(world, channel, servic
         yield b"hello"
         held.wait(30)
 
-    call = getattr(channel, kind)(f"/test.Echo/{method}")
+    call = getattr(channel, kind)(f"/test.Echo/cancelled/{method}")
     call = call.future(b"", metadata=world.officer) if kind == "unary_unary" else \
         call(asks() if kind == "stream_stream" else b"", metadata=world.officer)
     if kind != "unary_unary":
@@ -310,7 +314,7 @@ def test_a_cancelled_call_ends_at_the_application_at_once(world, channel, servic
     call.cancel()
     assert event.wait(2), "the application was not told"
     held.set()
-    assert ended(world, method)["belfry.reason_code"] == "client_gone"
+    assert ended(world, f"/test.Echo/cancelled/{method}") == "client_gone"
 
 
 def test_an_application_that_stops_in_a_stream_ends_it_with_a_status(world):
@@ -322,14 +326,14 @@ def test_an_application_that_stops_in_a_stream_ends_it_with_a_status(world):
 
 
 def test_access_that_is_withdrawn_ends_a_stream_with_permission_denied(world, channel, service):
-    call = channel.unary_stream("/test.Echo/Forever")(b"busy", metadata=world.officer)
+    call = channel.unary_stream("/test.Echo/withdrawn/Forever")(b"busy", metadata=world.officer)
     assert next(call) == b"first"
     event = service.ended["last"]
     world.update("finance", lambda text: re.sub(r"/test\.Echo/", "/test.Gone/", text))
     error = refused(lambda: list(call), grpc.StatusCode.PERMISSION_DENIED)
     assert "access_withdrawn" in error.details() and reference(error)
     assert event.wait(2), "the application was not told"
-    assert ended(world, "Forever")["belfry.reason_code"] == "access_withdrawn"
+    assert ended(world, "/test.Echo/withdrawn/Forever") == "access_withdrawn"
     world.update("finance", lambda text: re.sub(r"/test\.Gone/", "/test.Echo/", text))
     assert channel.unary_unary("/test.Echo/Unary")(b"x", metadata=world.officer) == b"x"
 
