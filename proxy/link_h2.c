@@ -272,6 +272,21 @@ static void on_flush(struct later *self)
         write_out(h);
 }
 
+static nghttp2_nv pair(struct slice name, struct slice value)
+{
+    return (nghttp2_nv){(uint8_t *)(uintptr_t)name.ptr, (uint8_t *)(uintptr_t)value.ptr, name.len,
+                        value.len, NGHTTP2_NV_FLAG_NONE};
+}
+
+static int put_trailers(nghttp2_session *session, const struct exchange *x, int32_t id)
+{
+    nghttp2_nv nv[H1_MAX_FIELDS];
+    uint32_t count = x->up_trailer_count < H1_MAX_FIELDS ? x->up_trailer_count : H1_MAX_FIELDS;
+    for (uint32_t i = 0; i < count; i++)
+        nv[i] = pair(x->up_trailers[i].name, x->up_trailers[i].value);
+    return nghttp2_submit_trailer(session, id, nv, count);
+}
+
 static ssize_t body_read(nghttp2_session *session, int32_t id, uint8_t *unused, size_t room,
                          uint32_t *flags, nghttp2_data_source *source, void *data)
 {
@@ -292,24 +307,12 @@ static ssize_t body_read(nghttp2_session *session, int32_t id, uint8_t *unused, 
     if (!x->up_ended)
         return (ssize_t)ready.len;
     *flags |= NGHTTP2_DATA_FLAG_EOF;
-    if (x->up_trailer_count)
+    if (x->up_trailer_count) {
         *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+        if (put_trailers(session, x, id) != 0)
+            return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    }
     return (ssize_t)ready.len;
-}
-
-static nghttp2_nv pair(struct slice name, struct slice value)
-{
-    return (nghttp2_nv){(uint8_t *)(uintptr_t)name.ptr, (uint8_t *)(uintptr_t)value.ptr, name.len,
-                        value.len, NGHTTP2_NV_FLAG_NONE};
-}
-
-static int put_trailers(nghttp2_session *session, const struct exchange *x, int32_t id)
-{
-    nghttp2_nv nv[H1_MAX_FIELDS];
-    uint32_t count = x->up_trailer_count < H1_MAX_FIELDS ? x->up_trailer_count : H1_MAX_FIELDS;
-    for (uint32_t i = 0; i < count; i++)
-        nv[i] = pair(x->up_trailers[i].name, x->up_trailers[i].value);
-    return nghttp2_submit_trailer(session, id, nv, count);
 }
 
 static int body_send(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *head,
@@ -329,9 +332,6 @@ static int body_send(nghttp2_session *session, nghttp2_frame *frame, const uint8
         flow_up_taken(x, len);
         exchange_upstream_progress(x);
     }
-    if (x->up_ended && !buf_len(&x->up) && x->up_trailer_count &&
-        put_trailers(session, x, s->id) != 0)
-        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     return buf_len(&h->out) >= FILL_MARK ? NGHTTP2_ERR_PAUSE : 0;
 }
 

@@ -555,3 +555,54 @@ def test_a_websocket_is_asked_for_by_extended_connect(world, tls):
     assert got == b"\x81\x85\0\0\0\0hello"
     tls.close()
     until(lambda: seen.reset is not None or seen.ended, "the tunnel is still open")
+
+
+HANDSHAKE = ("connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"
+             "sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n")
+
+
+def test_the_first_question_of_a_connection_may_be_for_a_websocket(world, tls):
+    world.h2.end()
+    tls.sendall(f"GET /chat HTTP/1.1\r\nhost: {H2C}\r\n{HANDSHAKE}\r\n".encode())
+    assert tls.recv(65536).startswith(b"HTTP/1.1 101 ")
+
+
+def test_a_websocket_that_the_application_refuses_is_an_ordinary_answer(world, tls):
+    answer = ask(tls, "/refused", headers=HANDSHAKE)
+    assert (answer.status, answer.body) == (403, b"no")
+
+
+def test_an_upstream_that_offers_no_websocket_is_a_502_that_says_so():
+    origin = H2Origin()
+    with H2World(origin, workers=1) as world:
+        world.begin()
+        for _ in range(2):  # before its SETTINGS have come, and after
+            with world.tls(H2C) as tls:
+                answer = ask(tls, "/chat", headers=HANDSHAKE)
+            assert (answer.status, answer.problem) == (502, "upstream_broken")
+            assert ended(world, answer)["belfry.detail"] == "it offers no WebSocket over HTTP/2"
+            assert world.ask(H2C, "/").status == 200
+        assert origin.connections == 1
+
+
+# What goes in front and behind
+
+
+def test_trailers_pass_both_ways(world, h2):
+    answer = h2.ask(H2C, "/trailers", headers=[("te", "trailers")])
+    assert answer.body == b"body"
+    (trailers,) = h2.trailers.values()
+    assert dict(trailers).get("x-sum") == "42" and "belfry-assertion" not in dict(trailers)
+    stream = h2.begin(H2C, "/up", method="POST", body=b"counted", end=False)
+    h2.connection.send_headers(stream, [("x-count", "7"), ("belfry-assertion", "forged")], end_stream=True)
+    h2.flush()
+    assert h2.end(stream).body == b"POST /up 7"
+    assert world.h2.seen("/up")[0].trailers == [("x-count", "7")]
+
+
+def test_early_hints_pass(world, tls):
+    tls.sendall(f"GET /103 HTTP/1.1\r\nhost: {H2C}\r\n\r\n".encode())
+    data = b""
+    while b"GET /103 0" not in data:
+        data += tls.recv(65536)
+    assert data.startswith(b"HTTP/1.1 103 ") and b"link: </style.css>; rel=preload\r\n" in data
