@@ -23,6 +23,7 @@
     100 /* 1xx of one answer; an application that says 102 once in a while has few                 \
          */
 #define KEYS_WAIT_MS 3000 /* for a provider's keys, once an exchange */
+#define EARLY_MAX 16 /* 1xx of one answer that are passed on: each takes memory until its end */
 
 enum next {
     REFUSE, /* x->reason says why: go to RESPONSE */
@@ -694,7 +695,8 @@ void exchange_upstream_connected(struct exchange *x)
     }
 }
 
-/* A 100 is ours to say, and was said when there was somebody to send the body to. */
+/* A 100 is ours to say, and was said when there was somebody to send the body to. What comes
+ * without end is no progress. */
 void exchange_upstream_early(struct exchange *x, const struct upstream_head *head)
 {
     struct field *fields = NULL;
@@ -767,14 +769,16 @@ static bool is_stale(const struct exchange *x)
 void exchange_upstream_failed(struct exchange *x, enum reason why, const char *detail)
 {
     bool is_its_fault = why != REASON_REQUEST_MALFORMED;
+    bool was_stale = is_stale(x);
     bool may_repeat = is_its_fault && may_be_sent_again(x) && why != REASON_UPSTREAM_TIMEOUT &&
                       (why != REASON_UPSTREAM_CONNECT_TIMEOUT || origins_has_choice(x)) &&
-                      x->tries <= x->facts.app->retries + (is_stale(x) ? 1 : 0);
+                      x->tries <= x->facts.app->retries + (was_stale || x->met_stale);
     if (x->link) {
-        x->failed_at = is_stale(x) ? NULL : x->link->endpoint;
-        if (!is_stale(x) && is_its_fault)
+        x->met_stale |= was_stale;
+        x->failed_at = was_stale ? NULL : x->link->endpoint;
+        if (!was_stale && is_its_fault)
             endpoint_result(x->link->endpoint, ENDPOINT_FAILED);
-        may_repeat = may_repeat && (is_stale(x) || origins_may_retry(x));
+        may_repeat = may_repeat && (was_stale || origins_may_retry(x));
         drop_link(x);
     }
     if (may_repeat) {

@@ -80,6 +80,7 @@ struct exchange {
     struct link in_live;  /* permitted and under way: judged again when what it rests on changes */
     struct link in_queue; /* of `queued_at`, for a connection */
     struct origin *queued_at;
+    bool has_waited;        /* and had its turn */
     int64_t good_until_s;   /* the nearest end of what it rests on */
     int64_t ends_at_ms;     /* its whole time, or what a gRPC client gives it; 0: none */
     bool is_to_be_judged;   /* again, when keys are there */
@@ -87,6 +88,7 @@ struct exchange {
     struct uplink *link;
     const struct endpoint *failed_at; /* the last one; only compared */
     uint32_t tries;                   /* connections and streams begun */
+    bool met_stale;                   /* one of the tries was on a connection that had ended */
     struct response response;
     struct slice answer; /* what is left of our own body */
 

@@ -598,9 +598,12 @@ static bool put_head(struct link_h1 *l, const struct exchange *x)
 
 bool link_h1_begin(struct endpoint *e, struct exchange *x, enum reason *why)
 {
-    /* A request that failed on a pooled connection gets a new one: the others may be as stale. */
+    /* A request that failed on a pooled connection gets a new one, in the place of the oldest: the
+     * others may be as stale. */
     struct link_h1 *l = x->tries > 1 ? NULL : idle_link(e);
     const struct request *r = &x->request;
+    if (x->tries > 1 && !list_is_empty(&e->idle))
+        link_h1_close_idle(e);
     if (!l)
         l = open_link(e);
     if (!l) {

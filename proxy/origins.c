@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 /* An origin is made when its application is first asked for, and looked at again when a newer
- * edition or newer addresses are there. Endpoints that stay keep their connections and their
+ * edition or newer addresses come. Endpoints that stay keep their connections and their
  * history; others go when their last connection does.
  *
  * Choosing: the less busy of two taken at random spreads load nearly as well as asking all, and
@@ -29,15 +29,16 @@
 struct origin {
     struct worker *worker;
     struct slice name;             /* "ENTITY/APPLICATION"; owned */
+    struct slice host;             /* where its application answers; owned */
     const struct application *app; /* compared, under `held_number` only */
     uint64_t held_number;
-    uint64_t book_number;
     struct endpoint **endpoints;
     uint32_t count;
+    uint32_t room;     /* in `endpoints` */
     bool had_outside;  /* a name led outside of the entity's networks */
     struct link queue; /* of struct exchange */
     uint32_t queued;
-    struct later wake; /* some of its endpoints has room */
+    struct later wake; /* some of its endpoints has room, or the queue's case has changed */
     uint32_t budget;
 };
 
@@ -194,7 +195,7 @@ static void gather(struct gathering *g, const struct upstream *up,
         o->had_outside = true;
         return;
     }
-    if (o->count == ORIGIN_MAX_ENDPOINTS)
+    if (o->count == o->room)
         return;
     e = take_equal(g->old, g->old_count, up, &at, g->door->upstream_tls);
     if (!e)
@@ -202,25 +203,37 @@ static void gather(struct gathering *g, const struct upstream *up,
     o->endpoints[o->count++] = e;
 }
 
+static const struct host_addresses *addresses_of(const struct worker *w, const struct upstream *up)
+{
+    return w->addresses && up->host.len ? address_book_host(w->addresses, up->host) : NULL;
+}
+
+static uint32_t count_addresses(const struct worker *w, const struct application *app)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < app->upstream_count && count < ORIGIN_MAX_ENDPOINTS; i++) {
+        const struct host_addresses *list = addresses_of(w, &app->upstreams[i]);
+        count += list ? list->count : 1;
+    }
+    return count < ORIGIN_MAX_ENDPOINTS ? count : ORIGIN_MAX_ENDPOINTS;
+}
+
 static void look_again(struct origin *o, const struct door *door, uint64_t held_number)
 {
     struct worker *w = o->worker;
     struct gathering g = {o, door, o->endpoints, o->count};
     const struct application *app = door->app;
-    o->endpoints = mem_array(struct endpoint *, ORIGIN_MAX_ENDPOINTS);
+    o->room = count_addresses(w, app);
+    o->endpoints = mem_array(struct endpoint *, o->room);
     o->count = 0;
     o->had_outside = false;
     o->app = app;
     o->held_number = held_number;
-    o->book_number = w->addresses ? w->addresses->number : 0;
     for (uint32_t i = 0; i < app->upstream_count; i++) {
         const struct upstream *up = &app->upstreams[i];
-        const struct host_addresses *list;
-        if (!up->host.len) {
+        const struct host_addresses *list = addresses_of(w, up);
+        if (!up->host.len)
             gather(&g, up, &up->address);
-            continue;
-        }
-        list = w->addresses ? address_book_host(w->addresses, up->host) : NULL;
         for (uint32_t k = 0; list && k < list->count; k++)
             gather(&g, up, &list->at[k]);
     }
@@ -230,19 +243,7 @@ static void look_again(struct origin *o, const struct door *door, uint64_t held_
     mem_free(g.old);
 }
 
-/* Those that wait longest have their turn, until one of them has to wait on. */
-static void wake(struct later *self)
-{
-    struct origin *o = container_of(self, struct origin, wake);
-    while (o->queued) {
-        uint32_t before = o->queued--;
-        struct exchange *x = container_of(o->queue.next, struct exchange, in_queue);
-        link_remove(&x->in_queue);
-        exchange_upstream_turn(x);
-        if (o->queued == before)
-            return;
-    }
-}
+static void wake(struct later *self);
 
 static struct origin *origin_named(struct worker *w, const struct application *app)
 {
@@ -255,6 +256,7 @@ static struct origin *origin_named(struct worker *w, const struct application *a
     o = mem_new(struct origin);
     o->worker = w;
     o->name = mem_slice(name);
+    o->host = mem_slice(app->host);
     o->budget = RETRY_SAVED_MAX / 2;
     o->wake.run = wake;
     list_init(&o->queue);
@@ -267,11 +269,9 @@ static struct origin *origin_of(struct exchange *x)
 {
     struct worker *w = x->worker;
     struct origin *o = w->last_origin;
-    uint64_t book = w->addresses ? w->addresses->number : 0;
     if (!o || o->held_number != x->held->number || o->app != x->facts.app)
         o = w->last_origin = origin_named(w, x->facts.app);
-    if (o->held_number < x->held->number ||
-        (o->book_number != book && o->held_number == x->held->number))
+    if (o->held_number < x->held->number)
         look_again(o, x->door, x->held->number);
     return o;
 }
@@ -298,21 +298,24 @@ static bool has_room(const struct exchange *x, const struct endpoint *e)
 }
 
 /* Those that may be asked: well, with room, and not the one that has just failed; where that leaves
- * none, first the failed one and then the resting ones come back. */
+ * none, the failed one comes back. The resting ones do when nobody else is well at all: where the
+ * others are merely busy, to wait is better than to be sent to one that fails. */
 static void choose_among(const struct exchange *x, const struct origin *o, struct choice *out)
 {
     int64_t now_ms = loop_now(&o->worker->loop).ms;
+    bool is_one_well = false;
     for (int kindness = 0; kindness < 3; kindness++) {
         out->count = 0;
         for (uint32_t i = 0; i < o->count; i++) {
             struct endpoint *e = o->endpoints[i];
-            if ((kindness < 1 && e == x->failed_at) ||
-                (kindness < 2 && e->ejected_until_ms > now_ms) || !has_room(x, e) ||
-                is_down(o->worker, e))
+            bool rests = e->ejected_until_ms > now_ms;
+            if (is_down(o->worker, e) || (rests && kindness < 2))
                 continue;
-            out->at[out->count++] = e;
+            is_one_well |= !rests;
+            if (has_room(x, e) && (kindness > 0 || e != x->failed_at))
+                out->at[out->count++] = e;
         }
-        if (out->count)
+        if (out->count || (kindness == 1 && is_one_well))
             return;
     }
 }
@@ -361,11 +364,32 @@ static enum origins_answer wait_or_refuse(struct exchange *x, struct origin *o, 
         *why = REASON_UPSTREAM_BUSY;
         return ORIGINS_NONE;
     }
-    o->queued++;
+    if (o->queued++) /* a rest may have ended since */
+        loop_later(&o->worker->loop, &o->wake);
     metric_add(&o->worker->metrics, METRIC_UPSTREAM_QUEUED_TOTAL, 1);
     x->queued_at = o;
     list_push(&o->queue, &x->in_queue);
     return ORIGINS_QUEUED;
+}
+
+/* Is there something that the first of the queue can do now? Its application may be another one
+ * since a newer edition came, and its upstreams may all be gone. */
+static bool has_turn(struct exchange *x, const struct origin *o)
+{
+    return x->facts.app != o->app || is_all_down(o) || choose(x, o);
+}
+
+static void wake(struct later *self)
+{
+    struct origin *o = container_of(self, struct origin, wake);
+    while (o->queued) {
+        struct exchange *x = container_of(o->queue.next, struct exchange, in_queue);
+        if (!has_turn(x, o))
+            return;
+        origins_leave_queue(x);
+        x->has_waited = true;
+        exchange_upstream_turn(x);
+    }
 }
 
 static bool begin_at(struct endpoint *e, struct exchange *x, enum reason *why)
@@ -377,20 +401,23 @@ static bool begin_at(struct endpoint *e, struct exchange *x, enum reason *why)
 enum origins_answer origins_begin(struct exchange *x, enum reason *why)
 {
     struct origin *o = origin_of(x);
+    bool is_new = !x->tries && !x->has_waited;
     struct endpoint *e;
-    if (!x->tries)
+    if (is_new)
         o->budget += o->budget < RETRY_SAVED_MAX ? RETRY_EARNED : 0;
     if (upstream_is_tls(&x->facts.app->upstreams[0]) && !x->door->upstream_tls) {
         *why = REASON_UPSTREAM_TLS;
         x->detail = "what its upstreams are verified by can't be used";
         return ORIGINS_NONE;
     }
-    e = choose(x, o);
+    e = is_new && o->queued ? NULL : choose(x, o); /* nobody overtakes those who wait */
     if (!e)
         return wait_or_refuse(x, o, why);
     x->tries++;
     if (begin_at(e, x, why))
         return ORIGINS_BEGUN;
+    if (*why == REASON_UPSTREAM_REFUSED)
+        endpoint_result(e, ENDPOINT_FAILED);
     x->failed_at = e;
     return ORIGINS_NONE;
 }
@@ -423,7 +450,62 @@ bool origins_may_retry(struct exchange *x)
     return true;
 }
 
-/* --- End. */
+/* --- When rules or addresses change, and at the end. */
+
+static void origin_free(struct origin *o)
+{
+    for (uint32_t i = 0; i < o->count; i++)
+        endpoint_retire(o->endpoints[i]);
+    later_cancel(&o->wake);
+    mem_free(o->endpoints);
+    mem_slice_free(&o->name);
+    mem_slice_free(&o->host);
+    mem_free(o);
+}
+
+/* The door of its application in the edition that the worker holds now; NULL: there is none. */
+static const struct door *door_of(const struct origin *o)
+{
+    const struct door *door = edition_door(o->worker->held->edition, o->host);
+    struct slice rest = o->name;
+    if (door && slice_eq(slice_cut(&rest, '/'), door->app->entity) && slice_eq(rest, door->app->id))
+        return door;
+    return NULL;
+}
+
+static void retire_all(struct origin *o)
+{
+    for (uint32_t i = 0; i < o->count; i++)
+        endpoint_retire(o->endpoints[i]);
+    o->count = 0;
+    o->app = NULL;
+    o->held_number = o->worker->held->number;
+}
+
+void origins_look_again(struct worker *w)
+{
+    struct map kept;
+    size_t at = 0;
+    map_init(&kept);
+    w->last_origin = NULL;
+    for (const struct map_entry *entry; (entry = map_next(&w->origins, &at));) {
+        struct origin *o = entry->value;
+        const struct door *door = door_of(o);
+        if (door)
+            look_again(o, door, w->held->number);
+        else
+            retire_all(o);
+        if (!door && !o->queued) {
+            origin_free(o);
+            continue;
+        }
+        if (o->queued) /* they may have somewhere to go now */
+            loop_later(&w->loop, &o->wake);
+        (void)map_set(&kept, o->name, o);
+    }
+    map_fini(&w->origins);
+    w->origins = kept;
+}
 
 void origins_close(struct worker *w)
 {
@@ -439,13 +521,7 @@ void origins_free(struct worker *w)
 {
     size_t at = 0;
     for (const struct map_entry *entry; (entry = map_next(&w->origins, &at));) {
-        struct origin *o = entry->value;
-        for (uint32_t i = 0; i < o->count; i++)
-            endpoint_retire(o->endpoints[i]);
-        later_cancel(&o->wake);
-        mem_free(o->endpoints);
-        mem_slice_free(&o->name);
-        mem_free(o);
+        origin_free(entry->value);
     }
     map_fini(&w->origins);
     w->last_origin = NULL;

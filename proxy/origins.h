@@ -50,5 +50,8 @@ void endpoint_connection_opened(struct endpoint *e);
 void endpoint_connection_closed(struct endpoint *e);
 void endpoint_has_room(struct endpoint *e);
 
+/* A newer edition is held, or newer addresses are there: what leads nowhere any more is closed when
+ * it is idle, and who waits may go elsewhere. */
+void origins_look_again(struct worker *w);
 void origins_close(struct worker *w); /* what is idle */
 void origins_free(struct worker *w);  /* the loop has ended, and all links with it */

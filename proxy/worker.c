@@ -215,6 +215,7 @@ static void open_edition(struct letter *self, void *owner)
     w->held = h;
     letter_free(self);
     live_judge_again(w);
+    origins_look_again(w);
 }
 
 static void open_issuers(struct letter *self, void *owner)
@@ -222,6 +223,7 @@ static void open_issuers(struct letter *self, void *owner)
     struct worker_letter *l = container_of(self, struct worker_letter, letter);
     use_issuers(owner, l);
     letter_free(self);
+    live_judge_again(owner); /* the key of somebody's token may be gone */
 }
 
 static void open_addresses(struct letter *self, void *owner)
@@ -232,6 +234,8 @@ static void open_addresses(struct letter *self, void *owner)
     w->addresses = l->addresses;
     l->addresses = NULL;
     letter_free(self);
+    if (w->held)
+        origins_look_again(w);
 }
 
 /* The deadline of the drain: what is still open is cut. */
