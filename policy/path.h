@@ -22,6 +22,13 @@ struct path_options {
     bool fold_case; /* the rules are matched without regard to case */
 };
 
+static inline bool path_options_are_same(struct path_options a, struct path_options b)
+{
+    return a.allow_encoded_slash == b.allow_encoded_slash && a.allow_percent == b.allow_percent &&
+           a.allow_parameters == b.allow_parameters &&
+           a.allow_empty_segments == b.allow_empty_segments && a.fold_case == b.fold_case;
+}
+
 /* The target as it came ("/a/b?c"): splits off the query, makes the path. PERMITTED is "fine"; else
  * PATH_AMBIGUOUS, REQUEST_MALFORMED (not origin-form, "#", a byte that no URI holds, a malformed
  * escape, invalid UTF-8 after decoding) or URI_TOO_LONG (segments). */

@@ -23,7 +23,6 @@
     100 /* 1xx of one answer; an application that says 102 once in a while has few                 \
          */
 #define KEYS_WAIT_MS 3000 /* for a provider's keys, once an exchange */
-#define EARLY_MAX 16 /* 1xx of one answer that are passed on: each takes memory until its end */
 
 enum next {
     REFUSE, /* x->reason says why: go to RESPONSE */
@@ -94,24 +93,23 @@ static enum next refuse_host(struct exchange *x)
 
 /* RFC 6455 §10.2: a browser says whose page opens it, and sends the person's cookies whatever page
  * that is. Who sends no Origin is no browser. */
-static enum next check_websocket(struct exchange *x)
+static enum reason judge_websocket(const struct exchange *x, const struct application *app)
 {
-    const struct application *app = x->facts.app;
     struct slice origin = exchange_field(x, SLICE("origin"));
     struct slice rest = origin;
     if (!app->websocket)
-        return refuse(x, REASON_WEBSOCKET_REFUSED, NULL);
+        return REASON_WEBSOCKET_REFUSED;
     if (!origin.ptr)
-        return NEXT;
+        return REASON_PERMITTED;
     if (count_fields(x, SLICE("origin")) > 1)
-        return refuse(x, REASON_REQUEST_AMBIGUOUS, "more than one Origin");
+        return REASON_REQUEST_AMBIGUOUS;
     for (uint32_t i = 0; i < app->origins.count; i++)
         if (slice_eq_nocase(app->origins.at[i], origin))
-            return NEXT;
+            return REASON_PERMITTED;
     if (slice_eq_nocase(slice_cut(&rest, '/'), SLICE("https:")) && slice_starts(rest, SLICE("/")) &&
         slice_eq_nocase(slice_skip(rest, 1), x->request.authority))
-        return NEXT;
-    return refuse(x, REASON_ORIGIN_REFUSED, NULL);
+        return REASON_PERMITTED;
+    return REASON_ORIGIN_REFUSED;
 }
 
 static enum next route(struct exchange *x)
@@ -146,10 +144,16 @@ static enum next route(struct exchange *x)
     if (x->request.has_body && x->request.body_length != BODY_LENGTH_UNKNOWN &&
         x->request.body_length > x->facts.app->max_body_bytes)
         return refuse(x, REASON_BODY_TOO_LARGE, NULL);
-    return x->request.wants_websocket ? check_websocket(x) : NEXT;
+    why = x->request.wants_websocket ? judge_websocket(x, x->facts.app) : REASON_PERMITTED;
+    return why == REASON_PERMITTED ? NEXT : refuse(x, why, NULL);
 }
 
 /* --- DEVICE: certificate → facts.device. A bad certificate is never "no certificate". */
+
+static bool lacks_device(const struct exchange *x, const struct application *app)
+{
+    return !x->device && app->device <= DEVICE_REQUIRED;
+}
 
 static enum next device(struct exchange *x)
 {
@@ -163,7 +167,7 @@ static enum next device(struct exchange *x)
         x->facts.device = &x->device->device;
         x->facts.service = x->device->is_service ? &x->device->service : NULL;
     }
-    if (!x->device && x->facts.app->device <= DEVICE_REQUIRED)
+    if (lacks_device(x, x->facts.app))
         return refuse(x, REASON_DEVICE_REQUIRED, NULL);
     return NEXT;
 }
@@ -229,10 +233,19 @@ static enum next identity(struct exchange *x)
 
 /* --- DECISION: pure; the only place that permits, and only with its evidence published. */
 
+static enum reason judge_again(struct exchange *x, struct held *now);
+
 static enum next decision(struct exchange *x)
 {
+    struct held *now = x->worker->held;
     struct event event;
-    decide(x->held->edition->snapshot, &x->facts, &x->decision);
+    enum reason why;
+    if (x->held == now)
+        decide(now->edition->snapshot, &x->facts, &x->decision);
+    else if ((why = judge_again(x, now)) != REASON_PERMITTED) /* while it waited for keys */
+        return refuse(x, why, NULL);
+    if (x->is_to_be_judged) /* the keys of now are not there */
+        return refuse(x, REASON_KEYS_UNAVAILABLE, NULL);
     if (x->decision.verdict != DECISION_PERMIT)
         return refuse(x, x->decision.reason, NULL);
     x->reason = REASON_PERMITTED;
@@ -431,8 +444,10 @@ static void exchange_cut(struct exchange *x, enum reason why, const char *detail
 {
     if (x->phase >= AUDIT)
         return;
-    x->reason = why;
-    x->detail = detail;
+    if (x->reason != REASON_ACCESS_WITHDRAWN) { /* what comes in the middle of a goodbye */
+        x->reason = why;
+        x->detail = detail;
+    }
     x->up_stopped = x->is_cut = true;
     if (!x->client_let_go && why != REASON_CLIENT_GONE)
         x->client->cut(x);
@@ -829,12 +844,13 @@ static enum reason judge_token_again(struct exchange *x, const struct held *now,
     return REASON_PERMITTED;
 }
 
-static enum reason judge_device_again(struct exchange *x, struct held *now)
+static enum reason judge_device_again(struct exchange *x, struct held *now,
+                                      const struct application *app)
 {
     struct connection *c = x->connection;
     connection_judge_again(c, now);
     if (!x->device)
-        return REASON_PERMITTED;
+        return lacks_device(x, app) ? REASON_DEVICE_REQUIRED : REASON_PERMITTED;
     if (!c->device || c->device->device.not_after.s < loop_wall(&x->worker->loop).s)
         return REASON_DEVICE_INVALID;
     if (c->device == x->device)
@@ -844,6 +860,18 @@ static enum reason judge_device_again(struct exchange *x, struct held *now)
     x->facts.device = &x->device->device;
     x->facts.service = x->device->is_service ? &x->device->service : NULL;
     return REASON_PERMITTED;
+}
+
+/* What the application takes may be less now: of paths that can be read in more than one way, of
+ * WebSocket and of whose pages open it. */
+static enum reason judge_request_again(struct exchange *x, const struct application *app)
+{
+    if (!path_options_are_same(app->paths, x->facts.app->paths)) {
+        enum reason why = target_parse(&x->request, x->request.target, app->paths, &x->arena);
+        if (why != REASON_PERMITTED)
+            return why;
+    }
+    return x->request.wants_websocket ? judge_websocket(x, app) : REASON_PERMITTED;
 }
 
 /* All the questions that let it in, asked of the edition now in force. */
@@ -857,7 +885,10 @@ static enum reason judge_again(struct exchange *x, struct held *now)
         return REASON_NOT_DELEGATED;
     if (x->facts.now.s > door->good_until_s)
         return REASON_POLICY_EXPIRED;
-    why = judge_device_again(x, now);
+    why = judge_device_again(x, now, door->app);
+    if (why != REASON_PERMITTED)
+        return why;
+    why = judge_request_again(x, door->app);
     if (why != REASON_PERMITTED)
         return why;
     if (memcmp(door->view->digest, x->connection->peer.view->digest, sizeof door->view->digest) !=

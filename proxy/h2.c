@@ -482,6 +482,13 @@ static void body_is_over(struct deadline *self)
     connection_kick(s->x->connection);
 }
 
+/* Cut for what the client has not brought about. */
+static bool is_cut_by_others(const struct stream *s)
+{
+    return s && s->x->is_cut &&
+           (s->x->reason == REASON_ACCESS_WITHDRAWN || s->x->reason == REASON_UPSTREAM_BROKEN);
+}
+
 /* A stream that we reset is as dear as one that the client resets (MadeYouReset, CVE-2025-8671). */
 static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *data)
 {
@@ -501,7 +508,8 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
     if (frame->hd.type != NGHTTP2_RST_STREAM)
         return 0;
     note_reset(h, frame->hd.stream_id);
-    if (frame->rst_stream.error_code != NGHTTP2_NO_ERROR)
+    if (frame->rst_stream.error_code != NGHTTP2_NO_ERROR &&
+        !is_cut_by_others(stream_of(session, frame->hd.stream_id)))
         glitch(h, 10);
     return 0;
 }
@@ -661,8 +669,10 @@ static void body_taken(struct exchange *x, size_t n)
 static void cut(struct exchange *x)
 {
     (void)nghttp2_submit_rst_stream(h2_under(x)->session, NGHTTP2_FLAG_NONE, x->stream_id,
-                                    x->reason == REASON_CLIENT_GONE ? NGHTTP2_CANCEL
-                                                                    : NGHTTP2_INTERNAL_ERROR);
+                                    x->reason == REASON_CLIENT_GONE ||
+                                            x->reason == REASON_ACCESS_WITHDRAWN
+                                        ? NGHTTP2_CANCEL
+                                        : NGHTTP2_INTERNAL_ERROR);
     connection_kick(x->connection);
 }
 
