@@ -28,7 +28,7 @@ void transport_close(struct transport *t)
     later_cancel(&t->held);
     SSL_free(t->ssl);
     t->ssl = NULL;
-    (void)close(t->fd);
+    worker_close_later(t->worker, t->fd);
 }
 
 static void opened(struct transport *t)

@@ -90,6 +90,23 @@ void worker_block_done(struct worker *w, char *take)
     w->blocks.count++;
 }
 
+static void close_shut(struct later *self)
+{
+    struct worker *w = container_of(self, struct worker, shut_later);
+    while (w->shut_count)
+        (void)close(w->shut[--w->shut_count]);
+}
+
+void worker_close_later(struct worker *w, int take_fd)
+{
+    if (w->shut_count == w->shut_room) {
+        w->shut_room = w->shut_room ? 2 * w->shut_room : 64;
+        w->shut = mem_grow(w->shut, w->shut_room, sizeof *w->shut);
+    }
+    w->shut[w->shut_count++] = take_fd;
+    loop_next(&w->loop, &w->shut_later);
+}
+
 /* --- Accept. */
 
 static void say_short(struct worker *w)
@@ -322,6 +339,7 @@ struct worker *worker_new(uint32_t number, const struct config *config, struct t
     w->tickets = tickets;
     w->control = control;
     w->accept_rest.passed = rest_is_over;
+    w->shut_later.run = close_shut;
     loop_init(&w->loop);
     make_lengths(w);
     mailbox_init(&w->mailbox, &w->loop, w);
@@ -386,6 +404,9 @@ void worker_free(struct worker *w)
         connection_close(container_of(w->connections.next, struct connection, in_worker));
     origins_close(w);
     ev_run(w->loop.ev, EVRUN_NOWAIT); /* what was left for the end of a turn */
+    close_shut(&w->shut_later);
+    later_cancel(&w->shut_later);
+    mem_free(w->shut);
     mailbox_fini(&w->mailbox);
     held_drop(w->held);
     issuers_unref(w->issuers);

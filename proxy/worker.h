@@ -66,6 +66,11 @@ struct worker {
     struct deadlines lengths[WORKER_LENGTHS];
     uint32_t length_count;
 
+    int *shut; /* descriptors that are closed in the next turn */
+    uint32_t shut_count;
+    uint32_t shut_room;
+    struct later shut_later;
+
     struct chunk_store chunks;
     struct block_store blocks;
     struct small_store small;
@@ -108,6 +113,9 @@ void held_drop(struct held *h);
 /* The queue of deadlines of that length; made at its first use. Lengths beyond WORKER_LENGTHS share
  * the last. */
 struct deadlines *worker_deadlines(struct worker *w, int64_t length_ms);
+/* Closes it in the next turn. To close a TCP connection takes longer than to judge and cut what it
+ * carried: where a thousand end at once, their clients are told first. */
+void worker_close_later(struct worker *w, int take_fd);
 /* This second's Date, copied into the arena. */
 struct slice worker_date(struct worker *w, struct arena *a);
 char *worker_block(struct worker *w); /* WORKER_BLOCK_BYTES, not zeroed */

@@ -96,6 +96,10 @@ class H2:
         data = self.tls.recv(65536)
         if not data:
             raise Ended(self.goaway)
+        self.take(data)
+
+    def take(self, data):
+        """These bytes have come."""
         events = []
         self.rest += data
         while len(self.rest) >= 9 and len(self.rest) >= (whole := 9 + int.from_bytes(self.rest[:3], "big")):
