@@ -21,30 +21,20 @@
 #include <nghttp2/nghttp2.h>
 
 #include "base/mem.h"
-#include "proxy/fields.h"
-#include "proxy/h1_head.h"
+#include "proxy/h2_head.h"
 #include "proxy/transport.h"
 
 #define STREAMS_MAX 100            /* ours, whatever the upstream allows: then another connection */
 #define STREAM_WINDOW 65535        /* what WORKER_BLOCK_BYTES hold */
 #define CONNECTION_WINDOW 16777216 /* it stands for no memory: streams hold, and few */
-#define HEAD_LIST_MAX 65536        /* like H1_HEAD_MAX_BYTES, counted as RFC 9113 §6.5.2 says */
-#define SENT_HEAD_MAX 131072       /* a client's head of 64 KiB, and what is added */
 #define RECORD_BYTES 16384         /* one frame, one TLS record */
 #define OUT_CEILING 262144         /* a head, behind what one fill has put */
 #define OUT_KEPT 8192              /* what a connection at rest keeps */
-#define SENT_FIELDS_MAX (H1_MAX_FIELDS + 24) /* what is added: pseudo-headers, our own */
 #define NO_WEBSOCKET "it offers no WebSocket over HTTP/2"
 /* Of frames that bring no answer further. Their cost is about a hundredth of a core; the pings of
  * one that measures its round trips are far below. */
 #define GLITCHES_PER_S 10000
 #define FRAME_HEAD_BYTES 9
-
-struct nv_list {
-    nghttp2_nv at[SENT_FIELDS_MAX];
-    uint32_t count;
-    size_t bytes;
-};
 
 struct session_h2 {
     struct link in_endpoint; /* while it takes new streams */
@@ -64,14 +54,9 @@ struct session_h2 {
     struct buf out;
     struct later flush;
     struct later bury;
-    struct deadline limit; /* to connect, or idle */
-    /* The head that is coming. */
-    nghttp2_rcbuf *names[H1_MAX_FIELDS];
-    nghttp2_rcbuf *values[H1_MAX_FIELDS];
-    uint32_t field_count;
-    size_t list_bytes;
-    bool is_too_large;
-    struct nv_list list; /* of the request that is being put together */
+    struct deadline limit;    /* to connect, or idle */
+    struct h2_head_in in;     /* the head that is coming */
+    struct h2_head_out asked; /* the one that is being put together */
 };
 
 struct stream {
@@ -125,21 +110,10 @@ static void flush_later(struct session_h2 *h)
 
 /* --- A connection's end. */
 
-static void clear_head(struct session_h2 *h)
-{
-    for (uint32_t i = 0; i < h->field_count; i++) {
-        nghttp2_rcbuf_decref(h->names[i]);
-        nghttp2_rcbuf_decref(h->values[i]);
-    }
-    h->field_count = 0;
-    h->list_bytes = 0;
-    h->is_too_large = false;
-}
-
 static void bury(struct later *self)
 {
     struct session_h2 *h = container_of(self, struct session_h2, bury);
-    clear_head(h);
+    h2_head_clear(&h->in);
     nghttp2_session_del(h->session);
     buf_fini(&h->out);
     mem_free(h);
@@ -272,18 +246,12 @@ static void on_flush(struct later *self)
         write_out(h);
 }
 
-static nghttp2_nv pair(struct slice name, struct slice value)
-{
-    return (nghttp2_nv){(uint8_t *)(uintptr_t)name.ptr, (uint8_t *)(uintptr_t)value.ptr, name.len,
-                        value.len, NGHTTP2_NV_FLAG_NONE};
-}
-
 static int put_trailers(nghttp2_session *session, const struct exchange *x, int32_t id)
 {
     nghttp2_nv nv[H1_MAX_FIELDS];
     uint32_t count = x->up_trailer_count < H1_MAX_FIELDS ? x->up_trailer_count : H1_MAX_FIELDS;
     for (uint32_t i = 0; i < count; i++)
-        nv[i] = pair(x->up_trailers[i].name, x->up_trailers[i].value);
+        nv[i] = h2_head_pair(x->up_trailers[i].name, x->up_trailers[i].value);
     return nghttp2_submit_trailer(session, id, nv, count);
 }
 
@@ -380,7 +348,7 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, 
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *data)
 {
     struct stream *s = find(session, frame->hd.stream_id);
-    clear_head(session_of(data));
+    h2_head_clear(&session_of(data)->in);
     if (s)
         s->up.has_answered = true;
     return 0;
@@ -389,17 +357,8 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghttp2_rcbuf *name,
                      nghttp2_rcbuf *value, uint8_t flags, void *data)
 {
-    struct session_h2 *h = session_of(data);
     (void)session, (void)frame, (void)flags;
-    h->list_bytes += nghttp2_rcbuf_get_buf(name).len + nghttp2_rcbuf_get_buf(value).len + 32;
-    if (h->list_bytes > HEAD_LIST_MAX || h->field_count == H1_MAX_FIELDS) {
-        h->is_too_large = true;
-        return 0;
-    }
-    nghttp2_rcbuf_incref(name);
-    nghttp2_rcbuf_incref(value);
-    h->names[h->field_count] = name;
-    h->values[h->field_count++] = value;
+    h2_head_add(&session_of(data)->in, name, value);
     return 0;
 }
 
@@ -409,34 +368,6 @@ static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *fram
 {
     (void)session, (void)frame, (void)name, (void)value, (void)flags, (void)data;
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* RST_STREAM */
-}
-
-static struct slice text_of(nghttp2_rcbuf *b)
-{
-    nghttp2_vec v = nghttp2_rcbuf_get_buf(b);
-    return (struct slice){(const char *)v.base, v.len};
-}
-
-/* The head as one; its fields point into `h` until the next head begins. */
-static bool read_head(const struct session_h2 *h, struct field *fields, struct upstream_head *out)
-{
-    uint64_t status = 0;
-    out->fields = fields;
-    out->length = BODY_LENGTH_UNKNOWN;
-    for (uint32_t i = 0; i < h->field_count; i++) {
-        struct field f = {text_of(h->names[i]), text_of(h->values[i])};
-        if (slice_eq(f.name, SLICE(":status"))) {
-            if (!slice_u64(f.value, 999, &status) || status < 100)
-                return false;
-            continue;
-        }
-        if (slice_eq(f.name, SLICE("content-length")) &&
-            !slice_u64(f.value, INT64_MAX, &out->length))
-            return false;
-        fields[out->field_count++] = f;
-    }
-    out->status = (uint16_t)status;
-    return true;
 }
 
 /* What the upstream has said to it is of no use, nor would it be another time. */
@@ -473,9 +404,9 @@ static void take_fields(struct session_h2 *h, int32_t id, bool ends)
     struct upstream_head head = {0};
     if (!s)
         return;
-    if (h->is_too_large || !read_head(h, worker_of(h)->head.fields, &head)) {
+    if (h->in.is_too_large || !h2_head_read(&h->in, worker_of(h)->head.fields, &head)) {
         fail_stream(s, REASON_UPSTREAM_BROKEN,
-                    h->is_too_large ? "its header fields are too large" : "its head is broken");
+                    h->in.is_too_large ? "its header fields are too large" : "its head is broken");
         return;
     }
     if (!s->has_head && head.status < 200) {
@@ -848,7 +779,7 @@ static nghttp2_option *options_new(void)
     nghttp2_option_set_max_continuations(o, 8);
     nghttp2_option_set_max_outbound_ack(o, 1000);
     nghttp2_option_set_peer_max_concurrent_streams(o, STREAMS_MAX);
-    nghttp2_option_set_max_send_header_block_length(o, SENT_HEAD_MAX);
+    nghttp2_option_set_max_send_header_block_length(o, H2_HEAD_OUT_MAX);
     return o;
 }
 
@@ -857,7 +788,7 @@ static void start_session(struct session_h2 *h)
     static const nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW},
-        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, HEAD_LIST_MAX},
+        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, H2_HEAD_IN_MAX},
     };
     nghttp2_session_callbacks *cb = callbacks_new();
     nghttp2_option *o = options_new();
@@ -943,59 +874,6 @@ void link_h2_close_idle(struct endpoint *e)
 
 /* --- A request. */
 
-/* RFC 7541 §7.1.3: what is a person's secret, or never comes twice, stays out of the table that all
- * requests of the connection share. */
-static bool stays_out(struct slice name)
-{
-    return slice_eq(name, SLICE("authorization")) || slice_eq(name, SLICE("cookie")) ||
-           slice_eq(name, SLICE("traceparent")) || slice_eq(name, SLICE("belfry-reference"));
-}
-
-static bool put(void *owner, struct slice name, struct slice value)
-{
-    struct nv_list *list = owner;
-    list->bytes += name.len + value.len + 32;
-    if (list->count == SENT_FIELDS_MAX || list->bytes > SENT_HEAD_MAX)
-        return false;
-    list->at[list->count] = pair(name, value);
-    if (stays_out(name))
-        list->at[list->count].flags = NGHTTP2_NV_FLAG_NO_INDEX;
-    list->count++;
-    return true;
-}
-
-static struct slice target_of(struct exchange *x)
-{
-    const struct request *r = &x->request;
-    if (!r->has_query)
-        return r->path.canonical;
-    return arena_printf(&x->arena, "%.*s?%.*s", SLICE_ARG(r->path.canonical), SLICE_ARG(r->query));
-}
-
-static bool put_length(struct nv_list *list, struct exchange *x)
-{
-    const struct request *r = &x->request;
-    if (!r->has_body || r->body_length == BODY_LENGTH_UNKNOWN)
-        return true;
-    return put(list, SLICE("content-length"),
-               arena_printf(&x->arena, "%llu", (unsigned long long)r->body_length));
-}
-
-/* RFC 9113 §8.3.1; RFC 8441 §4. */
-static bool put_head(struct nv_list *list, struct exchange *x, bool is_tls)
-{
-    const struct request *r = &x->request;
-    const struct field_sink sink = {put, list};
-    list->count = 0;
-    list->bytes = 0;
-    return put(list, SLICE(":method"), r->wants_websocket ? SLICE("CONNECT") : r->method_name) &&
-           (!r->wants_websocket || put(list, SLICE(":protocol"), SLICE("websocket"))) &&
-           put(list, SLICE(":scheme"), is_tls ? SLICE("https") : SLICE("http")) &&
-           put(list, SLICE(":authority"), r->host) && put(list, SLICE(":path"), target_of(x)) &&
-           (!r->accepts_trailers || put(list, SLICE("te"), SLICE("trailers"))) &&
-           put_length(list, x) && fields_request(x, &sink);
-}
-
 /* What is put together is copied by nghttp2. */
 static bool submit(struct stream *s, enum reason *why)
 {
@@ -1003,11 +881,11 @@ static bool submit(struct stream *s, enum reason *why)
     struct exchange *x = s->up.x;
     nghttp2_data_provider body = {.source.ptr = s, .read_callback = body_read};
     bool has_stream = x->request.has_body || x->request.wants_websocket;
-    if (!put_head(&h->list, x, s->up.endpoint->tls != NULL)) {
+    if (!h2_head_put(&h->asked, x, s->up.endpoint->tls != NULL)) {
         *why = REASON_HEADERS_TOO_LARGE;
         return false;
     }
-    s->id = nghttp2_submit_request(h->session, NULL, h->list.at, h->list.count,
+    s->id = nghttp2_submit_request(h->session, NULL, h->asked.at, h->asked.count,
                                    has_stream ? &body : NULL, s);
     if (s->id > 0)
         return true;
