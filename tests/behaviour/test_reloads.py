@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from callers import H2, read_answer
+from callers import H2, OPENERS, read_answer
 from test_failures import OPEN, hang_up, raw_request, renew
 from world import until
 
@@ -62,12 +62,47 @@ class Stream:
         return len(ticks)
 
 
+class Talk:
+    """Open WebSockets, over HTTP/1.1 and HTTP/2: each says something all the time, and hears the same."""
+
+    def __init__(self, world, each=10):
+        self.over = threading.Event()
+        self.sockets = [opener(world, OPEN, "/ws")[1] for opener in OPENERS.values() for _ in range(each)]
+        self.said, self.wrong = 0, []
+        self.thread = threading.Thread(target=self.talk)
+        self.thread.start()
+
+    def talk(self):
+        try:
+            while not self.over.wait(0.05):
+                for socket in self.sockets:
+                    socket.say(f"{self.said}")
+                    heard = socket.frame()
+                    assert heard and heard.data == f"{self.said}".encode(), heard
+                self.said += 1
+        except Exception as wrong:  # noqa: BLE001: told at the end
+            self.wrong.append(wrong)
+
+    def end(self):
+        self.over.set()
+        self.thread.join(30)
+        assert not self.wrong, self.wrong
+        for socket in self.sockets:
+            socket.bye(1000)
+            while socket.frame():
+                pass
+            assert socket.said_bye[0] == 1000
+            socket.close()
+        return self.said * len(self.sockets)
+
+
 # What runs meanwhile: (world, seconds) → something whose `end()` raises what went wrong and returns how much was done.
 # The first two say when their time is over, too.
 LOADS = [
     lambda world, seconds: Requests(world, seconds, 100, "--h1"),
     lambda world, seconds: Requests(world, seconds, 100),
     Stream,
+    lambda world, seconds: Talk(world),
 ]
 
 
