@@ -411,19 +411,16 @@ uint32_t fields_early(struct arena *a, const struct upstream_head *head, struct 
  */
 static bool may_trail(struct slice name)
 {
-    static const struct slice never[] = {SLICE_INIT("authorization"),
-                                         SLICE_INIT("cookie"),
-                                         SLICE_INIT("set-cookie"),
-                                         SLICE_INIT("cache-control"),
-                                         SLICE_INIT("max-forwards"),
-                                         SLICE_INIT("range"),
-                                         SLICE_INIT("www-authenticate"),
-                                         SLICE_INIT("via"),
-                                         SLICE_INIT("origin"),
-                                         SLICE_INIT("date"),
-                                         SLICE_INIT("location"),
-                                         SLICE_INIT("vary"),
-                                         SLICE_INIT("strict-transport-security")};
+    static const struct slice never[] = {
+        SLICE_INIT("authorization"), SLICE_INIT("cookie"),
+        SLICE_INIT("set-cookie"),    SLICE_INIT("cache-control"),
+        SLICE_INIT("age"),           SLICE_INIT("expires"),
+        SLICE_INIT("pragma"),        SLICE_INIT("warning"),
+        SLICE_INIT("retry-after"),   SLICE_INIT("max-forwards"),
+        SLICE_INIT("range"),         SLICE_INIT("www-authenticate"),
+        SLICE_INIT("via"),           SLICE_INIT("origin"),
+        SLICE_INIT("date"),          SLICE_INIT("location"),
+        SLICE_INIT("vary"),          SLICE_INIT("strict-transport-security")};
     static const struct slice never_so[] = {SLICE_INIT("content-"), SLICE_INIT("if-"),
                                             SLICE_INIT("access-control-"), SLICE_INIT("sec-")};
     char room[NAME_MAX_FOLDED];
