@@ -2,9 +2,7 @@
 """Several upstreams behind one application: who is asked, who is left alone, who waits, and what is asked once more."""
 
 import contextlib
-import os
 import re
-import signal
 import socket
 import threading
 import time
@@ -14,7 +12,7 @@ import pytest
 from callers import H2, Reset, read_answer
 from conftest import check_end
 from origin import Origin
-from world import World, free_port, until
+from world import Stopped, World, free_port, until
 
 HOST = "many.finance.localhost"
 
@@ -208,19 +206,6 @@ def test_where_the_well_ones_are_busy_nobody_is_sent_to_one_that_rests(gate):
 
 
 # Who waits
-
-
-class Stopped:
-    """The gateway sees all that happens inside of this at once, when it is over."""
-
-    def __init__(self, world):
-        self.pid = world.gateway.pid
-
-    def __enter__(self):
-        os.kill(self.pid, signal.SIGSTOP)
-
-    def __exit__(self, *_):
-        os.kill(self.pid, signal.SIGCONT)
 
 
 def queue_of(world, more="max_connections: 1\nqueue: 3"):

@@ -2,14 +2,12 @@
 """Applications that fail, lie, hang or say more than they were asked: what the client is told, what is tried again, and
 that no connection carries on after anything odd."""
 
-import os
-import signal
 import socket
 
 import pytest
 
 from callers import H2, Reset, read_answer
-from world import World, until
+from world import Stopped, World, until
 
 OPEN = "open.finance.localhost"
 SMALL = "small.finance.localhost"  # waits 1 s for an answer's first byte and 2 s for its next ones
@@ -322,19 +320,6 @@ def test_get_on_a_fresh_connection_is_asked_once_more_and_no_more(alone):
         until(lambda: not alone.origin.peers, "the idle connection is not closed")
         assert ask(tls, "/reset/fresh").status == 502
     assert len(alone.origin.seen("/reset/fresh")) == 2
-
-
-class Stopped:
-    """The gateway sees all that happens inside of this at once, when it is over."""
-
-    def __init__(self, world):
-        self.pid = world.gateway.pid
-
-    def __enter__(self):
-        os.kill(self.pid, signal.SIGSTOP)
-
-    def __exit__(self, *_):
-        os.kill(self.pid, signal.SIGCONT)
 
 
 POISON = OK + b"content-length: 6\r\n\r\npoison"

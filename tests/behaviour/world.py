@@ -7,6 +7,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -216,6 +217,24 @@ class World(Scenery):
         self.edit(name, change)
         self.publish(name)
         until(lambda: self.metric("belfry_snapshot") > before, "the new bundle is not live")
+
+
+class Stopped:
+    """The gateway sees all that happens inside of this at once, when it is over."""
+
+    def __init__(self, world):
+        self.pid = world.gateway.pid
+
+    def _all_stand(self):
+        stats = pathlib.Path(f"/proc/{self.pid}/task").glob("*/stat")
+        return all(stat.read_text().rpartition(") ")[2][0] == "T" for stat in stats)
+
+    def __enter__(self):
+        os.kill(self.pid, signal.SIGSTOP)  # each thread stands when it comes to it
+        until(self._all_stand, "the gateway does not stop")
+
+    def __exit__(self, *_):
+        os.kill(self.pid, signal.SIGCONT)
 
 
 def parse_answer(text):
