@@ -580,14 +580,24 @@ static struct slice status_text(struct arena *a, uint16_t status)
     return (struct slice){digits, 3};
 }
 
+/* What is another in each answer would only push out of the compressor's table what comes again;
+ * and nghttp2 looks through all of a name's entries for the value (RFC 7541 §7.1.3: never indexed).
+ */
+static uint8_t indexing(struct slice name)
+{
+    return slice_eq(name, SLICE("belfry-reference")) ? NGHTTP2_NV_FLAG_NO_INDEX : 0;
+}
+
 /* The fields lie in the exchange's arena, which lives until the stream is closed: no copies. */
 static nghttp2_nv *head_pairs(struct exchange *x, uint16_t status, const struct field *fields,
                               uint32_t count)
 {
     nghttp2_nv *nv = arena_array(&x->arena, nghttp2_nv, count + 1);
     nv[0] = pair(SLICE(":status"), status_text(&x->arena, status));
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
         nv[i + 1] = pair(fields[i].name, fields[i].value);
+        nv[i + 1].flags |= indexing(fields[i].name);
+    }
     return nv;
 }
 

@@ -4,8 +4,10 @@
 import time
 
 import pytest
+from hpack import NeverIndexedHeaderTuple
 
 from callers import H2, Ended
+from h2_raw import Raw
 from world import World, until
 
 OPEN = "open.finance.localhost"
@@ -57,6 +59,18 @@ class Narrow(H2):
         """RFC 9218 §7.1."""
         payload = stream.to_bytes(4, "big") + value
         self.tls.sendall(len(payload).to_bytes(3, "big") + bytes([PRIORITY_UPDATE, 0, 0, 0, 0, 0]) + payload)
+
+
+def test_what_differs_in_each_answer_is_kept_out_of_the_table(single):
+    """Its entries would push out what comes again, and every search would pass them all."""
+    with Raw(single, OPEN) as raw:
+        for stream in (1, 3, 5):
+            raw.get(stream)
+            assert raw.outcome(stream)[0] == 200
+            kinds = {name: type(pair) for pair in raw.fields[stream] for name in pair[:1]}
+            assert kinds["belfry-reference"] is NeverIndexedHeaderTuple
+            assert [n for n, kind in kinds.items() if kind is NeverIndexedHeaderTuple] == ["belfry-reference"]
+        assert not any(name == b"belfry-reference" for name, _ in raw.decoder.header_table.dynamic_entries)
 
 
 # (name, value) of the first and of the second of two, and which ends first
