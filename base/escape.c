@@ -32,11 +32,52 @@ static bool is_invisible(uint32_t point)
            (point >= 0x2066 && point <= 0x2069) || point == 0xFEFF;
 }
 
+/* Eight bytes at once: is each of them ASCII, visible, and neither '"' nor '\\'? Exact, for no byte
+ * of `word` that passes the first test carries into its neighbour. */
+static bool is_plain(uint64_t word)
+{
+    const uint64_t ones = 0x0101010101010101u;
+    const uint64_t highs = ones * 0x80;
+    const uint64_t quote = word ^ ones * '"';
+    const uint64_t backslash = word ^ ones * '\\';
+
+    return !((word | (word - ones * 0x20) | (word + ones) | (quote - ones) | (backslash - ones)) &
+             highs);
+}
+
+/* Copies plain bytes off the front of `text`, as many as come in eights; and where some of them
+ * did, a rest that is plain too, by an eight that ends with it. */
+static char *put_plain(char *at, struct slice *text)
+{
+    const char *from = text->ptr;
+    uint64_t word;
+
+    while (text->len >= sizeof word) {
+        memcpy(&word, text->ptr, sizeof word);
+        if (!is_plain(word))
+            return at;
+        at = put(at, (const char *)&word, sizeof word);
+        *text = slice_skip(*text, sizeof word);
+    }
+    if (text->ptr == from || !text->len)
+        return at;
+    memcpy(&word, text->ptr + text->len - sizeof word, sizeof word);
+    if (!is_plain(word))
+        return at;
+    at += text->len;
+    memcpy(at - sizeof word, &word, sizeof word);
+    text->len = 0;
+    return at;
+}
+
 char *escape_json(char *at, struct slice text)
 {
     static const char digits[] = "0123456789abcdef";
 
-    while (text.len) {
+    for (;;) {
+        at = put_plain(at, &text);
+        if (!text.len)
+            return at;
         const uint8_t c = (uint8_t)text.ptr[0];
         if (c >= 0x20 && c < 0x7F) {
             if (c == '"' || c == '\\')
@@ -63,7 +104,6 @@ char *escape_json(char *at, struct slice text)
         }
         text = slice_skip(text, len);
     }
-    return at;
 }
 
 char *escape_html(char *at, struct slice text)

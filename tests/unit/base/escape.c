@@ -38,6 +38,25 @@ Test(escape, lets_no_byte_be_read_as_syntax)
     }
 }
 
+/* Long runs are copied in eights: each byte must fare there as it does alone. */
+Test(escape, treats_each_byte_alike_wherever_it_stands)
+{
+    for (unsigned byte = 0; byte < 256; byte++) {
+        const char c = (char)byte;
+        char alone[ESCAPE_ROOM(1) + 1];
+        *escape_json(alone, slice_from(&c, 1)) = '\0';
+        for (size_t at = 0; at < 17; at++) {
+            char in[18] = "~ ~ ~ ~ ~ ~ ~ ~ ~";
+            char out[ESCAPE_ROOM(sizeof in)];
+            char expected[ESCAPE_ROOM(sizeof in)];
+            in[at] = c;
+            *escape_json(out, slice_from(in, 17)) = '\0';
+            (void)snprintf(expected, sizeof expected, "%.*s%s%s", (int)at, in, alone, in + at + 1);
+            cr_assert_str_eq(out, expected, "byte %u at %zu", byte, at);
+        }
+    }
+}
+
 Test(escape, needs_no_more_room_than_it_says)
 {
     for (unsigned first = 0; first < 256; first++) {
