@@ -302,6 +302,23 @@ Test(h1_head, a_request_with_two_readings_is_refused_for_what_is_wrong_with_it)
         check_row(H1_KIND_REQUEST, &requests[i], i);
 }
 
+/* Values are looked at eight bytes at a time. */
+Test(h1_head, a_control_character_is_found_wherever_it_stands_in_a_value)
+{
+    static struct h1_head head;
+    for (unsigned byte = 0; byte < 256; byte++) {
+        const bool is_good = byte == '\t' || (byte >= 0x20 && byte != 0x7f);
+        for (size_t at = 0; at < 18 && byte != '\n'; at++) {
+            char raw[] = GET "A: b~ \x80\xff b~ \x80\xff b~ \x80\xff b\r\n\r\n";
+            struct h1_scan scan = {0};
+            raw[sizeof GET "A: b" - 1 + at] = (char)byte;
+            const enum h1_progress got = h1_request_parse(&head, &scan, raw, sizeof raw - 1);
+            cr_assert_eq(got, is_good ? H1_DONE : H1_BAD, "byte %u at %zu", byte, at);
+            cr_assert(is_good || slice_eq(slice_of(head.detail), SLICE(CONTROL)));
+        }
+    }
+}
+
 Test(h1_head, a_response_with_two_readings_is_broken)
 {
     for (size_t i = 0; i < sizeof responses / sizeof *responses; i++) {
