@@ -282,6 +282,10 @@ static void read_what_is_there(struct connection *c)
             c->has_read_all = true;
         if (w->is_draining && !c->is_closed && !c->ops->is_quiet(c))
             c->ops->drain(c);
+        /* Less than a record and nothing behind it: the socket was empty, and epoll says when it is
+         * no longer. To ask it here would be a system call more for each small request. */
+        if (n < RECORD_BYTES && !c->is_closed && !SSL_has_pending(c->ssl))
+            return;
     }
     if (!c->is_closed && !share)
         loop_next(&w->loop, &c->again);
