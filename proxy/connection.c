@@ -392,10 +392,11 @@ static void all_sent(struct connection *c)
     connection_limit(c, LINGER_MS);
 }
 
-/* Writes from `out` until it is empty (true) or the socket is full or broken (false). */
-static bool write_out(struct connection *c, struct buf *out)
+/* Writes from `out` while it has `least` bytes or more (true), or until the socket is full or
+ * broken (false). */
+static bool write_out(struct connection *c, struct buf *out, size_t least)
 {
-    while (buf_len(out)) {
+    while (buf_len(out) >= least) {
         struct slice bytes = buf_slice(out);
         ERR_clear_error();
         int n =
@@ -424,7 +425,7 @@ static void on_flush(struct later *self)
     size_t share = READ_SHARE_BYTES * 2;
     if (c->is_closed || !c->ops || c->is_lingering)
         return;
-    if (!write_out(c, &c->out))
+    if (!write_out(c, &c->out, 1))
         return;
     for (;;) {
         bool has_more = c->ops->fill(c, shared);
@@ -435,7 +436,8 @@ static void on_flush(struct later *self)
             all_sent(c);
             return;
         }
-        if (!write_out(c, shared) && !c->is_closed) {
+        /* Where more follows at once, what is no whole record waits for it. */
+        if (!write_out(c, shared, has_more && share > filled ? RECORD_BYTES : 1) && !c->is_closed) {
             if (!buf_add(&c->out, buf_slice(shared)))
                 connection_close(c);
             break;

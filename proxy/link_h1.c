@@ -135,17 +135,43 @@ static bool put_body(struct link_h1 *l)
     return true;
 }
 
+/* What goes out next. A body that needs no framing goes straight from where it waits, but for a
+ * first piece behind the head: one system call for as much as there is, and no copy. */
+static bool next_bytes(struct link_h1 *l, struct slice *bytes, bool *is_body)
+{
+    const struct exchange *x = l->up.x; /* NULL: the request's end may come after the whole answer,
+                                           and then nothing more is sent */
+    const bool is_plain = x && !l->body_is_chunked && l->tunnel == TUNNEL_NONE && !l->body_ended;
+    *is_body = is_plain && !buf_len(&l->out) && buf_len(&x->up) && buf_len(&x->up) <= l->body_left;
+    if (*is_body) {
+        *bytes = buf_slice(&x->up);
+        return true;
+    }
+    if (buf_len(&l->out) < BODY_PIECE && x && !put_body(l))
+        return false;
+    *bytes = buf_slice(&l->out);
+    return true;
+}
+
+/* `n` bytes of the body are with the upstream. */
+static void body_went(struct link_h1 *l, size_t n)
+{
+    struct exchange *x = l->up.x;
+    l->body_left -= n;
+    flow_up_taken(x, n);
+    l->body_ended = !l->body_left && x->up_ended && !buf_len(&x->up);
+}
+
 static void write_out(struct link_h1 *l)
 {
     for (;;) {
         struct slice bytes;
+        bool is_body;
         ssize_t n;
-        /* The request's end may come after the whole answer: then nothing more is sent. */
-        if (buf_len(&l->out) < BODY_PIECE && l->up.x && !put_body(l)) {
+        if (!next_bytes(l, &bytes, &is_body)) {
             fail(l, REASON_REQUEST_MALFORMED, "the body is not as long as announced");
             return;
         }
-        bytes = buf_slice(&l->out);
         if (!bytes.len)
             break;
         n = transport_write(&l->transport, bytes);
@@ -159,7 +185,10 @@ static void write_out(struct link_h1 *l)
             read_more(l);
             return;
         }
-        buf_skip(&l->out, (size_t)n);
+        if (is_body)
+            body_went(l, (size_t)n);
+        else
+            buf_skip(&l->out, (size_t)n);
         if (l->up.x)
             exchange_upstream_progress(l->up.x);
     }
