@@ -207,7 +207,6 @@ class Belfry(Peer):
         return subprocess.run([str(word) for word in command], cwd=self.folder, check=True, capture_output=True, text=True).stdout
 
     def prepare(self):
-        os.umask(0o077)
         socket_path = self.folder / "redis.sock"
         self.redis = subprocess.Popen(["redis-server", "--port", "0", "--unixsocket", socket_path, "--save", ""],
                                       stdout=subprocess.DEVNULL, cwd=self.folder, preexec_fn=on(OTHER_CORE))
@@ -252,6 +251,7 @@ applications:
     device: required_by_tls
     identity_providers: [staff]
     upstreams: [http://127.0.0.1:{self.scenery.origin_port}]
+    websocket: {{}}
     rules:
       - id: staff
         permit: {{ methods: [GET, POST], paths: ["/b/**"] }}

@@ -522,8 +522,12 @@ struct wire *wire_new(struct wire_plan *plan)
     SSL_set_tlsext_host_name(w->ssl, plan->host);
     SSL_set1_host(w->ssl, plan->host);
     SSL_set_app_data(w->ssl, plan);
-    if (plan->is_resumed && plan->session)
-        SSL_set_session(w->ssl, plan->session);
+    if (plan->is_resumed && plan->session) {
+        /* Of its own: OpenSSL spoils the session of a connection that gets a new ticket. */
+        SSL_SESSION *session = SSL_SESSION_dup(plan->session);
+        SSL_set_session(w->ssl, session);
+        SSL_SESSION_free(session);
+    }
     buf_init(&w->in, IN_MAX);
     buf_init(&w->out, OUT_MAX);
     w->next_stream = 1;
