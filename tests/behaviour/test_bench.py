@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: EUPL-1.2
-"""The rig of bench/: it drives what it says it drives, and measures nobody who does not do the task."""
+"""The programs of bench/: the rig drives what it says it drives, and measures nobody who does not do the task."""
 
 import json
 import pathlib
@@ -53,3 +53,8 @@ def test_a_target_that_lets_in_too_much_is_found_out():
     finally:
         target.close()
         scenery.close()
+
+
+def test_the_parts_are_measured():
+    said = subprocess.run([peers.BUILD / "bench_parts"], capture_output=True, text=True, timeout=300, check=True).stdout
+    assert len(said.splitlines()) == 6 and all(" ns (" in line for line in said.splitlines()), said
