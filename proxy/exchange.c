@@ -333,8 +333,8 @@ static void refuse_in_words(struct exchange *x)
     x->response.fields[answer.field_count] =
         (struct field){SLICE("date"), worker_date(x->worker, &x->arena)};
     if (has_hsts)
-        x->response.fields[answer.field_count + 1] =
-            (struct field){SLICE("strict-transport-security"), x->door->hsts};
+        x->response.fields[answer.field_count + 1] = (struct field){
+            SLICE("strict-transport-security"), arena_copy(&x->arena, x->door->hsts)};
     x->answer = x->response.has_body ? answer.body : (struct slice){0};
     x->up_stopped = true;
 }

@@ -394,9 +394,9 @@ enum reason fields_response(struct exchange *x, const struct upstream_head *head
         out->fields[out->field_count++] = (struct field){SLICE("date"), worker_date(x->worker, a)};
     out->fields[out->field_count++] =
         (struct field){SLICE("via"), head->is_h2 ? SLICE("2 belfry") : SLICE("1.1 belfry")};
-    if (x->door->hsts.len)
+    if (x->door->hsts.len) /* copied: the edition may end before the client has taken the head */
         out->fields[out->field_count++] =
-            (struct field){SLICE("strict-transport-security"), x->door->hsts};
+            (struct field){SLICE("strict-transport-security"), arena_copy(a, x->door->hsts)};
     out->fields[out->field_count++] =
         (struct field){SLICE("belfry-reference"), slice_from(x->reference.text, REFERENCE_CHARS)};
     return REASON_PERMITTED;

@@ -2,10 +2,13 @@
 """Streams that are under way when what let them in changes or ends: they are cut, said to be so, and only they."""
 
 import contextlib
+import fcntl
 import json
 import os
 import re
 import signal
+import sys
+import termios
 import threading
 import time
 
@@ -413,3 +416,27 @@ def test_a_stream_is_cut_when_the_key_of_its_token_is_gone(gate, http):
         newest = gate.token("finance", "anna")
         until(lambda: gate.ask(REAL, token=newest).status == 200, "the newest keys are never fetched", limit_s=15)
         stream.is_cut("token_key_unknown")
+
+
+def waiting_bytes(tls):
+    """What has come and is not read."""
+    return int.from_bytes(fcntl.ioctl(tls, termios.FIONREAD, b"\0" * 4), sys.byteorder)
+
+
+def test_a_head_that_waits_for_its_client_outlives_the_rules_that_it_was_made_under(gate):
+    """What it says of the host is the edition's, which ends with the publish: the client takes it after that."""
+    with H2(gate.tls(FREE, alpn=("h2",))) as h2:
+        h2.connection.update_settings({4: 2**30})  # SETTINGS_INITIAL_WINDOW_SIZE
+        h2.connection.increment_flow_control_window(2**30)
+        h2.flush()
+        h2.begin(FREE, "/bytes/40000000")  # more than sockets hold: nothing passes behind it
+        held = []
+        until(lambda: held.append(waiting_bytes(h2.tls)) or (held[-1] and held[-50:].count(held[-1]) == 50), "it flows on")
+        waits = h2.begin(FREE, "/fields/waits")
+        until(lambda: gate.origin.seen("/fields/waits"), "the application is not asked")
+        gate.update("finance", lambda text: text + "# again\n")
+        gate.update("finance", lambda text: text + "# and again\n")
+        answer = h2.end(waits)
+    assert answer.status == 200
+    assert answer.get("strict-transport-security") == "max-age=31536000"
+    assert gate.ask(FREE).status == 200
