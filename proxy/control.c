@@ -38,7 +38,6 @@ struct control {
     const struct config *config;   /* of the start: what workers use */
     const struct config *in_force; /* the last one that was taken over */
     struct config *reloading;      /* the compiler has it; NULL: none is under way */
-    bool must_reload;              /* asked for while one was under way */
     struct ticket_ring *tickets;   /* in the secrets' memory */
     struct worker **workers;
     uint32_t worker_count;
@@ -48,30 +47,31 @@ struct control {
     struct store *store;
     struct issuer_desk *issuers;
     struct issuers *table; /* the keys that the desk has; NULL before the first edition */
-    bool is_following;     /* the desk changes over: the table goes out with the edition */
     struct resolver *resolver;
     struct health_desk *health;
     uint64_t book_number; /* of the last address book */
-    bool has_names;       /* once there was an answer for each: a new one is no reason to be away */
     struct audit_writer *audit;
     struct admin *admin;
     struct supervisor supervisor;
     struct edition *edition; /* the one in force */
     atomic_int alive;        /* how many editions there are */
     uint32_t refused;        /* documents of the store that are not active */
-    bool is_stuck;           /* the last job came to nothing; it is tried again */
     struct mono activated_at;
     struct mono store_seen_at; /* when the store last answered */
-    bool is_store_connected;
-    bool is_draining;
-    struct link key_waits; /* that the desk has not answered */
-    int64_t rebuild_at_s;  /* when a key or document comes into its time, or leaves it */
-    int pid_fd;            /* locked while we live: one gateway a state_dir */
+    struct link key_waits;     /* that the desk has not answered */
+    int64_t rebuild_at_s;      /* when a key or document comes into its time, or leaves it */
+    int pid_fd;                /* locked while we live: one gateway a state_dir */
     ev_signal terminate;
     ev_signal interrupt;
     ev_signal hangup;
     ev_signal reopen;
     ev_timer watch;
+    bool must_reload;  /* asked for while one was under way */
+    bool is_following; /* the desk changes over: the table goes out with the edition */
+    bool has_names;    /* once there was an answer for each: a new one is no reason to be away */
+    bool is_stuck;     /* the last job came to nothing; it is tried again */
+    bool is_store_connected;
+    bool is_draining;
 };
 
 /* --- Sockets and rights, before any thread. */

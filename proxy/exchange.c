@@ -13,6 +13,7 @@
 #include "proxy/answer.h"
 #include "proxy/control.h"
 #include "proxy/event_of.h"
+#include "proxy/exchange_in.h"
 #include "proxy/fields.h"
 #include "proxy/grpc.h"
 #include "proxy/live.h"
@@ -46,7 +47,7 @@ struct slice exchange_field(const struct exchange *x, struct slice name)
     return (struct slice){0};
 }
 
-static uint32_t count_fields(const struct exchange *x, struct slice name)
+uint32_t exchange_count_fields(const struct exchange *x, struct slice name)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < x->request.field_count; i++)
@@ -93,7 +94,7 @@ static enum next refuse_host(struct exchange *x)
 
 /* RFC 6455 §10.2: a browser says whose page opens it, and sends the person's cookies whatever page
  * that is. Who sends no Origin is no browser. */
-static enum reason judge_websocket(const struct exchange *x, const struct application *app)
+enum reason exchange_judge_websocket(const struct exchange *x, const struct application *app)
 {
     struct slice origin = exchange_field(x, SLICE("origin"));
     struct slice rest = origin;
@@ -101,7 +102,7 @@ static enum reason judge_websocket(const struct exchange *x, const struct applic
         return REASON_WEBSOCKET_REFUSED;
     if (!origin.ptr)
         return REASON_PERMITTED;
-    if (count_fields(x, SLICE("origin")) > 1)
+    if (exchange_count_fields(x, SLICE("origin")) > 1)
         return REASON_REQUEST_AMBIGUOUS;
     for (uint32_t i = 0; i < app->origins.count; i++)
         if (slice_eq_nocase(app->origins.at[i], origin))
@@ -144,13 +145,13 @@ static enum next route(struct exchange *x)
     if (x->request.has_body && x->request.body_length != BODY_LENGTH_UNKNOWN &&
         x->request.body_length > x->facts.app->max_body_bytes)
         return refuse(x, REASON_BODY_TOO_LARGE, NULL);
-    why = x->request.wants_websocket ? judge_websocket(x, x->facts.app) : REASON_PERMITTED;
+    why = x->request.wants_websocket ? exchange_judge_websocket(x, x->facts.app) : REASON_PERMITTED;
     return why == REASON_PERMITTED ? NEXT : refuse(x, why, NULL);
 }
 
 /* --- DEVICE: certificate → facts.device. A bad certificate is never "no certificate". */
 
-static bool lacks_device(const struct exchange *x, const struct application *app)
+bool exchange_lacks_device(const struct exchange *x, const struct application *app)
 {
     return !x->device && app->device <= DEVICE_REQUIRED;
 }
@@ -167,7 +168,7 @@ static enum next device(struct exchange *x)
         x->facts.device = &x->device->device;
         x->facts.service = x->device->is_service ? &x->device->service : NULL;
     }
-    if (lacks_device(x, x->facts.app))
+    if (exchange_lacks_device(x, x->facts.app))
         return refuse(x, REASON_DEVICE_REQUIRED, NULL);
     return NEXT;
 }
@@ -175,7 +176,7 @@ static enum next device(struct exchange *x)
 /* --- IDENTITY: token, or service → facts.user. No token is no user: the rules say whether one is
  * needed. */
 
-static bool bearer_of(struct slice authorization, struct slice *token)
+bool exchange_bearer(struct slice authorization, struct slice *token)
 {
     struct slice scheme = auth_scheme_cut(&authorization);
     while (authorization.len && authorization.ptr[0] == ' ')
@@ -197,8 +198,8 @@ static enum next wait_for_keys(struct exchange *x, const struct provider *wanted
     return WAIT;
 }
 
-static struct token_question question_of(const struct exchange *x, const struct held *held,
-                                         const struct application *app)
+struct token_question exchange_question(const struct exchange *x, const struct held *held,
+                                        const struct application *app)
 {
     return (struct token_question){.app = app,
                                    .issuers = x->worker->issuers,
@@ -213,12 +214,12 @@ static enum next identity(struct exchange *x)
     struct worker *w = x->worker;
     struct slice authorization = exchange_field(x, SLICE("authorization"));
     struct token_answer answer = {0};
-    struct token_question q = question_of(x, x->held, x->facts.app);
+    struct token_question q = exchange_question(x, x->held, x->facts.app);
     enum reason why;
-    if (!authorization.ptr || !bearer_of(authorization, &q.bytes))
+    if (!authorization.ptr || !exchange_bearer(authorization, &q.bytes))
         return NEXT;
     x->had_token = true;
-    if (count_fields(x, SLICE("authorization")) > 1)
+    if (exchange_count_fields(x, SLICE("authorization")) > 1)
         return refuse(x, REASON_REQUEST_AMBIGUOUS, "more than one Authorization");
     why = token_judge(w->tokens, &q, &answer);
     if (why == REASON_PERMITTED) {
@@ -233,8 +234,6 @@ static enum next identity(struct exchange *x)
 
 /* --- DECISION: pure; the only place that permits, and only with its evidence published. */
 
-static enum reason judge_again(struct exchange *x, struct held *now);
-
 static enum next decision(struct exchange *x)
 {
     struct held *now = x->worker->held;
@@ -242,7 +241,7 @@ static enum next decision(struct exchange *x)
     enum reason why;
     if (x->held == now)
         decide(now->edition->snapshot, &x->facts, &x->decision);
-    else if ((why = judge_again(x, now)) != REASON_PERMITTED) /* while it waited for keys */
+    else if ((why = exchange_judge_by(x, now)) != REASON_PERMITTED) /* while it waited for keys */
         return refuse(x, why, NULL);
     if (x->is_to_be_judged) /* the keys of now are not there */
         return refuse(x, REASON_KEYS_UNAVAILABLE, NULL);
@@ -361,7 +360,7 @@ static enum next response(struct exchange *x)
 
 /* --- AUDIT: always, once. */
 
-static void drop_link(struct exchange *x)
+void exchange_drop_link(struct exchange *x)
 {
     struct uplink *u = x->link;
     origins_leave_queue(x);
@@ -378,7 +377,7 @@ static enum next audit(struct exchange *x)
     if (x->key_wait)
         key_wait_cancel(x->key_wait);
     x->key_wait = NULL;
-    drop_link(x);
+    exchange_drop_link(x);
     live_remove(x);
     metric_answer(&w->metrics, x->reason);
     metric_add(&w->metrics, METRIC_REQUESTS_OPEN, -1);
@@ -456,7 +455,7 @@ static void exchange_cut(struct exchange *x, enum reason why, const char *detail
 }
 
 /* What x->answer and the trailers now hold still goes to the client. */
-static void say_last(struct exchange *x, enum reason why, const char *detail)
+void exchange_say_last(struct exchange *x, enum reason why, const char *detail)
 {
     x->reason = why;
     x->detail = detail;
@@ -470,15 +469,15 @@ static bool end_by_status(struct exchange *x, enum reason why, const char *detai
 {
     if (!x->is_grpc || x->phase != RESPONSE || !x->response.has_body || x->is_end_sent)
         return false;
-    drop_link(x);
+    exchange_drop_link(x);
     x->answer = (struct slice){0};
     x->response.trailer_count = grpc_status(&x->arena, why, &x->reference, &x->response.trailers);
-    say_last(x, why, detail);
+    exchange_say_last(x, why, detail);
     return true;
 }
 
 /* Refused late: with an answer where none has begun, else the stream is cut. */
-static void exchange_stop(struct exchange *x, enum reason why, const char *detail)
+void exchange_stop(struct exchange *x, enum reason why, const char *detail)
 {
     if (x->phase > RESPONSE || x->is_head_out) {
         if (!end_by_status(x, why, detail))
@@ -486,7 +485,7 @@ static void exchange_stop(struct exchange *x, enum reason why, const char *detai
         return;
     }
     x->up_stopped = true;
-    drop_link(x);
+    exchange_drop_link(x);
     x->response = (struct response){0};
     (void)refuse(x, why, detail);
     x->phase = RESPONSE;
@@ -794,7 +793,7 @@ void exchange_upstream_failed(struct exchange *x, enum reason why, const char *d
         if (!was_stale && is_its_fault)
             endpoint_result(x->link->endpoint, ENDPOINT_FAILED);
         may_repeat = may_repeat && (was_stale || origins_may_retry(x));
-        drop_link(x);
+        exchange_drop_link(x);
     }
     if (may_repeat) {
         metric_add(&x->worker->metrics, METRIC_UPSTREAM_RETRIES_TOTAL, 1);
@@ -802,147 +801,4 @@ void exchange_upstream_failed(struct exchange *x, enum reason why, const char *d
         return;
     }
     exchange_stop(x, why, detail);
-}
-
-/* --- While it lives: what it rests on has changed, or may have. */
-
-static bool is_user_over(const struct exchange *x, int64_t now_s)
-{
-    return x->facts.user && x->facts.user->expires.s && x->facts.user->expires.s < now_s;
-}
-
-int64_t exchange_good_until(const struct exchange *x)
-{
-    int64_t until = x->door->good_until_s;
-    if (x->facts.user && x->facts.user->expires.s && x->facts.user->expires.s < until)
-        until = x->facts.user->expires.s;
-    if (x->facts.device && x->facts.device->not_after.s < until)
-        until = x->facts.device->not_after.s;
-    return until;
-}
-
-/* The token by the rules of now: its key may be gone, or its provider. */
-static enum reason judge_token_again(struct exchange *x, const struct held *now,
-                                     const struct application *app)
-{
-    struct token_question q = question_of(x, now, app);
-    struct token_answer answer = {0};
-    enum reason why;
-    if (!x->token)
-        return REASON_PERMITTED;
-    (void)bearer_of(exchange_field(x, SLICE("authorization")), &q.bytes);
-    why = token_judge(x->worker->tokens, &q, &answer);
-    if (why == REASON_KEYS_UNAVAILABLE && !is_user_over(x, q.now.s)) {
-        x->is_to_be_judged = true; /* as soon as they are there */
-        return REASON_PERMITTED;
-    }
-    if (why != REASON_PERMITTED)
-        return why;
-    token_release(x->token);
-    x->token = answer.token;
-    x->facts.user = token_user(answer.token);
-    return REASON_PERMITTED;
-}
-
-static enum reason judge_device_again(struct exchange *x, struct held *now,
-                                      const struct application *app)
-{
-    struct connection *c = x->connection;
-    connection_judge_again(c, now);
-    if (!x->device)
-        return lacks_device(x, app) ? REASON_DEVICE_REQUIRED : REASON_PERMITTED;
-    if (!c->device || c->device->device.not_after.s < loop_wall(&x->worker->loop).s)
-        return REASON_DEVICE_INVALID;
-    if (c->device == x->device)
-        return REASON_PERMITTED;
-    device_unref(x->device);
-    x->device = device_ref(c->device);
-    x->facts.device = &x->device->device;
-    x->facts.service = x->device->is_service ? &x->device->service : NULL;
-    return REASON_PERMITTED;
-}
-
-/* What the application takes may be less now: of paths that can be read in more than one way, of
- * WebSocket and of whose pages open it. */
-static enum reason judge_request_again(struct exchange *x, const struct application *app)
-{
-    if (!path_options_are_same(app->paths, x->facts.app->paths)) {
-        enum reason why = target_parse(&x->request, x->request.target, app->paths, &x->arena);
-        if (why != REASON_PERMITTED)
-            return why;
-    }
-    return x->request.wants_websocket ? judge_websocket(x, app) : REASON_PERMITTED;
-}
-
-/* All the questions that let it in, asked of the edition now in force. */
-static enum reason judge_again(struct exchange *x, struct held *now)
-{
-    const struct door *door = edition_door(now->edition, x->request.host);
-    enum reason why;
-    x->is_to_be_judged = false;
-    x->facts.now = loop_wall(&x->worker->loop);
-    if (!door)
-        return REASON_NOT_DELEGATED;
-    if (x->facts.now.s > door->good_until_s)
-        return REASON_POLICY_EXPIRED;
-    why = judge_device_again(x, now, door->app);
-    if (why != REASON_PERMITTED)
-        return why;
-    why = judge_request_again(x, door->app);
-    if (why != REASON_PERMITTED)
-        return why;
-    if (memcmp(door->view->digest, x->connection->peer.view->digest, sizeof door->view->digest) !=
-        0)
-        return REASON_HOST_MISDIRECTED;
-    why = judge_token_again(x, now, door->app);
-    if (why != REASON_PERMITTED)
-        return why;
-    if (x->held != now) {
-        held_drop(x->held);
-        x->held = held_use(now);
-    }
-    x->door = door;
-    x->facts.app = door->app;
-    decide(now->edition->snapshot, &x->facts, &x->decision);
-    return x->decision.verdict == DECISION_PERMIT ? REASON_PERMITTED : x->decision.reason;
-}
-
-static bool close_tunnel(struct exchange *x, enum reason why)
-{
-    char *close;
-    if (!x->is_tunnel || !websocket_may_insert(&x->frames))
-        return false;
-    close = arena_bytes(&x->arena, WEBSOCKET_CLOSE_MAX);
-    drop_link(x);
-    x->answer = slice_from(close, websocket_close(close, WEBSOCKET_POLICY_VIOLATION,
-                                                  SLICE("access has been withdrawn")));
-    say_last(x, REASON_ACCESS_WITHDRAWN, reason_name(why).ptr);
-    return true;
-}
-
-static void withdraw(struct exchange *x, enum reason why)
-{
-    live_remove(x);
-    if (!x->is_head_out)
-        exchange_stop(x, why, "access was withdrawn while it was under way");
-    else if (!close_tunnel(x, why))
-        exchange_stop(x, REASON_ACCESS_WITHDRAWN, reason_name(why).ptr);
-}
-
-void exchange_judge_again(struct exchange *x)
-{
-    enum reason why = judge_again(x, x->worker->held);
-    if (why == REASON_PERMITTED) {
-        x->good_until_s = exchange_good_until(x);
-        if (x->good_until_s < x->facts.now.s) /* within the leeway for clocks: in a second again */
-            x->good_until_s = x->facts.now.s;
-        return;
-    }
-    withdraw(x, why);
-}
-
-void exchange_time_is_up(struct exchange *x)
-{
-    live_remove(x);
-    exchange_stop(x, REASON_UPSTREAM_TIMEOUT, "its whole time is over");
 }

@@ -43,10 +43,11 @@ struct exchange {
     struct worker *worker;
     struct connection *connection;
     const struct client_ops *client;
-    int32_t stream_id;   /* h2 */
     void *client_stream; /* the client's own; in the arena */
+    int32_t stream_id;   /* h2 */
 
     enum phase phase;
+    enum reason reason;
     bool running;
     bool is_cut;
     bool client_let_go;
@@ -54,9 +55,21 @@ struct exchange {
     bool is_sent;     /* the client has taken all of the response */
     bool is_head_out;
     bool is_event_out; /* the decision's event is published */
-    enum reason reason;
-    const char *detail; /* our own words for the audit */
+    bool is_own;       /* /.belfry/ */
+    bool is_grpc;      /* what the request's Content-Type says */
+    bool is_tunnel;    /* the protocol was changed: bytes both ways, framed by nobody here */
+    bool had_token;
+    bool asked_for_keys;
+    bool keys_answered;
+    bool is_to_be_judged; /* again, when keys are there */
+    bool has_waited;      /* in `in_queue`, and had its turn */
+    bool met_stale;       /* one of the tries was on a connection that had ended */
+    bool up_ended;
+    bool up_was_taken; /* some of it is upstream: the request can't be sent again */
+    bool up_stopped;   /* nothing more is wanted of the request's body */
+    bool continue_said;
 
+    const char *detail; /* our own words for the audit */
     struct held *held;
     const struct door *door;
     struct request request;
@@ -64,13 +77,6 @@ struct exchange {
     struct decision decision;
     const struct token *token;
     struct device *device;
-    bool is_own;                   /* /.belfry/ */
-    bool is_grpc;                  /* what the request's Content-Type says */
-    struct websocket_track frames; /* of a tunnel, towards the client */
-    bool is_tunnel; /* the protocol was changed: bytes both ways, framed by nobody here */
-    bool had_token;
-    bool asked_for_keys;
-    bool keys_answered;
     struct key_wait *key_wait; /* under way; told when the exchange ends */
     struct reference reference;
     struct trace trace;
@@ -80,26 +86,20 @@ struct exchange {
     struct link in_live;  /* permitted and under way: judged again when what it rests on changes */
     struct link in_queue; /* of `queued_at`, for a connection */
     struct origin *queued_at;
-    bool has_waited;        /* and had its turn */
     int64_t good_until_s;   /* the nearest end of what it rests on */
     int64_t ends_at_ms;     /* its whole time, or what a gRPC client gives it; 0: none */
-    bool is_to_be_judged;   /* again, when keys are there */
     struct slice assertion; /* borrowed from the worker's cache while a head is made */
     struct uplink *link;
     const struct endpoint *failed_at; /* the last one; only compared */
     uint32_t tries;                   /* connections and streams begun */
-    bool met_stale;                   /* one of the tries was on a connection that had ended */
+    uint32_t early_count;             /* 1xx that have passed */
     struct response response;
-    struct slice answer; /* what is left of our own body */
+    struct slice answer;           /* what is left of our own body */
+    struct websocket_track frames; /* of a tunnel, towards the client */
 
-    struct buf up; /* request body, received and not yet taken by the link */
-    bool up_ended;
-    bool up_was_taken;         /* some of it is upstream: the request can't be sent again */
-    bool up_stopped;           /* nothing more is wanted of the request's body */
+    struct buf up;             /* request body, received and not yet taken by the link */
     struct field *up_trailers; /* with up_ended */
     uint32_t up_trailer_count;
-    bool continue_said;
-    uint32_t early_count; /* 1xx that have passed */
     uint64_t bytes_in;
     uint64_t bytes_out;
     struct deadline deadline;

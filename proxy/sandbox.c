@@ -54,7 +54,7 @@ static bool identity_find(const struct config *c, struct identity *out, struct f
 /* Whoever is not root can only be who he is. */
 static bool become(const struct config *c, struct fault *f)
 {
-    struct identity who;
+    struct identity who = {0};
     if (!identity_find(c, &who, f))
         return false;
     if (geteuid() != 0) {

@@ -58,8 +58,8 @@ struct request {
     bool expects_continue;
     bool wants_websocket; /* RFC 6455 §4.1, or RFC 8441 §5; the method is GET, there is no body */
     bool accepts_trailers; /* TE: trailers */
-    bool accepts_html;    /* a navigation of a browser: Accept names text/html */
-    uint64_t body_length; /* BODY_LENGTH_UNKNOWN where it has a body of no announced length */
-    struct field *fields; /* all but pseudo-headers and Host, in order, cookies as they came */
+    bool accepts_html;     /* a navigation of a browser: Accept names text/html */
+    uint64_t body_length;  /* BODY_LENGTH_UNKNOWN where it has a body of no announced length */
+    struct field *fields;  /* all but pseudo-headers and Host, in order, cookies as they came */
     uint32_t field_count;
 };

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* While an exchange lives: what it rests on has changed, or may have. All that let it in is asked
+ * again, of the edition now in force; where the answer turns, it ends as its protocol says an end.
+ * Owns: which questions these are. Does not own: when they are asked (live.c). */
+#include "proxy/exchange_in.h"
+
+#include "base/reason.h"
+#include "policy/decide.h"
+#include "proxy/live.h"
+
+static bool is_user_over(const struct exchange *x, int64_t now_s)
+{
+    return x->facts.user && x->facts.user->expires.s && x->facts.user->expires.s < now_s;
+}
+
+int64_t exchange_good_until(const struct exchange *x)
+{
+    int64_t until = x->door->good_until_s;
+    if (x->facts.user && x->facts.user->expires.s && x->facts.user->expires.s < until)
+        until = x->facts.user->expires.s;
+    if (x->facts.device && x->facts.device->not_after.s < until)
+        until = x->facts.device->not_after.s;
+    return until;
+}
+
+/* The token by the rules of now: its key may be gone, or its provider. */
+static enum reason judge_token_again(struct exchange *x, const struct held *now,
+                                     const struct application *app)
+{
+    struct token_question q = exchange_question(x, now, app);
+    struct token_answer answer = {0};
+    enum reason why;
+    if (!x->token)
+        return REASON_PERMITTED;
+    (void)exchange_bearer(exchange_field(x, SLICE("authorization")), &q.bytes);
+    why = token_judge(x->worker->tokens, &q, &answer);
+    if (why == REASON_KEYS_UNAVAILABLE && !is_user_over(x, q.now.s)) {
+        x->is_to_be_judged = true; /* as soon as they are there */
+        return REASON_PERMITTED;
+    }
+    if (why != REASON_PERMITTED)
+        return why;
+    token_release(x->token);
+    x->token = answer.token;
+    x->facts.user = token_user(answer.token);
+    return REASON_PERMITTED;
+}
+
+static enum reason judge_device_again(struct exchange *x, struct held *now,
+                                      const struct application *app)
+{
+    struct connection *c = x->connection;
+    connection_judge_again(c, now);
+    if (!x->device)
+        return exchange_lacks_device(x, app) ? REASON_DEVICE_REQUIRED : REASON_PERMITTED;
+    if (!c->device || c->device->device.not_after.s < loop_wall(&x->worker->loop).s)
+        return REASON_DEVICE_INVALID;
+    if (c->device == x->device)
+        return REASON_PERMITTED;
+    device_unref(x->device);
+    x->device = device_ref(c->device);
+    x->facts.device = &x->device->device;
+    x->facts.service = x->device->is_service ? &x->device->service : NULL;
+    return REASON_PERMITTED;
+}
+
+/* What the application takes may be less now: of paths that can be read in more than one way, of
+ * WebSocket and of whose pages open it. */
+static enum reason judge_request_again(struct exchange *x, const struct application *app)
+{
+    if (!path_options_are_same(app->paths, x->facts.app->paths)) {
+        enum reason why = target_parse(&x->request, x->request.target, app->paths, &x->arena);
+        if (why != REASON_PERMITTED)
+            return why;
+    }
+    return x->request.wants_websocket ? exchange_judge_websocket(x, app) : REASON_PERMITTED;
+}
+
+/* All the questions that let it in, asked of the edition now in force. */
+enum reason exchange_judge_by(struct exchange *x, struct held *now)
+{
+    const struct door *door = edition_door(now->edition, x->request.host);
+    enum reason why;
+    x->is_to_be_judged = false;
+    x->facts.now = loop_wall(&x->worker->loop);
+    if (!door)
+        return REASON_NOT_DELEGATED;
+    if (x->facts.now.s > door->good_until_s)
+        return REASON_POLICY_EXPIRED;
+    why = judge_device_again(x, now, door->app);
+    if (why != REASON_PERMITTED)
+        return why;
+    why = judge_request_again(x, door->app);
+    if (why != REASON_PERMITTED)
+        return why;
+    if (memcmp(door->view->digest, x->connection->peer.view->digest, sizeof door->view->digest) !=
+        0)
+        return REASON_HOST_MISDIRECTED;
+    why = judge_token_again(x, now, door->app);
+    if (why != REASON_PERMITTED)
+        return why;
+    if (x->held != now) {
+        held_drop(x->held);
+        x->held = held_use(now);
+    }
+    x->door = door;
+    x->facts.app = door->app;
+    decide(now->edition->snapshot, &x->facts, &x->decision);
+    return x->decision.verdict == DECISION_PERMIT ? REASON_PERMITTED : x->decision.reason;
+}
+
+static bool close_tunnel(struct exchange *x, enum reason why)
+{
+    char *close;
+    if (!x->is_tunnel || !websocket_may_insert(&x->frames))
+        return false;
+    close = arena_bytes(&x->arena, WEBSOCKET_CLOSE_MAX);
+    exchange_drop_link(x);
+    x->answer = slice_from(close, websocket_close(close, WEBSOCKET_POLICY_VIOLATION,
+                                                  SLICE("access has been withdrawn")));
+    exchange_say_last(x, REASON_ACCESS_WITHDRAWN, reason_name(why).ptr);
+    return true;
+}
+
+static void withdraw(struct exchange *x, enum reason why)
+{
+    live_remove(x);
+    if (!x->is_head_out)
+        exchange_stop(x, why, "access was withdrawn while it was under way");
+    else if (!close_tunnel(x, why))
+        exchange_stop(x, REASON_ACCESS_WITHDRAWN, reason_name(why).ptr);
+}
+
+void exchange_judge_again(struct exchange *x)
+{
+    enum reason why = exchange_judge_by(x, x->worker->held);
+    if (why == REASON_PERMITTED) {
+        x->good_until_s = exchange_good_until(x);
+        if (x->good_until_s < x->facts.now.s) /* within the leeway for clocks: in a second again */
+            x->good_until_s = x->facts.now.s;
+        return;
+    }
+    withdraw(x, why);
+}
+
+void exchange_time_is_up(struct exchange *x)
+{
+    live_remove(x);
+    exchange_stop(x, REASON_UPSTREAM_TIMEOUT, "its whole time is over");
+}

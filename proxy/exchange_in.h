@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* What the story of an exchange (exchange.c) and its being judged again (exchange_again.c) share.
+ * No other file includes this. */
+#pragma once
+
+#include "proxy/exchange.h"
+
+uint32_t exchange_count_fields(const struct exchange *x, struct slice name);
+/* May it become a WebSocket of that application's? */
+enum reason exchange_judge_websocket(const struct exchange *x, const struct application *app);
+bool exchange_lacks_device(const struct exchange *x, const struct application *app);
+/* The token of an Authorization field; false where it is of another scheme. */
+bool exchange_bearer(struct slice authorization, struct slice *token);
+struct token_question exchange_question(const struct exchange *x, const struct held *held,
+                                        const struct application *app);
+
+/* All the questions that let it in, asked of that edition; the exchange then is that edition's. */
+enum reason exchange_judge_by(struct exchange *x, struct held *now);
+
+void exchange_drop_link(struct exchange *x);
+/* What x->answer and the trailers now hold still goes to the client, and is the end. */
+void exchange_say_last(struct exchange *x, enum reason why, const char *detail);
+/* Refused late: with an answer where none has begun, else the stream is cut. */
+void exchange_stop(struct exchange *x, enum reason why, const char *detail);
