@@ -17,10 +17,11 @@
 
 /* Every input of claims_make() below but the times. */
 struct inputs {
-    uint64_t token;          /* token_number(): one verification's user and claims; 0: no token */
     uint8_t certificate[32]; /* of the device or service; zero: none */
+    bool has_user;
     bool has_device;
     bool has_service;
+    struct slice user; /* token_statement(): another token of the same person says the same */
     struct slice entity;
     struct slice app;
     struct slice host;
@@ -81,7 +82,8 @@ void assertion_cache_free(struct assertion_cache *c)
 static void inputs_of(struct inputs *out, const struct keyring_signer *signer,
                       const struct facts *facts, const struct token *token)
 {
-    *out = (struct inputs){.token = token ? token_number(token) : 0,
+    *out = (struct inputs){.has_user = token != NULL,
+                           .user = token ? token_statement(token) : (struct slice){0},
                            .has_device = facts->device != NULL,
                            .has_service = facts->service != NULL,
                            .entity = facts->app->entity,
@@ -99,8 +101,8 @@ static void inputs_of(struct inputs *out, const struct keyring_signer *signer,
 
 static bool inputs_are(const struct inputs *a, const struct inputs *b)
 {
-    return a->token == b->token && a->has_device == b->has_device &&
-           a->has_service == b->has_service &&
+    return a->has_user == b->has_user && a->has_device == b->has_device &&
+           a->has_service == b->has_service && slice_eq(a->user, b->user) &&
            memcmp(a->certificate, b->certificate, sizeof a->certificate) == 0 &&
            slice_eq(a->app, b->app) && slice_eq(a->entity, b->entity) &&
            slice_eq(a->host, b->host) && slice_eq(a->device, b->device) &&
@@ -111,9 +113,9 @@ static bool inputs_are(const struct inputs *a, const struct inputs *b)
 /* One block for all texts: an arena's chunk would be forty times their size. */
 static void inputs_keep(struct assertion *a, const struct inputs *in)
 {
-    struct slice *texts[] = {&a->inputs.entity, &a->inputs.app,   &a->inputs.host,
-                             &a->inputs.device, &a->inputs.trust, &a->inputs.service,
-                             &a->inputs.kid};
+    struct slice *texts[] = {&a->inputs.user,    &a->inputs.entity, &a->inputs.app,
+                             &a->inputs.host,    &a->inputs.device, &a->inputs.trust,
+                             &a->inputs.service, &a->inputs.kid};
     const size_t count = sizeof texts / sizeof *texts;
     size_t total = 0;
     char *at;
@@ -130,11 +132,11 @@ static void inputs_keep(struct assertion *a, const struct inputs *in)
 }
 
 /* Only where to look: entries of one person and device share a slot, whatever the application. */
-static uint64_t slot_of(const struct inputs *in)
+static uint64_t slot_of(const struct inputs *in, const struct token *token)
 {
     uint64_t device;
     memcpy(&device, in->certificate, sizeof device);
-    const uint64_t parts[] = {in->token, device};
+    const uint64_t parts[] = {token ? token_statement_hash(token) : 0, device};
     return table_hash(slice_from(parts, sizeof parts)) & (SLOTS - 1);
 }
 
@@ -254,6 +256,21 @@ static struct slice assertion_make(struct assertion_cache *c, const struct keyri
     return text;
 }
 
+/* To be made anew, whoever asks: half its life is over, or the clock was set back. */
+static bool is_too_old(const struct assertion *a, int64_t now_s)
+{
+    const int64_t age_s = now_s - a->made_s;
+    return age_s < 0 || age_s >= ASSERTION_LIFE_S / 2 || a->expires_s <= now_s;
+}
+
+/* It must not outlive the credentials of this very request. Nor may it end long before them, as one
+ * does that was made for a token of the same person that is about to end. */
+static bool is_good_for(const struct assertion *a, int64_t now_s, int64_t limit_s)
+{
+    return !is_too_old(a, now_s) && a->expires_s <= limit_s &&
+           (a->expires_s == limit_s || a->expires_s - now_s >= ASSERTION_LIFE_S / 2);
+}
+
 struct slice assertion_for(struct assertion_cache *c, const struct keyring *k,
                            const struct facts *facts, const struct token *token)
 {
@@ -264,20 +281,20 @@ struct slice assertion_for(struct assertion_cache *c, const struct keyring *k,
     if (!signer || limit_s <= facts->now.s)
         return none;
     inputs_of(&in, signer, facts, token);
-    const uint64_t slot = slot_of(&in);
+    const uint64_t slot = slot_of(&in, token);
     struct assertion *a = c->slots[slot];
-    while (a && !inputs_are(&a->inputs, &in))
-        a = a->next_in_slot;
-    if (a) {
-        const int64_t age_s = facts->now.s - a->made_s;
-        // Not older than half its life, and not outliving the credentials of this very request.
-        if (age_s >= 0 && age_s < ASSERTION_LIFE_S / 2 && a->expires_s > facts->now.s &&
-            a->expires_s <= limit_s) {
-            link_remove(&a->used);
-            list_push(&c->used, &a->used);
-            return a->text;
+    while (a) {
+        struct assertion *next = a->next_in_slot;
+        if (inputs_are(&a->inputs, &in)) {
+            if (is_good_for(a, facts->now.s, limit_s)) {
+                link_remove(&a->used);
+                list_push(&c->used, &a->used);
+                return a->text;
+            }
+            if (is_too_old(a, facts->now.s))
+                cache_drop(c, a);
         }
-        cache_drop(c, a);
+        a = next;
     }
     const struct slice text = assertion_make(c, signer, facts, token, limit_s);
     if (!text.len)

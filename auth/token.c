@@ -25,7 +25,8 @@ struct token {
     struct token *next_in_slot; /* in the cache's table */
     struct link used;           /* in the cache's list, the one used last at the end */
     uint64_t hash;
-    uint64_t number;
+    struct slice statement; /* token_statement() */
+    uint64_t statement_hash;
     struct slice bytes;
     struct slice entity;
     uint8_t provider_digest[32];
@@ -39,7 +40,6 @@ struct token {
 
 struct token_cache {
     struct metrics *metrics;
-    uint64_t last_number;
     struct link used;
     uint32_t count;
     uint32_t limit;
@@ -342,6 +342,54 @@ static void user_hash(struct token *t, struct slice key)
     hmac_sha256(t->claims.user.hash, key, slice_from(text, len));
 }
 
+static char *state_number(char *at, uint64_t n)
+{
+    memcpy(at, &n, sizeof n);
+    return at + sizeof n;
+}
+
+static char *state_text(char *at, struct slice text)
+{
+    at = state_number(at, text.len);
+    if (text.len)
+        memcpy(at, text.ptr, text.len);
+    return at + text.len;
+}
+
+static char *state_list(char *at, struct slices list)
+{
+    at = state_number(at, list.count);
+    for (uint32_t i = 0; i < list.count; i++)
+        at = state_text(at, list.at[i]);
+    return at;
+}
+
+static size_t list_room(struct slices list)
+{
+    size_t room = sizeof(uint64_t);
+    for (uint32_t i = 0; i < list.count; i++)
+        room += sizeof(uint64_t) + list.at[i].len;
+    return room;
+}
+
+/* What user_claims() in assertion.c reads, and nothing else. */
+static void user_state(struct token *t)
+{
+    const struct facts_user *u = &t->claims.user;
+    const size_t room = u->subject.len + u->provider.len + u->acr.len + 5 * sizeof(uint64_t) +
+                        list_room(u->groups) + list_room(u->amr);
+    char *text = arena_bytes(&t->arena, room);
+    char *at = state_text(text, u->subject);
+    at = state_text(at, u->provider);
+    at = state_text(at, u->acr);
+    at = state_number(at, (uint64_t)u->acr_level);
+    at = state_number(at, (uint64_t)u->authenticated_at.s);
+    at = state_list(at, u->groups);
+    at = state_list(at, u->amr);
+    t->statement = slice_from(text, (size_t)(at - text));
+    t->statement_hash = table_hash(t->statement);
+}
+
 /* An entry of what is proven and read; NULL with the reason. */
 static struct token *token_read(const struct parts *p, const struct token_question *q,
                                 const struct provider *provider, uint64_t hash, enum reason *why)
@@ -358,6 +406,7 @@ static struct token *token_read(const struct parts *p, const struct token_questi
     t->entity = arena_copy(&t->arena, provider->entity);
     memcpy(t->provider_digest, provider->digest, sizeof t->provider_digest);
     user_hash(t, q->hash_key);
+    user_state(t);
     return t;
 }
 
@@ -392,7 +441,6 @@ static enum reason verify(struct token_cache *c, const struct token_question *q,
     EVP_PKEY_up_ref(key->pkey);
     t->key = *key;
     t->generation = set->generation;
-    t->number = ++c->last_number;
     cache_add(c, t);
     // A token that is bound elsewhere stays known: it is good for whom it belongs to.
     if (is_bound_elsewhere(&t->claims, q->device))
@@ -452,9 +500,14 @@ const struct facts_user *token_user(const struct token *t)
     return &t->claims.user;
 }
 
-uint64_t token_number(const struct token *t)
+struct slice token_statement(const struct token *t)
 {
-    return t->number;
+    return t->statement;
+}
+
+uint64_t token_statement_hash(const struct token *t)
+{
+    return t->statement_hash;
 }
 
 struct wall token_good_until(const struct token *t)

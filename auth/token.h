@@ -38,8 +38,10 @@ struct token_answer {
 enum reason token_judge(struct token_cache *c, const struct token_question *q,
                         struct token_answer *out);
 const struct facts_user *token_user(const struct token *t);
-/* Unique to this verification: what assertions are kept under. */
-uint64_t token_number(const struct token *t);
+/* All that an assertion states of the user, in an order of its own and with each part's length, so
+ * that two are equal only where every part is. Lives as long as the token. */
+struct slice token_statement(const struct token *t);
+uint64_t token_statement_hash(const struct token *t); /* table_hash() of it */
 /* From this moment on the cache refuses it: its expiry with the provider's leeway, or its greatest
  * age. */
 struct wall token_good_until(const struct token *t);

@@ -260,6 +260,41 @@ Test(assertion, it_never_outlives_token_or_certificate)
     token_release(shorter);
 }
 
+Test(assertion, another_token_of_the_same_person_needs_no_new_signature)
+{
+    const struct token *first = person("zoe", ",\"groups\":[\"a\"],\"jti\":\"1\"", NOW_S + 600);
+    const struct token *second = person("zoe", ",\"groups\":[\"a\"],\"jti\":\"2\"", NOW_S + 300);
+    const struct token *later = person("zoe", ",\"groups\":[\"a\"],\"auth_time\":1", NOW_S + 600);
+    char *texts[] = {tell(first), tell(second), tell(later)};
+    cr_expect_str_eq(texts[0], texts[1]);
+    cr_expect_str_neq(texts[0], texts[2], "another sign-in");
+    cr_expect_eq(signed_count(), 2);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        mem_free(texts[i]);
+    token_release(first);
+    token_release(second);
+    token_release(later);
+}
+
+/* Nor does it get one that ends at once because another token does; and the two in turns make no
+ * new one each time. */
+Test(assertion, a_token_that_is_about_to_end_shortens_no_others)
+{
+    const struct token *longer = person("zoe", "", NOW_S + 600);
+    const struct token *shorter = person("zoe", "", NOW_S + 20);
+    for (int round = 0; round < 3; round++) {
+        char *text = tell(shorter);
+        cr_expect_eq(expiry_of(text), NOW_S + 20);
+        mem_free(text);
+        text = tell(longer);
+        cr_expect_eq(expiry_of(text), NOW_S + 60);
+        mem_free(text);
+    }
+    cr_expect_eq(signed_count(), 2);
+    token_release(longer);
+    token_release(shorter);
+}
+
 Test(assertion, within_the_leeway_it_ends_with_the_leeway)
 {
     const struct token *zoe = person("zoe", "", NOW_S + 20);
