@@ -28,6 +28,7 @@ AUDIENCE = f"https://{HOST}"
 DEVICE_AUTHORITY = "finance-devices"
 CIPHER = "TLS_AES_128_GCM_SHA256"
 CORES = sorted(os.sched_getaffinity(0))
+ENVIRONMENT = {**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin"}  # where Debian has servers, and users don't look
 TARGET_CORE, OTHER_CORE = CORES[0], CORES[1 % len(CORES)]
 
 
@@ -116,8 +117,11 @@ class Load:
 
     def __exit__(self, *_):
         self.process.stdin.close()
-        self.process.wait(30)
-        self.process.stdout.close()
+        try:
+            self.process.wait(30)
+        finally:
+            end(self.process)
+            self.process.stdout.close()
 
 
 class Peer:
@@ -136,7 +140,7 @@ class Peer:
         environment, command = self.prepare()
         log = open(self.folder / "log", "w")
         self.process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                        cwd=self.folder, env={**os.environ, **environment}, preexec_fn=on(TARGET_CORE))
+                                        cwd=self.folder, env={**ENVIRONMENT, **environment}, preexec_fn=on(TARGET_CORE))
         log.close()
         until = time.monotonic() + 15
         while not self.lets_in():

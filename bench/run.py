@@ -18,6 +18,7 @@ import os
 import pathlib
 import platform
 import resource
+import signal
 import statistics
 import sys
 import time
@@ -38,9 +39,9 @@ class Scenario:
 
 SCENARIOS = [Scenario(*row) for row in [
     ("h2", "1 KiB, HTTP/2, 10 connections × 10 streams", ["--connections", 10, "--streams", 10, "--path", "/b/1024"]),
-    ("h2-indexed", "the same, the token in the HPACK table",
+    ("h2-indexed", "1 KiB, HTTP/2, the token in the HPACK table",
      ["--connections", 10, "--streams", 10, "--path", "/b/1024", "--token-indexed"]),
-    ("h2-cold", "the same, another token in each request", ["--connections", 10, "--streams", 10, "--path", "/b/1024"], True),
+    ("h2-cold", "1 KiB, HTTP/2, another token in each request", ["--connections", 10, "--streams", 10, "--path", "/b/1024"], True),
     ("h1", "1 KiB, HTTP/1.1 kept alive, 20 connections", ["--h1", "--connections", 20, "--path", "/b/1024"]),
     ("100k", "100 KiB down, HTTP/2, 4 × 4", ["--connections", 4, "--streams", 4, "--path", "/b/102400"]),
     ("1m", "1 MiB down, HTTP/2, 4 × 4", ["--connections", 4, "--streams", 4, "--path", "/b/1048576"]),
@@ -80,25 +81,34 @@ class Run:
             except (RuntimeError, OSError) as error:
                 wrong = [str(error)]
             if wrong:
-                self.notes.append(f"{target.title}: not measured: {'; '.join(wrong)}")
-                self.targets.remove(target)
-                target.close()
+                self.give_up(target, "; ".join(wrong))
             else:
                 self.versions[name] = target.version()
 
+    def give_up(self, target, why):
+        self.notes.append(f"{target.title}: not measured: {why}")
+        self.targets.remove(target)
+        target.close()
+
     def measure_idle(self):
         """Before anything else: what a target has grown under load would count as nothing."""
-        for target in self.targets:
+        for target in list(self.targets):
             say(f"idle {target.name}")
-            before = target.rss_kib()
-            with Load(target, ["--connections", self.idle_count, "--requests", self.idle_count, "--path", "/b/1024",
-                               "--milliseconds", 10000]) as load:
-                said = load.go()
-                time.sleep(1)  # a quiet connection gives back its buffers
-                self.idle[target.name] = (target.rss_kib() - before) / max(said["standing"], 1)
-            if said["standing"] != self.idle_count:
-                self.notes.append(f"{target.title}: {said['standing']} of {self.idle_count} idle connections stood: {said['why']}")
-            target.between()
+            try:
+                self.stand_idle(target)
+            except (OSError, RuntimeError, ValueError) as error:
+                self.give_up(target, f"idle: {error}")
+
+    def stand_idle(self, target):
+        before = target.rss_kib()
+        with Load(target, ["--connections", self.idle_count, "--requests", self.idle_count, "--rate", 1000,
+                           "--path", "/b/1024", "--milliseconds", 10000]) as load:
+            said = load.go()
+            time.sleep(1)  # a quiet connection gives back its buffers
+            self.idle[target.name] = (target.rss_kib() - before) / max(said["standing"], 1)
+        if said["standing"] != self.idle_count:
+            self.notes.append(f"{target.title}: {said['standing']} of {self.idle_count} idle connections stood: {said['why']}")
+        target.between()
 
     def measure(self, target, scenario, milliseconds, turn):
         arguments = [*scenario.arguments, "--milliseconds", milliseconds]
@@ -120,9 +130,13 @@ class Run:
         rounds = self.figures[scenario.name] = {}
         targets = [t for t in self.targets if t.checks_tokens or not scenario.is_cold]
         for turn in range(self.options.rounds + 1):  # the first is to warm up
-            for target in targets:
+            for target in [t for t in targets if t in self.targets]:
                 say(f"{scenario.name}: round {turn} of {self.options.rounds}: {target.name}")
-                said = self.measure(target, scenario, self.options.milliseconds // (1 if turn else 4), turn)
+                try:
+                    said = self.measure(target, scenario, self.options.milliseconds // (1 if turn else 4), turn)
+                except (OSError, RuntimeError, ValueError) as error:
+                    self.give_up(target, f"{scenario.name}: {error}")
+                    continue
                 if said["failed"] or said["refusal"] or not said["ok"]:
                     self.notes.append(f"{target.title}, {scenario.name}: {said['ok']} good, {said['failed']} failed "
                                       f"({said['why'] or said['refusal']})")
@@ -281,6 +295,7 @@ def main():
         parser.error(f"unknown: {', '.join(strange)}")
     options.rounds = options.rounds or (1 if options.quick else 5)
     options.milliseconds = options.milliseconds or (150 if options.quick else 600)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended on the way out
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(65536, most) if most > 0 else 65536, most))
     run = Run(options)
