@@ -23,7 +23,8 @@
 #define EARLY_MAX                                                                                  \
     100 /* 1xx of one answer; an application that says 102 once in a while has few                 \
          */
-#define KEYS_WAIT_MS 3000 /* for a provider's keys, once an exchange */
+#define EARLY_MAX_BYTES 131072 /* and of all of them together: two full heads */
+#define KEYS_WAIT_MS 3000      /* for a provider's keys, once an exchange */
 
 enum next {
     REFUSE, /* x->reason says why: go to RESPONSE */
@@ -715,9 +716,14 @@ void exchange_upstream_early(struct exchange *x, const struct upstream_head *hea
 {
     struct field *fields = NULL;
     uint32_t count;
-    if (head->status == 100 || x->phase != UPSTREAM || x->early_count == EARLY_MAX)
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < head->field_count; i++)
+        bytes += head->fields[i].name.len + head->fields[i].value.len;
+    if (head->status == 100 || x->phase != UPSTREAM || x->early_count == EARLY_MAX ||
+        bytes > EARLY_MAX_BYTES - x->early_bytes)
         return;
     x->early_count++;
+    x->early_bytes += bytes;
     count = fields_early(&x->arena, head, &fields);
     x->client->say(x, head->status, fields, count);
     exchange_upstream_progress(x);

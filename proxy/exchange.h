@@ -93,6 +93,7 @@ struct exchange {
     const struct endpoint *failed_at; /* the last one; only compared */
     uint32_t tries;                   /* connections and streams begun */
     uint32_t early_count;             /* 1xx that have passed */
+    size_t early_bytes;               /* of their fields */
     struct response response;
     struct slice answer;           /* what is left of our own body */
     struct websocket_track frames; /* of a tunnel, towards the client */

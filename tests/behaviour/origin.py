@@ -220,8 +220,8 @@ class Origin:
             self.release.wait(30)
             peer.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nlate")
             return True
-        if path == "/early-flood":
-            peer.sendall(b"HTTP/1.1 103 Early\r\nlink: </a>\r\n\r\n" * 300)
+        if m := re.fullmatch(r"/early-flood/(\d+)/(\d+)", path):  # so many, with a field of so many bytes
+            peer.sendall(f"HTTP/1.1 103 Early\r\nlink: <{'a'.ljust(int(m[2]), 'a')}>\r\n\r\n".encode() * int(m[1]))
             peer.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
             return True
         if path.startswith("/trailers"):  # "/trailers/empty": nothing else
