@@ -2,6 +2,7 @@
 /* Start, letters, accept, drain, end. What a worker does with a connection is in connection.c. */
 #include "proxy/worker.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -42,22 +43,33 @@ void held_drop(struct held *h)
     mem_free(h);
 }
 
-struct deadlines *worker_deadlines(struct worker *w, int64_t length_ms)
+static struct deadlines *find_length(struct worker *w, int64_t length_ms)
 {
     for (uint32_t i = 0; i < w->length_count; i++)
         if (w->lengths[i].length_ms == length_ms)
             return &w->lengths[i];
-    if (w->length_count == WORKER_LENGTHS) {
-        /* More different limits than queues: the next longer one, so that nobody is cut early. */
-        struct deadlines *best = &w->lengths[0];
-        for (uint32_t i = 0; i < w->length_count; i++) {
-            int64_t ms = w->lengths[i].length_ms;
-            if (ms >= length_ms ? best->length_ms < length_ms || ms < best->length_ms
-                                : ms > best->length_ms)
-                best = &w->lengths[i];
-        }
-        return best;
+    return NULL;
+}
+
+/* To the next eighth of a power of two: at most a quarter longer, and there are few of them. */
+static int64_t rounded_up(int64_t length_ms)
+{
+    int64_t step = 1;
+    while (step * 8 < length_ms)
+        step *= 2;
+    return (length_ms + step - 1) / step * step;
+}
+
+struct deadlines *worker_deadlines(struct worker *w, int64_t length_ms)
+{
+    struct deadlines *known = find_length(w, length_ms);
+    if (!known && w->length_count >= WORKER_LENGTHS) {
+        length_ms = rounded_up(length_ms);
+        known = find_length(w, length_ms);
     }
+    if (known)
+        return known;
+    assert(w->length_count < WORKER_LENGTHS + WORKER_ROUNDED_LENGTHS);
     deadlines_init(&w->lengths[w->length_count], &w->loop, length_ms);
     return &w->lengths[w->length_count++];
 }

@@ -20,8 +20,9 @@
 #include "proxy/h2_memory.h"
 #include "proxy/tls.h"
 
-#define WORKER_BLOCK_BYTES 65536 /* one read(2) from an upstream; kept in a small store */
-#define WORKER_LENGTHS 32        /* different time limits in one gateway */
+#define WORKER_BLOCK_BYTES 65536   /* one read(2) from an upstream; kept in a small store */
+#define WORKER_LENGTHS 32          /* different time limits in one gateway that are kept exactly */
+#define WORKER_ROUNDED_LENGTHS 248 /* all that there are of the others */
 
 /* An edition as this worker holds it: counted without atomics by the exchanges that run on it. */
 struct held {
@@ -63,7 +64,7 @@ struct worker {
     struct map origins;         /* "ENTITY/APPLICATION" → struct origin */
     struct link live;           /* exchanges that were permitted and are under way */
     ev_timer live_tick;
-    struct deadlines lengths[WORKER_LENGTHS];
+    struct deadlines lengths[WORKER_LENGTHS + WORKER_ROUNDED_LENGTHS];
     uint32_t length_count;
 
     int *shut; /* descriptors that are closed in the next turn */
@@ -110,8 +111,8 @@ void worker_post_drain(struct worker *w);
 /* On the worker's own thread. */
 struct held *held_use(struct held *h);
 void held_drop(struct held *h);
-/* The queue of deadlines of that length; made at its first use. Lengths beyond WORKER_LENGTHS share
- * the last. */
+/* The queue of deadlines of that length; made at its first use. Beyond WORKER_LENGTHS of them one
+ * may be a quarter longer: nobody's limits make another's shorter. */
 struct deadlines *worker_deadlines(struct worker *w, int64_t length_ms);
 /* Closes it in the next turn. To close a TCP connection takes longer than to judge and cut what it
  * carried: where a thousand end at once, their clients are told first. */
