@@ -405,6 +405,7 @@ static struct token *token_read(const struct parts *p, const struct token_questi
     }
     t->entity = arena_copy(&t->arena, provider->entity);
     memcpy(t->provider_digest, provider->digest, sizeof t->provider_digest);
+    t->claims.user.key = table_hash(t->entity) ^ (table_hash(t->claims.user.id) << 1);
     user_hash(t, q->hash_key);
     user_state(t);
     return t;

@@ -42,6 +42,8 @@ static struct arena_chunk *chunk_take(struct chunk_store *store, size_t room)
 static void chunk_put(struct chunk_store *store, struct arena_chunk *chunk)
 {
     if (!store || chunk->room != CHUNK_ROOM || store->count >= store->limit) {
+        if (store)
+            store->dropped++;
         mem_free(chunk);
         return;
     }

@@ -17,7 +17,8 @@ struct arena_chunk;
 struct chunk_store {
     struct arena_chunk *free;
     uint32_t count;
-    uint32_t limit; /* beyond it chunks go back to malloc */
+    uint32_t limit;   /* beyond it chunks go back to malloc */
+    uint32_t dropped; /* did so; the owner may set it to 0 */
 };
 
 struct arena {

@@ -192,6 +192,13 @@ size_t address_text(char out[INET6_ADDRSTRLEN], const struct sockaddr *address)
     return strlen(out);
 }
 
+struct slice address_site(uint8_t room[16], const struct sockaddr *address)
+{
+    if (!address_bytes(room, address))
+        return (struct slice){0};
+    return slice_from((const char *)room, is_mapped(room) ? 16 : 8);
+}
+
 bool address_is_loopback(const struct sockaddr *address)
 {
     static const uint8_t v6_loopback[16] = {[15] = 1};

@@ -29,4 +29,6 @@ void address_set_port(struct sockaddr_storage *address, uint16_t port);
 bool address_is_same(const struct sockaddr *a, const struct sockaddr *b); /* and so is the port */
 /* The address alone, without port, as text; returns its length. Room: INET6_ADDRSTRLEN. */
 size_t address_text(char out[INET6_ADDRSTRLEN], const struct sockaddr *address);
+/* The bytes by which a client is counted: of IPv4 all, of IPv6 the /64, which is one customer's. */
+struct slice address_site(uint8_t room[16], const struct sockaddr *address);
 bool address_is_loopback(const struct sockaddr *address);

@@ -270,7 +270,9 @@ keys_dir: {self.folder}/keys
 store: {{ url: "{store}" }}
 trust: {{ federation_keys: [{{ id: "{federation}", public: "{federation_public}" }}] }}
 audit: {{ file: {self.folder}/audit.jsonl }}
-""")
+limits: {{ connections_per_device: 20000, connections_per_address: 20000, handshakes: 1000000, handshakes_per_address: 1000000,
+          requests_per_address: 1000000, requests_per_device: 1000000, requests_per_user: 1000000 }}
+""")  # one device does here what none may, but it is counted
         until = time.monotonic() + 10
         while not socket_path.exists() and time.monotonic() < until:
             time.sleep(0.02)

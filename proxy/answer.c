@@ -14,8 +14,9 @@
 #include "proxy/pages/pages.h"
 
 #define BODY_MAX_BYTES 65536
-#define TEXT_MAX 256     /* of a name that is not ours: enough for any that makes sense */
-#define RETRY_AFTER "10" /* seconds, of a 503: nobody knows better */
+#define TEXT_MAX 256         /* of a name that is not ours: enough for any that makes sense */
+#define RETRY_AFTER "10"     /* seconds, of a 503: nobody knows better */
+#define RETRY_AFTER_RATE "1" /* of a 429: the bucket fills all the time */
 
 /* What the caller is told, apart from how. */
 struct telling {
@@ -165,6 +166,8 @@ static void fields_make(struct arena *a, const struct refusal *r, const struct t
         field_add(out, SLICE("retry-after"), SLICE(RETRY_AFTER));
     if (t->reason == REASON_WEBSOCKET_VERSION) /* RFC 6455 §4.4 */
         field_add(out, SLICE("sec-websocket-version"), SLICE("13"));
+    if (t->status == 429) /* RFC 6585 §4 */
+        field_add(out, SLICE("retry-after"), SLICE(RETRY_AFTER_RATE));
     if (error.len)
         field_add(out, SLICE("proxy-status"),
                   arena_printf(a, "belfry; error=%.*s", SLICE_ARG(error)));

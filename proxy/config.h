@@ -54,12 +54,23 @@ struct config {
     enum log_level log_level;
     /* limits */
     int64_t max_connections; /* per worker */
-    int64_t max_streams;     /* per h2 connection */
+    int64_t max_address_connections;
+    int64_t max_device_connections;
+    int64_t max_handshakes; /* a second, like the others below */
+    int64_t max_address_handshakes;
+    int64_t max_address_requests;
+    int64_t max_device_requests;
+    int64_t max_user_requests;
+    int64_t max_streams; /* per h2 connection */
+    int64_t head_bytes;
+    int64_t max_fields;
+    int64_t body_rate; /* bytes a second */
     int64_t stream_window_bytes;
     int64_t max_upstream_connections; /* per upstream and worker */
     /* timeouts */
     int64_t handshake_ms;
     int64_t head_ms;
+    int64_t body_ms;
     int64_t keepalive_ms;
     int64_t stalled_ms; /* a client that takes nothing of what is ready */
     int64_t upstream_idle_ms;

@@ -31,6 +31,8 @@
 #define OUT_CEILING                                                                                \
     1048576 /* far above FILL_MARK and one frame, which is all that a turn fills                   \
              */
+#define UNSENT_BYTES                                                                               \
+    131072 /* the kernel's share of what a client does not take; it would keep megabytes */
 #define LINGER_MS 2000
 /* While draining, for who had just come: a request is sent in the same breath as the handshake's
  * last words, and takes one way. */
@@ -79,6 +81,8 @@ void connection_close(struct connection *c)
     later_cancel(&c->flush);
     later_cancel(&c->again);
     link_remove(&c->in_worker);
+    limits_leave(&w->limits, &c->limited);
+    worker_connection_gone(w);
     w->connection_count--;
     metric_set(&w->metrics, METRIC_CONNECTIONS_OPEN, w->connection_count);
     if (w->is_draining && !w->connection_count)
@@ -141,29 +145,37 @@ static void linger_after_alert(struct connection *c)
     connection_limit(c, LINGER_MS);
 }
 
-/* What ended before any request has an audit event too: who, which name, why. */
-static void refused_early(struct connection *c, enum reason reason, const char *detail)
+static void tell(struct worker *w, struct event *e)
 {
-    struct worker *w = c->worker;
-    struct event e = {.kind = EVENT_REFUSAL,
-                      .reason = reason,
-                      .time_us = loop_wall(&w->loop).s * 1000000,
-                      .host = slice_from(c->peer.sni, c->peer.sni_len),
-                      .client_address = slice_from(c->address, c->address_len),
-                      .detail = slice_of(detail)};
-    reference_make(&w->dice, &e.reference);
-    metric_answer(&w->metrics, reason);
-    audit_refusal(w->audit, &e);
+    e->kind = EVENT_REFUSAL;
+    e->time_us = loop_wall(&w->loop).s * 1000000;
+    reference_make(&w->dice, &e->reference);
+    metric_answer(&w->metrics, e->reason);
+    audit_refusal(w->audit, e);
 }
 
+void connection_refused(struct connection *c, enum reason why, const char *detail)
+{
+    struct event e = {.reason = why,
+                      .detail = slice_of(detail),
+                      .host = slice_from(c->peer.sni, c->peer.sni_len),
+                      .client_address = slice_from(c->address, c->address_len)};
+    if (c->device) {
+        e.device = c->device->device.id;
+        e.device_authority = c->device->device.authority;
+    }
+    tell(c->worker, &e);
+}
+
+/* A failed handshake has an audit event too: who, which name, why. */
 static void handshake_failed(struct connection *c, int ssl_error)
 {
     const char *detail = c->peer.refusal;
     if (!detail)
         detail = ERR_reason_error_string(ERR_peek_error());
-    metric_add(&c->worker->metrics, METRIC_HANDSHAKES_FAILED_TOTAL, 1);
-    refused_early(c, REASON_HANDSHAKE_FAILED, detail ? detail : "the client went away");
     ERR_clear_error();
+    metric_add(&c->worker->metrics, METRIC_HANDSHAKES_FAILED_TOTAL, 1);
+    connection_refused(c, REASON_HANDSHAKE_FAILED, detail ? detail : "the client went away");
     if (ssl_error == SSL_ERROR_SSL)
         linger_after_alert(c);
     else
@@ -184,6 +196,23 @@ static void device_arrives(struct connection *c)
     }
     c->device_seen = DEVICE_SEEN_BAD;
     c->device_detail = "the certificate lacks the name that its authority gives";
+}
+
+/* Counted once, under the entity whose name was asked for. */
+static bool device_has_room(struct connection *c)
+{
+    struct worker *w = c->worker;
+    const struct door *door =
+        edition_door(w->held->edition, slice_from(c->peer.sni, c->peer.sni_len));
+    if (!c->device || !door)
+        return true;
+    enum reason why =
+        limits_device(&w->limits, &c->limited, door->app->entity, c->device->device.id);
+    if (why == REASON_PERMITTED)
+        return true;
+    connection_refused(c, why, NULL);
+    connection_close(c);
+    return false;
 }
 
 static bool shake_hands(struct connection *c)
@@ -213,6 +242,8 @@ static bool shake_hands(struct connection *c)
     if (c->peer.ticket_refused)
         metric_add(&w->metrics, METRIC_RESUMPTIONS_REFUSED_TOTAL, 1);
     device_arrives(c);
+    if (!device_has_room(c))
+        return false;
     SSL_get0_alpn_selected(c->ssl, &alpn, &alpn_len);
     bool is_h2 = slice_eq(slice_from(alpn, alpn_len), SLICE("h2"));
     c->http_major = is_h2 ? 2 : 1;
@@ -294,7 +325,7 @@ static void read_what_is_there(struct connection *c)
 /* Nobody is told why: behind the balancer stands a client that can't be spoken to yet. */
 static void refuse_announcement(struct connection *c, const char *why)
 {
-    refused_early(c, REASON_PROXY_REFUSED, why);
+    connection_refused(c, REASON_PROXY_REFUSED, why);
     connection_close(c);
 }
 
@@ -305,6 +336,7 @@ static bool hear_announcement(struct connection *c)
     struct proxy_announced said;
     const char *why = NULL;
     size_t wanted = 0;
+    enum reason refused = REASON_PERMITTED;
     enum proxy_step step;
     while ((step = proxy_header_read(&said, slice_from(a->bytes, a->len), &wanted, &why)) ==
            PROXY_MORE) {
@@ -324,10 +356,16 @@ static bool hear_announcement(struct connection *c)
     if (!said.is_local) {
         c->address_len = (uint32_t)address_text(c->address, (const struct sockaddr *)&said.client);
         c->announced_port = said.port;
+        refused = limits_address(&c->worker->limits, &c->limited,
+                                 (const struct sockaddr *)&said.client, loop_now(&c->worker->loop));
     }
     mem_free(a);
     c->announcement = NULL;
-    return true;
+    if (refused == REASON_PERMITTED)
+        return true;
+    connection_refused(c, refused, NULL);
+    connection_close(c);
+    return false;
 }
 
 static void on_readable(EV_P_ ev_io *io, int events)
@@ -340,7 +378,8 @@ static void on_readable(EV_P_ ev_io *io, int events)
         drop_rest(c);
         return;
     }
-    if (!c->is_established && !shake_hands(c))
+    /* The socket stays readable, so the next turn comes back to it. */
+    if (!c->is_established && (!worker_may_shake(c->worker) || !shake_hands(c)))
         return;
     read_what_is_there(c);
 }
@@ -526,11 +565,35 @@ static bool is_among(const struct config_listener *l, const struct sockaddr *fro
     return false;
 }
 
+/* Before a byte is read or allocated: this is what a flood of connections costs. */
+static void turn_away(struct worker *w, int take_fd, const struct sockaddr *from, enum reason why)
+{
+    char address[INET6_ADDRSTRLEN];
+    struct event e = {.reason = why};
+    (void)close(take_fd);
+    e.client_address = slice_from(address, address_text(address, from));
+    tell(w, &e);
+}
+
 void connection_accept(struct listener *l, int take_fd, const struct sockaddr *from)
 {
     struct worker *w = l->worker;
-    struct connection *c = mem_new(struct connection);
+    struct limits_of who;
+    struct connection *c;
     int one = 1;
+    int unsent = UNSENT_BYTES;
+    enum reason why = limits_enter(&w->limits, &who);
+    bool is_in = why == REASON_PERMITTED;
+    if (is_in && !l->settings->proxy_count)
+        why = limits_address(&w->limits, &who, from, loop_now(&w->loop));
+    if (why != REASON_PERMITTED) {
+        if (is_in)
+            limits_leave(&w->limits, &who);
+        turn_away(w, take_fd, from, why);
+        return;
+    }
+    c = mem_new(struct connection);
+    c->limited = who;
     c->magic = CONNECTION_MAGIC;
     c->worker = w;
     c->fd = take_fd;
@@ -541,6 +604,7 @@ void connection_accept(struct listener *l, int take_fd, const struct sockaddr *f
     c->address_len = (uint32_t)address_text(c->address, from);
     buf_init(&c->out, OUT_CEILING);
     (void)setsockopt(take_fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    (void)setsockopt(take_fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
     list_push(&w->connections, &c->in_worker);
     w->connection_count++;
     metric_add(&w->metrics, METRIC_CONNECTIONS_TOTAL, 1);

@@ -51,6 +51,7 @@ struct connection {
     struct device *device; /* with DEVICE_SEEN_GOOD */
     struct slice
         certificate; /* of the device, as Client-Cert wants it; made when first asked for */
+    struct limits_of limited;
     struct announcement *announcement; /* while a balancer's PROXY header is awaited */
     uint16_t announced_port;           /* that the client connected to at the balancer; or 0 */
     char address[INET6_ADDRSTRLEN];    /* the client's: the peer's, or the one announced */
@@ -88,5 +89,7 @@ void connection_judge_again(struct connection *c, struct held *now);
 /* The device's certificate as a byte sequence (RFC 9440 §2.2, RFC 8941 §3.3.5), as long as it is
  * the device. Empty without one. */
 struct slice connection_certificate(struct connection *c);
+/* What ended it, when it was not a request: to the metrics and the audit. */
+void connection_refused(struct connection *c, enum reason why, const char *detail);
 /* The deadline of the whole connection, from now. */
 void connection_limit(struct connection *c, int64_t ms);

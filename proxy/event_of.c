@@ -3,6 +3,8 @@
  * that identifies a person but the keyed hash. */
 #include "proxy/event_of.h"
 
+#include "base/reason.h"
+
 #include <time.h>
 
 static int64_t now_us(clockid_t clock)
@@ -79,6 +81,8 @@ void event_of_decision(const struct exchange *x, struct event *out)
         x->facts.user || x->facts.device || x->facts.service ? EVENT_DECISION : EVENT_REFUSAL;
     if (out->is_permit)
         out->kind = EVENT_DECISION;
+    if (reason_status(x->reason) == 429) /* who asks too much takes no room of those who don't */
+        out->kind = EVENT_REFUSAL;
     out->rule = x->decision.rule;
     out->missing = x->decision.missing;
     out->detail = slice_of(x->detail);

@@ -160,6 +160,7 @@ bool exchange_lacks_device(const struct exchange *x, const struct application *a
 static enum next device(struct exchange *x)
 {
     struct connection *c = x->connection;
+    enum reason why;
     if (c->device_seen == DEVICE_SEEN_BAD)
         return refuse(x, REASON_DEVICE_INVALID, c->device_detail);
     if (c->device) {
@@ -171,7 +172,9 @@ static enum next device(struct exchange *x)
     }
     if (exchange_lacks_device(x, x->facts.app))
         return refuse(x, REASON_DEVICE_REQUIRED, NULL);
-    return NEXT;
+    /* Here, before what is dear: of who asks too much no token is verified. */
+    why = limits_request(&x->worker->limits, &c->limited, loop_now(&x->worker->loop));
+    return why == REASON_PERMITTED ? NEXT : refuse(x, why, NULL);
 }
 
 /* --- IDENTITY: token, or service → facts.user. No token is no user: the rules say whether one is
@@ -226,7 +229,8 @@ static enum next identity(struct exchange *x)
     if (why == REASON_PERMITTED) {
         x->token = answer.token;
         x->facts.user = token_user(answer.token);
-        return NEXT;
+        why = limits_user(&w->limits, x->facts.user->key, loop_now(&x->worker->loop));
+        return why == REASON_PERMITTED ? NEXT : refuse(x, why, NULL);
     }
     if (why == REASON_TOKEN_KEY_UNKNOWN || why == REASON_KEYS_UNAVAILABLE)
         return wait_for_keys(x, answer.wanted, why);
@@ -375,6 +379,7 @@ static enum next audit(struct exchange *x)
     struct worker *w = x->worker;
     struct event event;
     deadline_cancel(&x->deadline);
+    deadline_cancel(&x->pace.deadline);
     if (x->key_wait)
         key_wait_cancel(x->key_wait);
     x->key_wait = NULL;
@@ -609,6 +614,8 @@ void exchange_begin(struct exchange *x, enum reason early, const char *detail)
     if (early != REASON_PERMITTED) {
         (void)refuse(x, early, detail);
         x->phase = RESPONSE;
+    } else if (x->request.has_body) {
+        pace_begin(x);
     }
     exchange_resume(x);
 }
@@ -636,6 +643,7 @@ void exchange_receive(struct exchange *x, struct slice bytes)
         exchange_stop(x, REASON_BODY_TOO_LARGE, NULL);
         return;
     }
+    pace_arrived(x);
     if (!buf_add(&x->up, bytes)) { /* can't be: windows and pauses end long before */
         exchange_stop(x, REASON_INTERNAL, "the request's body outran its window");
         return;
@@ -661,6 +669,11 @@ void exchange_receive_end(struct exchange *x)
 void exchange_body_broken(struct exchange *x, const char *detail)
 {
     exchange_stop(x, REASON_REQUEST_MALFORMED, detail);
+}
+
+void exchange_body_slow(struct exchange *x)
+{
+    exchange_stop(x, REASON_BODY_SLOW, NULL);
 }
 
 void exchange_sent(struct exchange *x)
@@ -706,6 +719,7 @@ void exchange_upstream_connected(struct exchange *x)
     deadline_arm(worker_deadlines(x->worker, x->facts.app->first_byte_ms), &x->deadline);
     if (x->request.expects_continue && !x->continue_said) {
         x->continue_said = true;
+        pace_turn(x);
         x->client->say(x, 100, NULL, 0);
     }
 }
@@ -757,14 +771,16 @@ void exchange_upstream_trailers(struct exchange *x, const struct field *fields, 
 
 void exchange_upstream_ready(struct exchange *x)
 {
-    deadline_arm(worker_deadlines(x->worker, x->facts.app->idle_ms), &x->deadline);
+    exchange_upstream_progress(x);
     if (x->is_head_out)
         x->client->body_ready(x);
 }
 
 void exchange_upstream_progress(struct exchange *x)
 {
-    int64_t limit = x->phase == UPSTREAM ? x->facts.app->first_byte_ms : x->facts.app->idle_ms;
+    int64_t limit = x->phase == UPSTREAM    ? x->facts.app->first_byte_ms
+                    : flow_down_peek(x).len ? x->worker->config->stalled_ms /* the client's turn */
+                                            : x->facts.app->idle_ms;
     deadline_arm(worker_deadlines(x->worker, limit), &x->deadline);
 }
 

@@ -9,6 +9,7 @@
 #include "belfry/facts.h"
 #include "belfry/id.h"
 #include "proxy/connection.h"
+#include "proxy/pace.h"
 #include "proxy/uplink.h"
 #include "proxy/websocket.h"
 
@@ -99,6 +100,7 @@ struct exchange {
     struct websocket_track frames; /* of a tunnel, towards the client */
 
     struct buf up;             /* request body, received and not yet taken by the link */
+    struct pace pace;          /* of its coming */
     struct field *up_trailers; /* with up_ended */
     uint32_t up_trailer_count;
     uint64_t bytes_in;
@@ -120,6 +122,7 @@ void exchange_receive_trailers(struct exchange *x, const struct field *fields, u
 void exchange_receive_end(struct exchange *x);
 /* The body's framing is broken: nothing that follows can be believed. */
 void exchange_body_broken(struct exchange *x, const char *detail);
+void exchange_body_slow(struct exchange *x);
 /* The client has taken all of the response, its end included. */
 void exchange_sent(struct exchange *x);
 /* The client has gone, or reset the stream. */

@@ -37,8 +37,10 @@ bool flow_down_ends_after(struct exchange *x, size_t n)
 void flow_up_taken(struct exchange *x, size_t n)
 {
     buf_skip(&x->up, n);
-    if (!buf_len(&x->up))
+    if (!buf_len(&x->up)) {
         buf_release(&x->up);
+        pace_turn(x);
+    }
     x->up_was_taken = true;
     x->client->body_taken(x, n);
 }

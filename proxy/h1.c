@@ -99,13 +99,16 @@ static void begin(struct h1 *h, const struct h1_head *head, bool is_bad)
         return;
     }
     copy_head(x, head);
+    if ((int64_t)head->bytes > c->worker->config->head_bytes ||
+        head->field_count > c->worker->config->max_fields)
+        early = REASON_HEADERS_TOO_LARGE;
     h->framing = head->framing;
     h->left = head->length;
     h->has_body_ended = head->framing == H1_NO_BODY;
     h->closes |= head->wants_close;
     buf_skip(&h->in, head->bytes);
     h->scan = (struct h1_scan){0};
-    if (x->request.wants_websocket)
+    if (early == REASON_PERMITTED && x->request.wants_websocket)
         early = judge_websocket(&x->request, &detail);
     exchange_begin(x, early, detail);
 }

@@ -18,15 +18,21 @@
 #include "proxy/h2_frames.h"
 
 #define H2_HEADER_LIST_MAX 65536 /* like H1_HEAD_MAX_BYTES, counted as RFC 9113 §6.5.2 says */
-#define UNWANTED_BODY_MS 1000    /* of it is read and dropped behind a whole answer */
-#define LAST_CALL_MS 1000        /* between the two GOAWAYs, for a client that answers no PING */
-#define FEW_FIELDS                                                                                 \
-    24 /* what a browser sends; all of H1_MAX_FIELDS would be 4 KiB to clear for each request */
+/* A head that unpacks to so much is looked at no further. Nobody has so many cookies. */
+#define H2_BOMB_BYTES (2 * H2_HEADER_LIST_MAX)
+#define UNWANTED_BODY_MS 1000 /* of it is read and dropped behind a whole answer */
+#define LAST_CALL_MS 1000     /* between the two GOAWAYs, for a client that answers no PING */
+/* What a browser sends; all of H1_MAX_FIELDS would be 4 KiB to clear for each request. */
+#define FEW_FIELDS 24
 #define H2_CONNECTION_WINDOW 16777216
-#define H2_GLITCHES_PER_S                                                                          \
-    100 /* of frames that a good client sends rarely; a flood is far above                         \
-         */
+/* Of frames that a good client sends rarely; a flood is far above. */
+#define H2_GLITCHES_PER_S 100
 #define H2_GLITCHES_BURST 1000
+/* Two are usual: of the stream and of the connection. */
+#define WINDOW_UPDATES_A_FRAME 4
+#define WINDOW_UPDATES_SAVED 400
+/* A frame is smaller than this by the client's window only where the client means it so. */
+#define SMALL_FRAME_BYTES 1024
 
 struct h2 {
     struct connection *connection;
@@ -41,6 +47,7 @@ struct h2 {
     struct deadline last_call; /* from the one to the other */
     bool is_broken; /* nothing more is read; what nghttp2 has to say (GOAWAY) is still sent */
     int64_t glitches;
+    int64_t window_updates; /* that the client may still send for what it got */
     int64_t glitches_at_ms;
     struct buf *target;         /* during fill */
     struct deadline head_limit; /* while a head is coming: until then no exchange has a deadline */
@@ -94,8 +101,19 @@ static struct h2 *h2_under(const struct exchange *x)
     return x->connection->protocol;
 }
 
+/* Its end: said once, and nothing more is read. */
+static void flood(struct h2 *h, const char *what)
+{
+    if (h->is_broken)
+        return;
+    h->is_broken = true;
+    (void)nghttp2_session_terminate_session(h->session, NGHTTP2_ENHANCE_YOUR_CALM);
+    connection_refused(h->connection, REASON_FLOOD, what);
+    connection_kick(h->connection);
+}
+
 /* One leaky bucket for all that costs us and brings nothing. RFC 9113 §10.5. */
-static void glitch(struct h2 *h, int64_t weight)
+static void glitch(struct h2 *h, int64_t weight, const char *what)
 {
     int64_t now = loop_now(&h->connection->worker->loop).ms;
     int64_t leaked = (now - h->glitches_at_ms) * H2_GLITCHES_PER_S / 1000;
@@ -104,10 +122,8 @@ static void glitch(struct h2 *h, int64_t weight)
         h->glitches_at_ms = now;
     }
     h->glitches += weight;
-    if (h->glitches > H2_GLITCHES_BURST && !h->is_broken) {
-        (void)nghttp2_session_terminate_session(h->session, NGHTTP2_ENHANCE_YOUR_CALM);
-        h->is_broken = true;
-    }
+    if (h->glitches > H2_GLITCHES_BURST)
+        flood(h, what);
 }
 
 /* A stream ends. */
@@ -128,12 +144,16 @@ static void note_reset(struct h2 *h, int32_t id)
         h->last_reset_id = (uint32_t)id;
 }
 
-/* A refused stream (RFC 9113 §5.1.2) was never there for nghttp2, and its reset is not yet out. */
+/* What nghttp2 will answer by a reset. A refused stream (RFC 9113 §5.1.2) was never there for it,
+ * and its reset is not yet out. The others are weighed here, since many can come before one reset
+ * is sent (MadeYouReset, CVE-2025-8671). */
 static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int error,
                             void *data)
 {
-    (void)session, (void)error;
+    (void)session;
     note_reset(h2_of(data), frame->hd.stream_id);
+    if (error != NGHTTP2_ERR_REFUSED_STREAM)
+        glitch(h2_of(data), 10, "frames that break the rules");
     return 0;
 }
 
@@ -214,7 +234,8 @@ static void take_field(struct stream *s, struct slice name, struct slice value)
     }
     if (slice_eq(name, SLICE("content-length"))) /* nghttp2 has checked that it is one number */
         s->has_length = slice_u64(value, INT64_MAX, &s->announced);
-    if (s->field_count == s->field_room && !more_fields(s)) {
+    if (s->field_count == s->x->worker->config->max_fields ||
+        (s->field_count == s->field_room && !more_fields(s))) {
         s->is_too_large = true;
         return;
     }
@@ -227,7 +248,7 @@ static int take_trailer(struct h2 *h, struct stream *s, struct slice name, struc
     struct arena *a = &s->x->arena;
     s->trailer_bytes += name.len + value.len + 4; /* ": " and CRLF */
     if (s->trailer_count == CHUNKED_TRAILER_LINES || s->trailer_bytes > CHUNKED_TRAILER_MAX) {
-        glitch(h, 10);
+        glitch(h, 10, "trailers that are too large");
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* RST_STREAM */
     }
     if (!s->trailers)
@@ -250,9 +271,16 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     if (!s || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0;
     s->list_bytes += name_len + value_len + 32;
-    if (s->list_bytes > H2_HEADER_LIST_MAX) {
+    if (s->list_bytes > (size_t)s->x->worker->config->head_bytes) {
+        if (!s->is_too_large)
+            glitch(h2_of(data), 10, "heads that are too large");
         s->is_too_large = true;
-        return 0;
+        if (s->list_bytes <= H2_BOMB_BYTES)
+            return 0;
+        /* A byte of HPACK can stand for 4 KiB, and nghttp2 looks at all of them: unless the stream
+         * is reset, which it is then in place of an answer. */
+        glitch(h2_of(data), 40, "heads that are too large");
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     }
     n = arena_copy(&s->x->arena, slice_from(name, name_len));
     v = arena_copy(&s->x->arena, slice_from(value, value_len));
@@ -267,7 +295,7 @@ static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *fram
                              nghttp2_rcbuf *name, nghttp2_rcbuf *value, uint8_t flags, void *data)
 {
     (void)session, (void)frame, (void)name, (void)value, (void)flags;
-    glitch(h2_of(data), 10);
+    glitch(h2_of(data), 10, "fields that break the rules");
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* RST_STREAM */
 }
 
@@ -407,7 +435,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     case NGHTTP2_DATA:
         s = stream_of(session, frame->hd.stream_id);
         if (frame->hd.type == NGHTTP2_DATA && !frame->hd.length && !ends)
-            glitch(h, 2);
+            glitch(h, 2, "empty DATA");
         if (!s)
             return 0;
         if (!s->has_begun) {
@@ -417,21 +445,31 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
             take_end(s);
         return 0;
     case NGHTTP2_RST_STREAM:
-        glitch(h, 2); /* a browser that leaves a page cancels all its streams at once */
+        s = stream_of(session, frame->hd.stream_id);
+        /* A browser that leaves a page cancels all its streams at once; but nobody who wanted an
+         * answer cancels in the turn in which he asked (CVE-2023-44487). */
+        glitch(h, s && s->x->began_us == h->connection->worker->loop.turn_began_us ? 10 : 2,
+               "RST_STREAM");
         return 0;
     case NGHTTP2_PING:
         if (frame->hd.flags & NGHTTP2_FLAG_ACK && h->is_draining && !h->is_closed_to_new) {
             close_to_new(h);
             return 0;
         }
-        glitch(h, 10);
+        glitch(h, 10, "PING");
         return 0;
     case NGHTTP2_SETTINGS:
-        glitch(h, 10);
+        glitch(h, 10, "SETTINGS");
         return 0;
     case NGHTTP2_PRIORITY_UPDATE:
         priority_updated(session, frame->ext.payload);
-        glitch(h, 5);
+        glitch(h, 5, "PRIORITY_UPDATE");
+        return 0;
+    case NGHTTP2_WINDOW_UPDATE:
+        if (h->window_updates)
+            h->window_updates--;
+        else
+            glitch(h, 1, "WINDOW_UPDATE");
         return 0;
     default:
         return 0;
@@ -510,11 +548,20 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
     note_reset(h, frame->hd.stream_id);
     if (frame->rst_stream.error_code != NGHTTP2_NO_ERROR &&
         !is_cut_by_others(stream_of(session, frame->hd.stream_id)))
-        glitch(h, 10);
+        glitch(h, 10, "what makes us reset streams");
     return 0;
 }
 
 static void send_trailers(struct exchange *x);
+
+/* What a client may say about windows is bounded by what it was sent. A frame that its own tiny
+ * window has cut small earns nothing: else it would have all answers in drops. */
+static void earn_window_updates(struct h2 *h)
+{
+    h->window_updates += WINDOW_UPDATES_A_FRAME;
+    if (h->window_updates > WINDOW_UPDATES_SAVED)
+        h->window_updates = WINDOW_UPDATES_SAVED;
+}
 
 /* Out: nghttp2 asks how much of the body there is, and then has it put behind the frame's head. */
 static ssize_t body_read(nghttp2_session *session, int32_t id, uint8_t *unused, size_t room,
@@ -522,11 +569,13 @@ static ssize_t body_read(nghttp2_session *session, int32_t id, uint8_t *unused, 
 {
     struct stream *s = source->ptr;
     struct slice ready = flow_down_peek(s->x);
-    (void)session, (void)id, (void)unused, (void)data;
+    (void)session, (void)id, (void)unused;
     if (!ready.len && !flow_down_is_ended(s->x)) {
         s->is_deferred = true;
         return NGHTTP2_ERR_DEFERRED;
     }
+    if (ready.len <= room || room >= SMALL_FRAME_BYTES)
+        earn_window_updates(h2_of(data));
     if (ready.len > room)
         ready.len = room;
     *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
@@ -694,10 +743,10 @@ static nghttp2_session_callbacks *callbacks_new(void)
     nghttp2_session_callbacks *cb;
     if (nghttp2_session_callbacks_new(&cb) != 0)
         abort();
-    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(cb, on_invalid_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(cb, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
     nghttp2_session_callbacks_set_on_invalid_header_callback2(cb, on_invalid_header);
+    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(cb, on_invalid_frame);
     nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame);
     nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_frame_sent);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);
@@ -713,9 +762,10 @@ static nghttp2_option *options_new(void)
     if (nghttp2_option_new(&o) != 0)
         abort();
     nghttp2_option_set_no_auto_window_update(o, 1);
-    nghttp2_option_set_stream_reset_rate_limit(o, 500, 50);
+    /* Behind our own limits, which say why: they end a connection without a word. */
+    nghttp2_option_set_stream_reset_rate_limit(o, 2000, 200);
+    nghttp2_option_set_max_outbound_ack(o, 2000);
     nghttp2_option_set_max_continuations(o, 8);
-    nghttp2_option_set_max_outbound_ack(o, 100);
     nghttp2_option_set_no_closed_streams(o, 1);
     nghttp2_option_set_builtin_recv_extension_type(o, NGHTTP2_PRIORITY_UPDATE);
     /* What an upstream's head may hold, and what is added: past it nghttp2 drops an answer
@@ -747,11 +797,12 @@ static void start(struct connection *c)
     nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, (uint32_t)config->max_streams},
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, (uint32_t)config->stream_window_bytes},
-        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, H2_HEADER_LIST_MAX},
+        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)config->head_bytes},
         {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1}, /* RFC 8441 §3 */
         {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},   /* RFC 9218 §2.1 */
     };
     h->connection = c;
+    h->window_updates = WINDOW_UPDATES_SAVED;
     h->bury.run = bury;
     h->head_limit.passed = head_is_late;
     h->last_call.passed = last_call_is_over;
@@ -765,7 +816,7 @@ static void start(struct connection *c)
                                   sizeof settings / sizeof *settings);
     (void)nghttp2_session_set_local_window_size(h->session, NGHTTP2_FLAG_NONE, 0,
                                                 H2_CONNECTION_WINDOW);
-    connection_limit(c, config->keepalive_ms);
+    connection_limit(c, config->head_ms);
     connection_kick(c);
 }
 
@@ -777,7 +828,7 @@ static bool is_bad_priority(struct h2 *h, const struct h2_frame_head *head, stru
     const uint8_t *p = (const uint8_t *)payload.ptr;
     if (head->type != NGHTTP2_PRIORITY)
         return false;
-    glitch(h, 5);
+    glitch(h, 5, "PRIORITY");
     return !head->stream_id ||
            (payload.len == 5 && head->stream_id == ((p[0] & 0x7fu) << 24 | (uint32_t)p[1] << 16 |
                                                     (uint32_t)p[2] << 8 | p[3]));
@@ -801,6 +852,8 @@ static void take_frame(struct h2 *h, struct slice *rest)
         uint32_t code;
         if (!h->frames.left)
             payload = slice_skip(piece, piece.len - head.length);
+        if (head.type > NGHTTP2_CONTINUATION && head.type != NGHTTP2_PRIORITY_UPDATE)
+            glitch(h, 5, "frames of other types"); /* nghttp2 passes over them unseen */
         code = broken_rule(h, &head, payload);
         if (code != NGHTTP2_NO_ERROR && !h->is_broken)
             (void)nghttp2_session_terminate_session(h->session, code);
@@ -808,8 +861,10 @@ static void take_frame(struct h2 *h, struct slice *rest)
         if (h->is_broken)
             return;
     }
-    if (nghttp2_session_mem_recv(h->session, (const uint8_t *)piece.ptr, piece.len) < 0)
-        h->is_broken = true;
+    ssize_t n = nghttp2_session_mem_recv(h->session, (const uint8_t *)piece.ptr, piece.len);
+    if (n == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS || n == NGHTTP2_ERR_FLOODED)
+        flood(h, nghttp2_strerror((int)n));
+    h->is_broken |= n < 0;
 }
 
 static bool receive(struct connection *c, char *bytes, size_t len)

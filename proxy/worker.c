@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -25,6 +26,10 @@
 #define SHORT_SAID_EVERY_MS 60000 /* so that who opens many connections does not fill the log */
 #define CHUNKS_AT_REST 256        /* 2 MiB a worker; beyond it a request costs a malloc */
 #define BLOCKS_AT_REST 32         /* 2 MiB a worker */
+#define TRIM_BYTES 4194304        /* freed to malloc since: less is not worth a walk */
+#define TRIM_AFTER_MS 3000        /* when the crowd has left, and not often */
+#define CONNECTION_BYTES 65536    /* of a TLS connection, roughly */
+#define HANDSHAKES_A_TURN 4       /* about a millisecond each; whoever is in waits for no more */
 #define AUDIT_RING_BYTES 4194304  /* about 8,000 decisions: some 100 ms at full speed */
 
 /* --- What exchanges hold. */
@@ -94,6 +99,7 @@ void worker_block_done(struct worker *w, char *take)
     if (!take)
         return;
     if (w->blocks.count == BLOCKS_AT_REST) {
+        w->blocks.dropped++;
         mem_free(take);
         return;
     }
@@ -117,6 +123,35 @@ void worker_close_later(struct worker *w, int take_fd)
     }
     w->shut[w->shut_count++] = take_fd;
     loop_next(&w->loop, &w->shut_later);
+}
+
+/* --- What a crowd leaves behind. */
+
+/* It lies scattered between what stays, and malloc by itself gives back the heap's end only. */
+static void trim(struct deadline *self)
+{
+    struct worker *w = container_of(self, struct worker, trim);
+    (void)malloc_trim(0);
+    w->chunks.dropped = w->blocks.dropped = w->connections_closed = 0;
+}
+
+void worker_connection_gone(struct worker *w)
+{
+    w->connections_closed++;
+    uint64_t freed = (uint64_t)w->chunks.dropped * ARENA_CHUNK_BYTES +
+                     (uint64_t)w->blocks.dropped * WORKER_BLOCK_BYTES +
+                     (uint64_t)w->connections_closed * CONNECTION_BYTES;
+    if (freed >= TRIM_BYTES && !link_is_in(&w->trim.link))
+        deadline_arm(worker_deadlines(w, TRIM_AFTER_MS), &w->trim);
+}
+
+bool worker_may_shake(struct worker *w)
+{
+    if (w->shaking_turn_us != w->loop.turn_began_us) {
+        w->shaking_turn_us = w->loop.turn_began_us;
+        w->shaken = 0;
+    }
+    return w->shaken++ < HANDSHAKES_A_TURN;
 }
 
 /* --- Accept. */
@@ -183,8 +218,8 @@ static void on_acceptable(EV_P_ ev_io *io, int events)
                 rest(w);
             return;
         }
-        if (!w->held || w->is_draining || w->connection_count >= w->config->max_connections) {
-            (void)close(fd); /* no rules yet, or no room: nothing is promised */
+        if (!w->held || w->is_draining) {
+            (void)close(fd); /* no rules yet: nothing is promised */
             continue;
         }
         connection_accept(l, fd, (const struct sockaddr *)&from);
@@ -336,8 +371,8 @@ void worker_post_drain(struct worker *w)
 static void make_lengths(struct worker *w)
 {
     const struct config *c = w->config;
-    const int64_t ours[] = {c->handshake_ms, c->head_ms, c->keepalive_ms, c->stalled_ms,
-                            c->upstream_idle_ms};
+    const int64_t ours[] = {c->handshake_ms, c->head_ms, c->keepalive_ms,
+                            c->stalled_ms,   c->body_ms, c->upstream_idle_ms};
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
         (void)worker_deadlines(w, ours[i]);
 }
@@ -352,9 +387,11 @@ struct worker *worker_new(uint32_t number, const struct config *config, struct t
     w->control = control;
     w->accept_rest.passed = rest_is_over;
     w->shut_later.run = close_shut;
+    w->trim.passed = trim;
     loop_init(&w->loop);
     make_lengths(w);
     mailbox_init(&w->mailbox, &w->loop, w);
+    limits_init(&w->limits, config);
     list_init(&w->connections);
     map_init(&w->origins);
     live_init(w);
@@ -430,6 +467,7 @@ void worker_free(struct worker *w)
     token_cache_free(w->tokens);
     assertion_cache_free(w->assertions);
     audit_ring_free(w->audit);
+    limits_fini(&w->limits);
     chunk_store_fini(&w->chunks);
     while (w->blocks.count) {
         char *block = worker_block(w);

@@ -18,6 +18,7 @@
 #include "proxy/edition.h"
 #include "proxy/h1_head.h"
 #include "proxy/h2_memory.h"
+#include "proxy/limits.h"
 #include "proxy/tls.h"
 
 #define WORKER_BLOCK_BYTES 65536   /* one read(2) from an upstream; kept in a small store */
@@ -35,6 +36,7 @@ struct held {
 struct block_store {
     void *free;
     uint32_t count;
+    uint32_t dropped; /* that there was no room for */
 };
 
 struct worker {
@@ -55,8 +57,13 @@ struct worker {
     struct deadline accept_rest; /* no descriptor is left: nothing is accepted until then */
     int64_t short_said_ms;       /* when that was last said */
     int spare_fd;                /* given up for a moment when there is no other */
+    struct limits limits;
     struct link connections;
     uint32_t connection_count;
+    uint32_t connections_closed; /* since the heap was trimmed */
+    struct deadline trim;
+    int64_t shaking_turn_us; /* the turn that `shaken` counts in */
+    uint32_t shaken;
     bool is_draining;
     ev_timer drain_timer;
 
@@ -117,6 +124,10 @@ struct deadlines *worker_deadlines(struct worker *w, int64_t length_ms);
 /* Closes it in the next turn. To close a TCP connection takes longer than to judge and cut what it
  * carried: where a thousand end at once, their clients are told first. */
 void worker_close_later(struct worker *w, int take_fd);
+/* A connection has ended: once much was freed, the system gets it back, a little later. */
+void worker_connection_gone(struct worker *w);
+/* One step of a handshake, of the few that a turn has room for; false: the next turn. */
+bool worker_may_shake(struct worker *w);
 /* This second's Date, copied into the arena. */
 struct slice worker_date(struct worker *w, struct arena *a);
 char *worker_block(struct worker *w); /* WORKER_BLOCK_BYTES, not zeroed */

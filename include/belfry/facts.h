@@ -27,7 +27,8 @@ struct facts_user {
     int64_t acr_level;            /* FAS level, 0 when unknown */
     struct wall authenticated_at; /* auth_time; s == 0 is missing */
     struct wall expires;          /* the credential's own */
-    uint8_t hash[32];             /* HMAC of subject under the entity's audit key, for user.hash */
+    uint64_t key;     /* of entity and id: what this user's requests are counted under */
+    uint8_t hash[32]; /* HMAC of subject under the entity's audit key, for user.hash */
 };
 
 /* From a client certificate that was verified for the entity of the host. */

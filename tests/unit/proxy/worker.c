@@ -9,9 +9,11 @@ Test(worker, limits_of_applications_never_take_the_place_of_its_own)
                                   .head_ms = 30000,
                                   .keepalive_ms = 120000,
                                   .stalled_ms = 60000,
+                                  .body_ms = 10500,
+                                  .max_connections = 10,
                                   .upstream_idle_ms = 31000};
     const int64_t ours[] = {config.handshake_ms, config.head_ms, config.keepalive_ms,
-                            config.stalled_ms, config.upstream_idle_ms};
+                            config.stalled_ms,   config.body_ms, config.upstream_idle_ms};
     struct worker *w = worker_new(0, &config, NULL, NULL, NULL, 0);
     for (int64_t i = 0; i < WORKER_LENGTHS; i++)
         (void)worker_deadlines(w, 86400000 - i);
