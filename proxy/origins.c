@@ -264,15 +264,20 @@ static struct origin *origin_named(struct worker *w, const struct application *a
     return o;
 }
 
-/* An exchange of an older edition goes where the newest one says. */
+/* An exchange of an older edition goes where the newest one says. In the newest, an application
+ * that is not the origin's has come back: the origin was kept for those who waited there. */
 static struct origin *origin_of(struct exchange *x)
 {
     struct worker *w = x->worker;
     struct origin *o = w->last_origin;
     if (!o || o->held_number != x->held->number || o->app != x->facts.app)
         o = w->last_origin = origin_named(w, x->facts.app);
-    if (o->held_number < x->held->number)
+    if (o->held_number < x->held->number ||
+        (o->held_number == x->held->number && o->app != x->facts.app)) {
+        mem_slice_free(&o->host);
+        o->host = mem_slice(x->facts.app->host);
         look_again(o, x->door, x->held->number);
+    }
     return o;
 }
 

@@ -15,6 +15,7 @@ from origin import Origin
 from world import Stopped, World, free_port, until
 
 HOST = "many.finance.localhost"
+OTHER = "more.finance.localhost"
 
 
 class Node(Origin):
@@ -49,7 +50,7 @@ class Node(Origin):
 @pytest.fixture(scope="module")
 def gate():
     """One worker: what it has learnt of an application's upstreams is what the tests see."""
-    with World(workers=1, hosts=[HOST]) as made:
+    with World(workers=1, hosts=[HOST, OTHER]) as made:
         yield made.begin()
         check_end(made)
 
@@ -327,6 +328,32 @@ def test_who_waits_for_upstreams_that_a_publish_replaces_goes_to_the_new_ones(ga
 
 
 # What is asked once more
+
+
+def test_two_applications_change_their_hosts_while_somebody_waits(gate):
+    """Who waits goes where the host leads now, and the application that is elsewhere is found there."""
+    a, b = Node("held"), Node()
+
+    def places(of_a, of_b):
+        apps = "".join(f"\n  - id: many-{name}\n    host: {host}\n    device: none\n    max_connections: 1\n"
+                       f"    upstreams: [http://127.0.0.1:{node.port}]\n    rules:\n      - id: everybody\n"
+                       "        permit: {}\n" for name, host, node in (("a", of_a, a), ("b", of_b, b)))
+        gate.update("finance", lambda text: re.sub(r"(?s)\n  - id: many-.*", "", text) + apps)
+
+    places(HOST, OTHER)
+    queued = Rise(gate, "belfry_upstream_queued_total")
+    with line(gate) as h2:
+        first = h2.begin(HOST, "/first")
+        until(lambda: a.seen("/first"), "it is not asked")
+        waits = h2.begin(HOST, "/second")
+        until(lambda: queued.by == 1, "it does not wait")
+        places(OTHER, HOST)
+        assert h2.end(waits).status == 200 and b.seen("/second")
+        a.turns.release(2)
+        assert gate.ask(OTHER, "/a").status == 200 and a.seen("/a")
+        assert h2.end(first).status == 200
+    for node in (a, b):
+        node.end()
 
 
 @pytest.mark.parametrize("retries", [0, 1, 3, 5])
