@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: EUPL-1.2
 /* What an upstream is told: `Belfry-Assertion`, an ES256 JWT (iss, aud = application, sub,
  * provider, groups, acr, acr_level, amr, auth_time, device, service, entity, iat, exp). Holds
- * nothing of the single request. Cached per worker under every input that it states, so that another
- * token that says the same of the same person needs no new signature; 60 s of life, made again at half of it, never beyond the earliest expiry of token and certificate. One thread.
+ * nothing of the single request. Cached per worker under every input that it states, so that
+ * another token that says the same of the same person needs no new signature; 60 s of life, made
+ * again at half of it, never beyond the earliest expiry of token and certificate. One thread.
  */
 #pragma once
 

@@ -523,6 +523,8 @@ static void time_is_over(struct deadline *self)
     case RESPONSE:
         if (x->link && !flow_down_peek(x).len)
             exchange_stop(x, REASON_UPSTREAM_TIMEOUT, NULL);
+        else if (x->client->is_in_line(x))
+            deadline_arm(worker_deadlines(x->worker, x->worker->config->stalled_ms), self);
         else
             exchange_cut(x, REASON_CLIENT_STALLED, NULL);
         return;

@@ -35,6 +35,8 @@ struct client_ops {
     void (*body_taken)(struct exchange *x,
                        size_t n);    /* the upstream took n bytes of the request's body */
     void (*cut)(struct exchange *x); /* the response can't be completed */
+    /* The client reads, but others of its connection come first: it has not stalled. */
+    bool (*is_in_line)(struct exchange *x);
 };
 
 #define UPLOAD_CEILING 1048576 /* a window of h2 at most; over h1 there is a pause before */

@@ -280,7 +280,14 @@ static void cut(struct exchange *x)
     connection_kick(x->connection);
 }
 
-static const struct client_ops h1_client = {say, send_head, body_ready, body_taken, cut};
+static bool is_in_line(struct exchange *x)
+{
+    (void)x;
+    return false;
+}
+
+static const struct client_ops h1_client = {say,        send_head, body_ready,
+                                            body_taken, cut,       is_in_line};
 
 /* RFC 6455 §4.2.2. */
 static bool put_switch(const struct exchange *x, struct buf *out)

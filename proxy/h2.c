@@ -33,6 +33,8 @@
 #define WINDOW_UPDATES_SAVED 400
 /* A frame is smaller than this by the client's window only where the client means it so. */
 #define SMALL_FRAME_BYTES 1024
+/* A client that takes so much of others within timeouts.stalled does read. */
+#define DOES_READ_BYTES 16384
 
 struct h2 {
     struct connection *connection;
@@ -47,6 +49,7 @@ struct h2 {
     struct deadline last_call; /* from the one to the other */
     bool is_broken; /* nothing more is read; what nghttp2 has to say (GOAWAY) is still sent */
     int64_t glitches;
+    uint64_t sent_bytes;    /* of all bodies */
     int64_t window_updates; /* that the client may still send for what it got */
     int64_t glitches_at_ms;
     struct buf *target;         /* during fill */
@@ -81,6 +84,7 @@ struct stream {
     bool is_deferred;
     bool has_priority; /* by a PRIORITY_UPDATE, which replaces what the head said */
     nghttp2_extpri priority;
+    uint64_t sent_before;     /* the connection's sent_bytes when this one was last found waiting */
     struct deadline unwanted; /* the answer is out, the request's body still comes */
 };
 
@@ -602,6 +606,7 @@ static int body_send(nghttp2_session *session, nghttp2_frame *frame, const uint8
         !buf_add(h->target, (struct slice){ready.ptr, len}))
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     flow_down_take(s->x, len);
+    h->sent_bytes += len;
     /* Without a pause one nghttp2_session_mem_send would put here all that all streams have. */
     return buf_len(h->target) >= FILL_MARK ? NGHTTP2_ERR_PAUSE : 0;
 }
@@ -735,7 +740,18 @@ static void cut(struct exchange *x)
     connection_kick(x->connection);
 }
 
-static const struct client_ops h2_client = {say, send_head, body_ready, body_taken, cut};
+/* RFC 9218 §10: one answer after the other, so the last of many may wait for long. */
+static bool is_in_line(struct exchange *x)
+{
+    struct h2 *h = h2_under(x);
+    struct stream *s = x->client_stream;
+    bool does_read = h->sent_bytes - s->sent_before >= DOES_READ_BYTES;
+    s->sent_before = h->sent_bytes;
+    return does_read && nghttp2_session_get_stream_remote_window_size(h->session, x->stream_id) > 0;
+}
+
+static const struct client_ops h2_client = {say,        send_head, body_ready,
+                                            body_taken, cut,       is_in_line};
 
 /* The connection's side. */
 static nghttp2_session_callbacks *callbacks_new(void)

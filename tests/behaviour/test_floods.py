@@ -82,6 +82,8 @@ def besieged():
         assert made.before["count"] == 400 and not made.before["errors"]
         made.memory = None if IS_SANITIZED else quiet_kib(made)
         yield made
+        # Each attack alone is held to a tenth; all together to what the heap's pieces of so many kinds take.
+        assert IS_SANITIZED or quiet_kib(made) < 1.25 * made.memory, TABLE
         assert made.stop("gateway", patience_s=20) == 0
         assert "Sanitizer" not in made.log_text() and "runtime error" not in made.log_text(), made.log_text()[-6000:]
         if os.environ.get("BELFRY_TABLE"):
@@ -117,7 +119,7 @@ def seen(process):
 
 
 def besiege(world, name, seconds):
-    before, memory, cpu = world.before, world.memory, world.cpu_s()
+    before, memory, cpu = world.before, world.rss_kib(), world.cpu_s()
     attackers = [world.start(name, seconds + 0.5) for _ in range(ATTACKERS)]
     during = seen(world.start("good", seconds))
     felt = [seen(one) for one in attackers]

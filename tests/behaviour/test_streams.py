@@ -224,6 +224,18 @@ def test_a_client_that_takes_nothing_is_cut(hasty):
         until(lambda: hasty.metric("belfry_requests_open") == 0, "it is not cut")
 
 
+def test_an_answer_that_waits_behind_another_has_not_stalled(hasty):
+    """Two on one connection come one after the other, and the client takes the first slowly."""
+    with H2(hasty.tls(OPEN, alpn=("h2",))) as h2:
+        streams = [h2.begin(OPEN, "/bytes/600000") for _ in range(2)]
+        began = time.monotonic()
+        while not h2.streams[streams[0]][2]:
+            h2.turn()
+            time.sleep(0.08)  # a slow line
+        assert time.monotonic() - began > 2
+        assert len(h2.end(streams[1]).body) == 600000
+
+
 # More than one thing at once on one connection.
 
 

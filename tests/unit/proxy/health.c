@@ -289,10 +289,13 @@ Test(health, what_is_known_stays_with_another_edition_and_goes_with_another_chec
     follow();
     run_until(the_first_is_down);
     struct edition first = world.edition;
-    struct door doors[1] = {world.doors[0]};
-    struct application copy = *a;
+    static struct door doors[1];
+    static struct application copy;
+    doors[0] = world.doors[0];
+    copy = *a;
     doors[0].app = &copy;
-    struct edition second = first;
+    static struct edition second; /* the desk holds it until its end */
+    second = first;
     second.doors = doors;
     health_desk_follow(world.desk, &second, NULL, SLICE("/nowhere"));
     cr_expect(is_down(0));
