@@ -30,6 +30,7 @@ Test(worker, limits_of_one_application_cut_no_other_early)
                                   .head_ms = 1000,
                                   .keepalive_ms = 1000,
                                   .stalled_ms = 1000,
+                                  .body_ms = 1000,
                                   .upstream_idle_ms = 1000};
     struct worker *w = worker_new(0, &config, NULL, NULL, NULL, 0);
     for (int64_t i = 0; i < 1000; i++)
