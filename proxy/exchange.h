@@ -142,7 +142,8 @@ struct slice exchange_field(const struct exchange *x, struct slice name);
  * while it is live. */
 void exchange_judge_again(struct exchange *x);
 int64_t exchange_good_until(const struct exchange *x); /* once it is permitted */
-void exchange_time_is_up(struct exchange *x);          /* past ends_at_ms */
+void exchange_go_away(struct exchange *x);    /* a WebSocket ends, since the gateway does */
+void exchange_time_is_up(struct exchange *x); /* past ends_at_ms */
 
 /* From origins and the link. */
 void exchange_upstream_turn(struct exchange *x); /* it has waited, and may try now */

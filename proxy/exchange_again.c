@@ -109,16 +109,16 @@ enum reason exchange_judge_by(struct exchange *x, struct held *now)
     return x->decision.verdict == DECISION_PERMIT ? REASON_PERMITTED : x->decision.reason;
 }
 
-static bool close_tunnel(struct exchange *x, enum reason why)
+/* Between two frames of the application's there is room for a last one of ours (RFC 6455 §5.5.1).
+ */
+static bool close_tunnel(struct exchange *x, enum websocket_code code, struct slice words)
 {
     char *close;
     if (!x->is_tunnel || !websocket_may_insert(&x->frames))
         return false;
     close = arena_bytes(&x->arena, WEBSOCKET_CLOSE_MAX);
     exchange_drop_link(x);
-    x->answer = slice_from(close, websocket_close(close, WEBSOCKET_POLICY_VIOLATION,
-                                                  SLICE("access has been withdrawn")));
-    exchange_say_last(x, REASON_ACCESS_WITHDRAWN, reason_name(why).ptr);
+    x->answer = slice_from(close, websocket_close(close, code, words));
     return true;
 }
 
@@ -127,7 +127,9 @@ static void withdraw(struct exchange *x, enum reason why)
     live_remove(x);
     if (!x->is_head_out)
         exchange_stop(x, why, "access was withdrawn while it was under way");
-    else if (!close_tunnel(x, why))
+    else if (close_tunnel(x, WEBSOCKET_POLICY_VIOLATION, SLICE("access has been withdrawn")))
+        exchange_say_last(x, REASON_ACCESS_WITHDRAWN, reason_name(why).ptr);
+    else
         exchange_stop(x, REASON_ACCESS_WITHDRAWN, reason_name(why).ptr);
 }
 
@@ -147,4 +149,13 @@ void exchange_time_is_up(struct exchange *x)
 {
     live_remove(x);
     exchange_stop(x, REASON_UPSTREAM_TIMEOUT, "its whole time is over");
+}
+
+/* A tunnel has no end of its own to wait for; its client opens another elsewhere. */
+void exchange_go_away(struct exchange *x)
+{
+    if (!x->is_head_out || !close_tunnel(x, WEBSOCKET_GOING_AWAY, SLICE("the gateway goes down")))
+        return;
+    live_remove(x);
+    exchange_say_last(x, REASON_PERMITTED, "the gateway goes down");
 }

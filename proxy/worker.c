@@ -320,6 +320,7 @@ static void open_drain(struct letter *self, void *owner)
         return;
     w->is_draining = true;
     stop_listening(w);
+    live_go_away(w);
     origins_close(w);
     for (struct link *it = w->connections.next, *next; it != &w->connections; it = next) {
         next = it->next;

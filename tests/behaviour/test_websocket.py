@@ -2,7 +2,9 @@
 """WebSocket through the gateway, from clients of both protocols: who may open one, what passes, and how it ends."""
 
 import os
+import signal
 import threading
+import time
 
 import pytest
 from websockets.frames import Frame, Opcode
@@ -257,6 +259,22 @@ def test_a_websocket_whose_permission_is_withdrawn_is_closed_with_1008(new_world
     assert [e["belfry.reason_code"] for e in ends] == ["access_withdrawn"] * 3
     for socket in (*between, inside):
         socket.close()
+
+
+def test_when_the_gateway_goes_down_websockets_are_told_and_wait_for_nothing(new_world):
+    world = new_world(workers=1)
+    sockets = [OPENERS[http](world, OPEN, "/ws")[1] for http in OPENERS]
+    for socket in sockets:
+        socket.say("here")
+        assert socket.frame().data == b"here"
+    began = time.monotonic()
+    world.gateway.send_signal(signal.SIGTERM)
+    for socket in sockets:
+        while socket.frame():
+            pass
+        assert socket.said_bye == (1001, "the gateway goes down")
+        socket.close()
+    assert world.gateway.wait(10) == 0 and time.monotonic() - began < 1.5, "it waited for its deadline"
 
 
 # Handshakes
