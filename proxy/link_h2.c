@@ -35,6 +35,8 @@
  * one that measures its round trips are far below. */
 #define GLITCHES_PER_S 10000
 #define FRAME_HEAD_BYTES 9
+/* A byte of HPACK can stand for 4 KiB, and nghttp2 looks at all of them, while everybody waits. */
+#define HEAD_BOMB_BYTES (2 * H2_HEAD_IN_MAX)
 
 struct session_h2 {
     struct link in_endpoint; /* while it takes new streams */
@@ -357,9 +359,11 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghttp2_rcbuf *name,
                      nghttp2_rcbuf *value, uint8_t flags, void *data)
 {
+    struct h2_head_in *in = &session_of(data)->in;
     (void)session, (void)frame, (void)flags;
-    h2_head_add(&session_of(data)->in, name, value);
-    return 0;
+    h2_head_add(in, name, value);
+    /* RST_STREAM: what follows is unpacked, and looked at by nobody. */
+    return in->bytes > HEAD_BOMB_BYTES ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : 0;
 }
 
 /* What nghttp2 would silently drop is refused, as over HTTP/1.1. */

@@ -231,6 +231,10 @@ def answer(origin, s):
         return s.peer.socket.shutdown(socket.SHUT_RDWR)
     if path.startswith("/stale") and first_time(origin, s):
         return s.peer.socket.shutdown(socket.SHUT_RDWR)
+    if path == "/bomb":  # one field of 4,000 bytes, and then its number in the table, without end
+        field = b"\x40\x01x\x7f\xa1\x1e" + b"b" * 4000
+        s.raw(frame(1, 0, s.number, b"\x88" + field + b"\xbe" * 12000))
+        return s.raw(frame(9, 0, s.number, b"\xbe" * 16384) * 3 + frame(9, 4, s.number, b"\xbe" * 16384))
     if m := re.match(r"/raw/([0-9a-f]*)", path):  # HEADERS with this block, which ends the stream
         return s.raw(frame(1, 5, s.number, bytes.fromhex(m[1])))
     if m := re.match(r"/frames/([0-9a-f]*)/(\d+)", path):  # these bytes, so often

@@ -388,6 +388,17 @@ BAD_FRAMES = {
 }
 
 
+def test_a_head_that_unpacks_to_far_too_much_is_looked_at_no_further(world, tls):
+    """A byte of HPACK can stand for 4 KiB (RFC 7541 §7.3): the stream is given up in the middle of its head."""
+    answer = ask(tls, "/bomb")
+    assert answer.status == 502
+    (end,) = until(lambda: [e for e in world.events(answer.get("belfry-reference"))
+                            if e["event.action"] == "access-end"], "no end is told")
+    assert end["belfry.detail"] == "its answer breaks the rules of HTTP/2"
+    world.h2.end()  # whose library does not know of the field in the table
+    assert ask(tls, "/after").status == 200
+
+
 @pytest.mark.parametrize("raw", [pytest.param(raw, id=name) for name, raw in BAD_FRAMES.items()])
 def test_a_broken_connection_is_a_502_and_its_end(world, tls, raw):
     world.h2.end()
