@@ -129,6 +129,7 @@ static void time_is_over(struct deadline *self)
 {
     struct connection *c = container_of(self, struct connection, deadline);
     if (c->ops && !c->closes_when_sent && c->ops->is_quiet(c) && !buf_len(&c->out)) {
+        c->is_late = true;
         connection_drain(c);
         return;
     }
@@ -394,7 +395,7 @@ void connection_drain(struct connection *c)
         read_what_is_there(c); /* a request that has arrived is under way */
     if (c->is_closed)
         return;
-    if (!c->has_spoken) {
+    if (!c->has_spoken && !c->is_late) {
         connection_limit(c, FIRST_REQUEST_MS); /* its request, if one comes, is the last */
         return;
     }

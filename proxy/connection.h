@@ -62,6 +62,7 @@ struct connection {
     uint8_t http_major;
     struct buf out;  /* what the socket did not take */
     bool has_spoken; /* at least one byte has come behind the handshake */
+    bool is_late;    /* its time was over with nothing under way */
     bool is_reading_paused;
     bool has_read_all; /* the protocol wants no more */
     bool closes_when_sent;

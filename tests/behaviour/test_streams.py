@@ -299,6 +299,12 @@ def test_who_expects_100_continue_is_told_so_only_once_it_is_permitted(world, ht
     assert all(r.get("expect") is None for r in world.origin.requests)
 
 
+def test_who_says_nothing_behind_the_handshake_is_sent_away(hasty):
+    with hasty.tls(OPEN) as tls:
+        tls.settimeout(5)
+        assert tls.recv(100) == b""
+
+
 def test_one_client_that_sends_all_it_can_holds_up_nobody(hasty):
     """A worker takes a share from each, however much one of them has."""
     floods = [hasty.tls(OPEN) for _ in range(4)]
