@@ -13,6 +13,7 @@
 
 /* More than all keys, all numbers and both digests together. */
 #define FIXED_ROOM 4096
+#define YEAR_10000_US 253402300800000000
 
 #define TEXT(key, field, redacted)                                                                 \
     {                                                                                              \
@@ -93,28 +94,49 @@ static char *put_redacted(char *at, struct slice text)
     return escape_json(at, slice_skip(text, from));
 }
 
+struct day {
+    uint64_t year;
+    uint64_t month; /* from 1 */
+    uint64_t day;   /* from 1 */
+};
+
+/* The date `days` after 1970-01-01. Years begin with March, so that the leap day is their last; 400
+ * of them are 146,097 days. gmtime_r() looks for the time zone's file each time, and each line has
+ * a time. */
+static struct day day_of(uint64_t days)
+{
+    const uint64_t since = days + 719468; /* 0000-03-01 */
+    const uint64_t in_era = since % 146097;
+    const uint64_t year = (in_era - in_era / 1460 + in_era / 36524 - in_era / 146096) / 365;
+    const uint64_t in_year = in_era - (365 * year + year / 4 - year / 100);
+    const uint64_t march = (5 * in_year + 2) / 153; /* 0: March */
+    const bool is_next = march >= 10;               /* January and February */
+    return (struct day){.year = since / 146097 * 400 + year + is_next,
+                        .month = is_next ? march - 9 : march + 3,
+                        .day = in_year - (153 * march + 2) / 5 + 1};
+}
+
+/* What can't be told in four digits of a year is told as the beginning of time. */
 static char *put_time(char *at, int64_t time_us)
 {
-    int64_t us = time_us % 1000000;
-    const time_t s = time_us / 1000000 - (us < 0);
-    struct tm tm;
+    const bool is_sane = time_us >= 0 && time_us < YEAR_10000_US;
+    const uint64_t us = is_sane ? (uint64_t)time_us : 0;
+    const uint64_t s = us / 1000000;
+    const struct day day = day_of(s / 86400);
 
-    us += us < 0 ? 1000000 : 0;
-    if (!gmtime_r(&s, &tm) || tm.tm_year < 0 || tm.tm_year > 8099)
-        gmtime_r(&(time_t){0}, &tm);
-    at = put_padded(at, (uint64_t)tm.tm_year + 1900, 4);
+    at = put_padded(at, day.year, 4);
     *at++ = '-';
-    at = put_padded(at, (uint64_t)tm.tm_mon + 1, 2);
+    at = put_padded(at, day.month, 2);
     *at++ = '-';
-    at = put_padded(at, (uint64_t)tm.tm_mday, 2);
+    at = put_padded(at, day.day, 2);
     *at++ = 'T';
-    at = put_padded(at, (uint64_t)tm.tm_hour, 2);
+    at = put_padded(at, s / 3600 % 24, 2);
     *at++ = ':';
-    at = put_padded(at, (uint64_t)tm.tm_min, 2);
+    at = put_padded(at, s / 60 % 60, 2);
     *at++ = ':';
-    at = put_padded(at, (uint64_t)tm.tm_sec, 2);
+    at = put_padded(at, s % 60, 2);
     *at++ = '.';
-    at = put_padded(at, (uint64_t)us, 6);
+    at = put_padded(at, us % 1000000, 6);
     *at++ = 'Z';
     return at;
 }

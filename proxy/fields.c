@@ -350,7 +350,8 @@ static bool answer_field_stays(const struct field *f, bool keeps_length)
         return false;
     if (slice_eq(f->name, SLICE("set-cookie")) && sets_ours(f->value))
         return false;
-    return !slice_starts(fold(f->name, room), SLICE("belfry-"));
+    return f->name.len < sizeof "belfry-" - 1 || ascii_lower(f->name.ptr[0]) != 'b' ||
+           !slice_starts(fold(f->name, room), SLICE("belfry-"));
 }
 
 /* NTLM and Negotiate authenticate the pooled connection: the next person would inherit it. */

@@ -222,3 +222,26 @@ Test(ecs, holds_the_worst_line_in_the_room_that_it_takes)
     cr_expect_eq(buf_len(&small), 0, "a line is there whole or not at all");
     buf_fini(&small);
 }
+
+/* Each day of four centuries, which is all that the calendar has, and the last that can be told. */
+Test(ecs, tells_the_time_as_the_calendar_does)
+{
+    static const int64_t odd[] = {0, -1, INT64_MIN, INT64_MAX, 253402300799, 253402300800};
+    struct buf b;
+    buf_init(&b, 1 << 16);
+    for (int64_t i = -(int64_t)(sizeof odd / sizeof *odd); i < 146097 + 366; i++) {
+        const int64_t s = i < 0 ? odd[-i - 1] : i * 86400 + i % 86400;
+        const int64_t us = s == INT64_MIN || s == INT64_MAX ? s : s * 1000000 + (s < 0 ? 0 : 42);
+        const time_t told = s < 0 || s >= 253402300800 ? 0 : (time_t)s;
+        const struct event e = {.kind = EVENT_REFUSAL, .time_us = us};
+        struct tm tm;
+        char expected[64];
+        gmtime_r(&told, &tm);
+        strftime(expected, sizeof expected, "{\"@timestamp\":\"%Y-%m-%dT%H:%M:%S.", &tm);
+        cr_assert(ecs_print(&b, &e, "", 1));
+        cr_assert(slice_starts(buf_slice(&b), slice_of(expected)), "%jd: %.60s", (intmax_t)s,
+                  buf_slice(&b).ptr);
+        buf_clear(&b);
+    }
+    buf_fini(&b);
+}

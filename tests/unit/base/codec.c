@@ -104,6 +104,20 @@ Test(codec, every_byte_comes_back)
     }
 }
 
+Test(codec, hex_has_two_letters_for_each_byte_wherever_it_stands)
+{
+    for (unsigned byte = 0; byte < 256; byte++) {
+        uint8_t bytes[7];
+        char text[14];
+        char letters[3];
+        memset(bytes, (int)byte, sizeof bytes);
+        (void)snprintf(letters, sizeof letters, "%02x", byte);
+        hex_encode(text, bytes, sizeof bytes);
+        for (size_t i = 0; i < sizeof text; i++)
+            cr_assert_eq(text[i], letters[i % 2], "byte %u, letter %zu", byte, i);
+    }
+}
+
 Test(codec, hex_is_lower_case_and_reads_either)
 {
     char text[4];
