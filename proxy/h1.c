@@ -343,9 +343,9 @@ static bool put_head(struct h1 *h, struct buf *out)
     const struct exchange *x = h->x;
     const struct response *r = &x->response;
     /* An answer before the end of the request's body ends the connection: what follows is not read.
-     * So do bytes behind a question for a tunnel that was refused: they were meant for it. */
+     * So does a refused question for a tunnel: bytes that were meant for it may be on their way. */
     h->closes |= !h->has_body_ended || h->connection->worker->is_draining ||
-                 (x->request.wants_websocket && buf_len(&h->in));
+                 (x->request.wants_websocket && !x->is_tunnel);
     h->is_chunked_out = r->has_body && r->length == BODY_LENGTH_UNKNOWN && !x->is_tunnel;
     if (!(x->is_tunnel ? put_switch(x, out)
                        : buf_printf(out, "HTTP/1.1 %u \r\n", (unsigned)r->status)) ||
