@@ -292,7 +292,7 @@ def test_all_bad_tokens_get_one_answer(world, caller):
 @pytest.fixture(scope="module")
 def full():
     """A gateway that opens one upstream connection only; behind HOLE is a listener whose queue is full."""
-    with World(workers=1, hosts=[HOLE], extra_config="limits:\n  upstream_connections: 1\n") as made:
+    with World(workers=1, hosts=[HOLE], extra_config="limits: { upstream_connections: 1 }\ntimeouts: { stalled: 2s }\n") as made:
         made.begin()
         listener = socket.socket()
         listener.bind(("127.0.0.1", 0))
@@ -342,12 +342,12 @@ def test_an_application_that_has_no_room_is_503_and_has_it_again_later(full, cal
 
 
 @either_alpn
-def test_of_a_client_that_takes_nothing_the_audit_says_so(world, alpn):
+def test_of_a_client_that_takes_nothing_the_audit_says_so(full, alpn):
     def cut():
-        return [e for e in world.events() if e["belfry.reason_code"] == "client_stalled"]
+        return [e for e in full.events() if e["belfry.reason_code"] == "client_stalled"]
 
     before = len(cut())
-    tls = world.tls(SMALL, alpn=(alpn,))  # timeouts: { idle: 2s }
+    tls = full.tls(SMALL, alpn=(alpn,))  # stalled: 2s
     if alpn == "h2":
         H2(tls).begin(SMALL, "/bytes/100000000")
     else:
