@@ -125,7 +125,7 @@ static struct keyring *make_keyring(void)
     char paths[3][128];
     must(mkdtemp(dir), "no temporary folder");
     for (int i = 0; i < 3; i++)
-        snprintf(paths[i], sizeof(paths[i]), "%s%s", i ? paths[i - 1] : dir, parts[i]);
+        snprintf(paths[i], sizeof(paths[i]), "%.80s%.40s", i ? paths[i - 1] : dir, parts[i]);
     must(dir_make(paths[1], 0700, &fault) && private_key_make(&key, ALGORITHM_ES256, &fault) &&
              private_key_print(&key, &pem, &fault) &&
              file_write(paths[2], slice_from(pem.bytes, pem.len), 0600, &fault),
