@@ -117,26 +117,28 @@ static struct issuers *make_issuers(const struct parts *p)
 /* A ring is read from files: they are there for as long as that takes. */
 static struct keyring *make_keyring(void)
 {
-    static const char *const parts[] = {"/assertion", "/finance", "/20260101000000.pem"};
     struct fault fault;
     struct private_key key;
     struct secret pem;
     char dir[] = "/tmp/belfry-parts-XXXXXX";
-    char paths[3][128];
+    char purpose[64];
+    char entity[64];
+    char file[96];
     must(mkdtemp(dir), "no temporary folder");
-    for (int i = 0; i < 3; i++)
-        snprintf(paths[i], sizeof(paths[i]), "%.80s%.40s", i ? paths[i - 1] : dir, parts[i]);
-    must(dir_make(paths[1], 0700, &fault) && private_key_make(&key, ALGORITHM_ES256, &fault) &&
+    (void)snprintf(purpose, sizeof(purpose), "%s/assertion", dir);
+    (void)snprintf(entity, sizeof(entity), "%s/assertion/finance", dir);
+    (void)snprintf(file, sizeof(file), "%s/assertion/finance/20260101000000.pem", dir);
+    must(dir_make(entity, 0700, &fault) && private_key_make(&key, ALGORITHM_ES256, &fault) &&
              private_key_print(&key, &pem, &fault) &&
-             file_write(paths[2], slice_from(pem.bytes, pem.len), 0600, &fault),
+             file_write(file, slice_from(pem.bytes, pem.len), 0600, &fault),
          "cannot write a key");
     struct keyring *made = keyring_read(dir, (struct wall){NOW_S}, &fault);
     must(made, fault.text);
     private_key_fini(&key);
     secret_fini(&pem);
-    unlink(paths[2]);
-    rmdir(paths[1]);
-    rmdir(paths[0]);
+    unlink(file);
+    rmdir(entity);
+    rmdir(purpose);
     rmdir(dir);
     return made;
 }
