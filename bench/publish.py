@@ -22,7 +22,7 @@ os.environ.setdefault("BELFRY", str(ROOT / "build/release/belfry"))
 sys.path.insert(0, str(ROOT / "tests/behaviour"))
 
 import redis  # noqa: E402
-from world import World  # noqa: E402
+from world import UNLIMITED, World  # noqa: E402
 
 CONNECTIONS = 16
 
@@ -82,7 +82,8 @@ def more_rules(text, count):
 
 def main(publishes, rules):
     taken = []
-    with World(hosts=[f"made-{i}.finance.localhost" for i in range(0, rules, 100)]) as world:
+    hosts = [f"made-{i}.finance.localhost" for i in range(0, rules, 100)]
+    with World(hosts=hosts, extra_config=UNLIMITED) as world:
         world.begin()
         if rules:
             world.update("finance", lambda text: more_rules(text, rules))

@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT / "tests/behaviour"))
 import redis  # noqa: E402
 from callers import H2  # noqa: E402
 from forger import Signer  # noqa: E402
-from world import World, until  # noqa: E402
+from world import UNLIMITED, World, until  # noqa: E402
 
 HOST, OWN = "live.finance.localhost", "https://own.finance.example"
 OPEN, CLOSED = 'paths: ["/events/**"]', 'paths: ["/elsewhere/**"]'
@@ -128,7 +128,7 @@ def main(rounds, connections, streams):
     process = multiprocessing.get_context("fork").Process(target=application, args=(listener,), daemon=True)
     process.start()
     signer, taken = Signer("own-1"), []
-    with World(hosts=[HOST]) as world:
+    with World(hosts=[HOST], extra_config=UNLIMITED) as world:
         world.begin()
         world.update("finance", lambda text: policy(text, signer, listener.getsockname()[1]))
         store = redis.Redis(unix_socket_path=str(world.redis_socket))

@@ -24,6 +24,9 @@ from origin import Origin  # noqa: E402
 
 HOSTS = ["strict.finance.localhost", "maybe.finance.localhost", "open.finance.localhost", "small.finance.localhost",
          "token.finance.localhost", "dead.finance.localhost", "pair.finance.localhost", "twin.finance.localhost", "ward.health.localhost"]
+# For what asks more than one client of one address may.
+UNLIMITED = ("limits: { handshakes: 0, handshakes_per_address: 0, requests_per_address: 0, requests_per_device: 0,\n"
+             "          requests_per_user: 0 }\n")
 REASONS = set()  # of all worlds that have ended; test_zz_reasons.py asks for them
 BELFRY = pathlib.Path(os.environ.get("BELFRY", ROOT / "build/asan/belfry"))
 
