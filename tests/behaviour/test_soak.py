@@ -57,6 +57,12 @@ class Soak:
                     self.over.set()
             time.sleep(rng.random() * 0.02)
 
+    def was_unlucky(self, answer):
+        """A body went to a pooled connection that a broken application was just ending: it can't be sent twice."""
+        unlucky = answer.status == 502 and answer.problem == "upstream_broken"
+        self.done["unlucky"] += unlucky
+        return unlucky
+
     def check(self, claim, *what):
         if not claim:
             raise AssertionError(what)
@@ -93,6 +99,8 @@ def chunked_both_ways(soak, rng):
             tls.sendall(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
         tls.sendall(b"0\r\nx-checked: yes\r\n\r\n")
         answer, _ = read_answer(tls)
+        if soak.was_unlucky(answer):
+            return
         soak.check(answer.status == 200 and answer.body == body, answer.status, len(answer.body), len(body))
 
 
@@ -112,7 +120,10 @@ def uploads(soak, rng):
         body = rng.randbytes(rng.randrange(1, 300000))
         stream = h2.begin(OPEN, "/echo", method="POST", end=False)
         h2.send_body(stream, body)
-        soak.check(h2.end(stream).body == body)
+        answer = h2.end(stream)
+        if soak.was_unlucky(answer):
+            return
+        soak.check(answer.status == 200 and answer.body == body, answer, len(answer.body), len(body))
 
 
 @kind
