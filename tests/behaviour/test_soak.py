@@ -242,6 +242,8 @@ def test_half_an_hour_of_everything_leaves_nothing_behind(new_world):
         thread.join(60)
     assert not soak.wrong, "\n".join(soak.wrong)
     assert all(soak.done[each.__name__] for each in kinds), soak.done
+    bodies = soak.done["uploads"] + soak.done["chunked_both_ways"]
+    assert soak.done["unlucky"] <= bodies / 100, soak.done
     until(lambda: world.metric("belfry_requests_open") == 0, "requests are open", 30)
     third = len(sizes) // 3
     warm, late = statistics.median(sizes[third : 2 * third]), statistics.median(sizes[2 * third :])
