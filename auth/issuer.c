@@ -171,27 +171,27 @@ static void end_good(struct followed *p, struct key_set *take, int64_t max_age_s
     wishes_answer(p);
 }
 
-static void on_keys(void *owner, int status, struct slice body, int64_t max_age_s,
-                    const struct fault *why)
+static void on_keys(void *owner, const struct fetch_answer *answer, const struct fault *why)
 {
     struct followed *p = owner;
     struct fault fault;
     struct key_set *set = NULL;
     p->fetch = NULL;
-    if (!status)
+    if (!answer->status)
         fault = *why;
-    else if (status != 200)
-        fault_set(&fault, FAULT_IO, "the key set was answered with status %d", status);
+    else if (answer->status != 200)
+        fault_set(&fault, FAULT_IO, "the key set was answered with status %d", answer->status);
     else
-        set = key_set_parse(body, p->provider->algorithms, loop_wall(p->desk->loop), &fault);
+        set =
+            key_set_parse(answer->body, p->provider->algorithms, loop_wall(p->desk->loop), &fault);
     if (set)
-        end_good(p, set, max_age_s);
+        end_good(p, set, answer->max_age_s);
     else
         end_bad(p, &fault);
 }
 
 static bool get(struct followed *p, struct slice url,
-                void (*done)(void *, int, struct slice, int64_t, const struct fault *),
+                void (*done)(void *, const struct fetch_answer *, const struct fault *),
                 struct fault *f)
 {
     if (!is_url_allowed(p, url, f))
@@ -227,21 +227,19 @@ static bool discovery_read(struct followed *p, struct slice body, struct fault *
     return is_read;
 }
 
-static void on_discovery(void *owner, int status, struct slice body, int64_t max_age_s,
-                         const struct fault *why)
+static void on_discovery(void *owner, const struct fetch_answer *answer, const struct fault *why)
 {
     struct followed *p = owner;
     struct fault fault;
-    (void)max_age_s; // the keys' own answer says how long they live
-    p->fetch = NULL;
+    p->fetch = NULL; // the keys' own answer says how long they live
     bool is_good = false;
-    if (!status)
+    if (!answer->status)
         fault = *why;
-    else if (status != 200)
-        fault_set(&fault, FAULT_IO, "discovery was answered with status %d", status);
+    else if (answer->status != 200)
+        fault_set(&fault, FAULT_IO, "discovery was answered with status %d", answer->status);
     else
-        is_good =
-            discovery_read(p, body, &fault) && get(p, slice_of(p->discovered), on_keys, &fault);
+        is_good = discovery_read(p, answer->body, &fault) &&
+                  get(p, slice_of(p->discovered), on_keys, &fault);
     if (!is_good)
         end_bad(p, &fault);
 }

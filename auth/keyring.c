@@ -40,14 +40,23 @@ struct ring {
     int64_t audit_from_s;
 };
 
+/* Keys of the gateways' own. */
+struct own_ring {
+    struct keyring_key keys[RING_MAX_KEYS]; /* newest first */
+    uint32_t count;
+};
+
 struct keyring {
     _Atomic uint32_t references;
     struct arena arena; /* rings and their texts; secrets are not in it */
     struct map rings;   /* entity → struct ring */
+    int64_t read_at_s;
+    struct own_ring seal;
+    struct own_ring store;
 };
 
 /* A file of a ring, and what to do with it. */
-typedef bool (*file_handler)(struct keyring *k, struct ring *ring, const char *path, int64_t from_s,
+typedef bool (*file_handler)(struct keyring *k, void *ring, const char *path, int64_t from_s,
                              struct wall now, struct fault *f);
 
 static struct ring *ring_of(struct keyring *k, struct slice entity)
@@ -102,9 +111,10 @@ static struct slice thumbprint(struct arena *a, const struct assertion_key *key)
     return slice_from(out, base64url_encode(out, digest, SHA256_BYTES));
 }
 
-static bool assertion_key_read(struct keyring *k, struct ring *ring, const char *path,
-                               int64_t from_s, struct wall now, struct fault *f)
+static bool assertion_key_read(struct keyring *k, void *of, const char *path, int64_t from_s,
+                               struct wall now, struct fault *f)
 {
+    struct ring *ring = of;
     struct secret pem = {0};
     uint8_t raw[2 * P256_BYTES];
     size_t len = sizeof raw;
@@ -132,40 +142,76 @@ static bool assertion_key_read(struct keyring *k, struct ring *ring, const char 
     return true;
 }
 
-static bool audit_key_read(struct keyring *k, struct ring *ring, const char *path, int64_t from_s,
-                           struct wall now, struct fault *f)
+/* A file of min to max bytes in hex. */
+static bool hex_key_read(struct secret *out, const char *path, size_t min, size_t max,
+                         struct fault *f)
 {
     struct secret text = {0};
     uint8_t bytes[KEY_FILE_MAX / 2];
-    (void)k;
     if (!file_read_secret(&text, path, KEY_FILE_MAX, f))
         return false;
     struct slice hex = slice_from(text.bytes, text.len);
     while (hex.len && (hex.ptr[hex.len - 1] == '\n' || hex.ptr[hex.len - 1] == '\r'))
         hex.len--;
     const bool is_key =
-        hex.len >= 2 * AUDIT_KEY_MIN_BYTES && hex.len % 2 == 0 && hex_decode(bytes, hex);
-    // The newest whose time has come.
-    if (is_key && from_s <= now.s && (!ring->audit_key.len || from_s > ring->audit_from_s)) {
-        secret_fini(&ring->audit_key);
-        secret_init(&ring->audit_key, bytes, hex.len / 2);
-        ring->audit_from_s = from_s;
-    }
+        hex.len >= 2 * min && hex.len <= 2 * max && hex.len % 2 == 0 && hex_decode(bytes, hex);
+    if (is_key)
+        secret_init(out, bytes, hex.len / 2);
     wipe(bytes, sizeof bytes);
     secret_fini(&text);
-    return is_key || fault_set(f, FAULT_CONFIG, "'%s' does not hold at least %d bytes in hex", path,
-                               AUDIT_KEY_MIN_BYTES);
+    return is_key || fault_set(f, FAULT_CONFIG, "'%s' does not hold %s%zu bytes in hex", path,
+                               min < max ? "at least " : "", min);
 }
 
-static bool entity_read(struct keyring *k, const char *dir, struct slice entity,
-                        struct slice ending, file_handler handle, struct wall now, struct fault *f)
+static bool audit_key_read(struct keyring *k, void *of, const char *path, int64_t from_s,
+                           struct wall now, struct fault *f)
+{
+    struct ring *ring = of;
+    struct secret key = {0};
+    (void)k;
+    if (!hex_key_read(&key, path, AUDIT_KEY_MIN_BYTES, KEY_FILE_MAX / 2, f))
+        return false;
+    // The newest whose time has come.
+    if (from_s > now.s || (ring->audit_key.len && from_s <= ring->audit_from_s)) {
+        secret_fini(&key);
+        return true;
+    }
+    secret_fini(&ring->audit_key);
+    ring->audit_key = key;
+    ring->audit_from_s = from_s;
+    return true;
+}
+
+static bool own_key_read(struct keyring *k, void *of, const char *path, int64_t from_s,
+                         struct wall now, struct fault *f)
+{
+    struct own_ring *ring = of;
+    struct keyring_key key = {.from_s = from_s};
+    uint8_t digest[SHA256_BYTES];
+    (void)k, (void)now;
+    if (ring->count == RING_MAX_KEYS)
+        return fault_set(f, FAULT_LIMIT, "there are more than %d keys beside '%s'", RING_MAX_KEYS,
+                         path);
+    if (!hex_key_read(&key.key, path, KEYRING_OWN_BYTES, KEYRING_OWN_BYTES, f))
+        return false;
+    sha256(digest, slice_from(key.key.bytes, key.key.len));
+    memcpy(key.id, digest, sizeof key.id);
+    uint32_t at = ring->count++;
+    for (; at && ring->keys[at - 1].from_s < from_s; at--)
+        ring->keys[at] = ring->keys[at - 1];
+    ring->keys[at] = key;
+    return true;
+}
+
+/* All files of that ending in a folder. */
+static bool folder_read(struct keyring *k, const char *dir, void *ring, struct slice ending,
+                        file_handler handle, struct wall now, struct fault *f)
 {
     char path[PATH_MAX];
     bool is_read = true;
     DIR *folder = opendir(dir);
     if (!folder)
         return fault_errno(f, errno, "cannot open '%s'", dir);
-    struct ring *ring = ring_of(k, entity);
     for (struct dirent *entry; is_read && (entry = readdir(folder));) {
         const struct slice name = slice_of(entry->d_name);
         int64_t from_s;
@@ -206,10 +252,25 @@ static bool purpose_read(struct keyring *k, const char *keys_dir, const char *pu
         if (len < 0 || (size_t)len >= sizeof path)
             is_read = fault_set(f, FAULT_LIMIT, "the name of a folder in '%s' is too long", dir);
         else if (!stat(path, &status) && S_ISDIR(status.st_mode))
-            is_read = entity_read(k, path, slice_of(entry->d_name), ending, handle, now, f);
+            is_read =
+                folder_read(k, path, ring_of(k, slice_of(entry->d_name)), ending, handle, now, f);
     }
     closedir(folder);
     return is_read;
+}
+
+/* Of the gateways' own; none are needed where nobody signs in. */
+static bool own_read(struct keyring *k, const char *keys_dir, const char *purpose,
+                     struct own_ring *ring, struct wall now, struct fault *f)
+{
+    char dir[PATH_MAX];
+    struct stat status;
+    const int len = snprintf(dir, sizeof dir, "%s/%s", keys_dir, purpose);
+    if (len < 0 || (size_t)len >= sizeof dir)
+        return fault_set(f, FAULT_LIMIT, "the name of the keys' folder is too long");
+    if (stat(dir, &status) && errno == ENOENT)
+        return true;
+    return folder_read(k, dir, ring, SLICE(".key"), own_key_read, now, f);
 }
 
 static json_t *jwk_of(const struct assertion_key *key)
@@ -248,7 +309,10 @@ struct keyring *keyring_read(const char *keys_dir, struct wall now, struct fault
     else
         is_read =
             purpose_read(k, keys_dir, "assertion", SLICE(".pem"), assertion_key_read, now, f) &&
-            purpose_read(k, keys_dir, "audit", SLICE(".key"), audit_key_read, now, f);
+            purpose_read(k, keys_dir, "audit", SLICE(".key"), audit_key_read, now, f) &&
+            own_read(k, keys_dir, "seal", &k->seal, now, f) &&
+            own_read(k, keys_dir, "store", &k->store, now, f);
+    k->read_at_s = now.s;
     for (const struct map_entry *entry; is_read && (entry = map_next(&k->rings, &at));) {
         struct ring *ring = entry->value;
         is_read = !ring->count || jwks_make(k, ring, f);
@@ -265,6 +329,12 @@ struct keyring *keyring_ref(struct keyring *k)
     return k;
 }
 
+static void own_fini(struct own_ring *ring)
+{
+    for (uint32_t i = 0; i < ring->count; i++)
+        secret_fini(&ring->keys[i].key);
+}
+
 void keyring_unref(struct keyring *k)
 {
     size_t at = 0;
@@ -276,6 +346,8 @@ void keyring_unref(struct keyring *k)
             private_key_fini(&ring->keys[i].signer.key);
         secret_fini(&ring->audit_key);
     }
+    own_fini(&k->seal);
+    own_fini(&k->store);
     map_fini(&k->rings);
     arena_fini(&k->arena);
     mem_free(k);
@@ -307,5 +379,19 @@ const struct keyring_signer *keyring_signer(const struct keyring *k, struct slic
     for (uint32_t i = 0; ring && i < ring->count; i++)
         if (ring->keys[i].from_s <= now.s)
             return &ring->keys[i].signer;
+    return NULL;
+}
+
+const struct keyring_key *keyring_seal_keys(const struct keyring *k, uint32_t *count)
+{
+    *count = k->seal.count;
+    return k->seal.keys;
+}
+
+const struct keyring_key *keyring_store_key(const struct keyring *k)
+{
+    for (uint32_t i = 0; i < k->store.count; i++)
+        if (k->store.keys[i].from_s <= k->read_at_s)
+            return &k->store.keys[i];
     return NULL;
 }

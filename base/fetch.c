@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "base/fault.h"
 #include "base/mem.h"
+#include "base/secret.h"
 
 struct fetcher {
     struct loop *loop;
@@ -36,6 +37,7 @@ struct fetch {
     CURL *easy;
     struct fetch_request request;
     char *url;
+    char *sent; // a copy of the request's body
     struct curl_slist *fields;
     struct curl_slist *connect_to;
     struct buf body;
@@ -57,9 +59,14 @@ static void fetch_free(struct fetch *take)
         (void)curl_multi_remove_handle(take->fetcher->multi, take->easy); // not added: no harm
         curl_easy_cleanup(take->easy);
     }
+    for (struct curl_slist *at = take->fields; at; at = at->next)
+        wipe(at->data, strlen(at->data));
     curl_slist_free_all(take->fields);
     curl_slist_free_all(take->connect_to);
+    wipe(take->body.ptr, take->body.room);
     buf_fini(&take->body);
+    wipe(take->sent, take->request.body.len);
+    mem_free(take->sent);
     mem_free(take->url);
     mem_free(take);
 }
@@ -68,13 +75,18 @@ static void fetch_free(struct fetch *take)
 static void finish(struct fetch *take, int status, const struct fault *why)
 {
     struct fetcher *fetcher = take->fetcher;
-    const struct slice body = status ? buf_slice(&take->body) : (struct slice){"", 0};
-    int64_t max_age_s = take->max_age_s;
-    if (max_age_s >= 0)
-        max_age_s = max_age_s > take->age_s ? max_age_s - take->age_s : 0;
+    struct fetch_answer answer = {.status = status, .body = {"", 0}, .max_age_s = take->max_age_s};
+    char *type = NULL;
+    if (status) {
+        answer.body = buf_slice(&take->body);
+        (void)curl_easy_getinfo(take->easy, CURLINFO_CONTENT_TYPE, &type);
+    }
+    answer.content_type = type ? slice_of(type) : (struct slice){"", 0};
+    if (answer.max_age_s >= 0)
+        answer.max_age_s = answer.max_age_s > take->age_s ? answer.max_age_s - take->age_s : 0;
     link_remove(&take->link); // from here on nobody else may free it
     fetcher->depth++;
-    take->request.done(take->request.owner, status, body, max_age_s, why);
+    take->request.done(take->request.owner, &answer, why);
     fetcher->depth--;
     fetch_free(take);
 }
@@ -164,14 +176,16 @@ static const struct {
 };
 
 /* "::WHERE" is for every host and port (CURLOPT_CONNECT_TO). */
-static struct curl_slist *list_of(const char *before, const char *text)
+static struct curl_slist *list_with(struct curl_slist *list, const char *before, const char *text)
 {
-    char line[512];
-    const int len = snprintf(line, sizeof line, "%s%s", before, text);
-    struct curl_slist *list =
-        len > 0 && (size_t)len < sizeof line ? curl_slist_append(NULL, line) : NULL;
+    const size_t size = strlen(before) + strlen(text) + 1;
+    char *line = mem_array(char, size);
+    (void)snprintf(line, size, "%s%s", before, text);
+    list = curl_slist_append(list, line);
     if (!list)
-        abort(); // no memory, as in base/mem: our callers' texts are short
+        abort(); // no memory, as in base/mem
+    wipe(line, size);
+    mem_free(line);
     return list;
 }
 
@@ -184,9 +198,11 @@ static bool set_up(struct fetch *fetch)
                            .flags = CURL_BLOB_COPY};
     CURLcode bad = CURLE_OK;
     if (request->host_field)
-        fetch->fields = list_of("", request->host_field);
+        fetch->fields = list_with(NULL, "", request->host_field);
     if (request->connect_to)
-        fetch->connect_to = list_of("::", request->connect_to);
+        fetch->connect_to = list_with(NULL, "::", request->connect_to);
+    for (const char *const *field = request->fields; field && *field; field++)
+        fetch->fields = list_with(fetch->fields, "", *field);
 #define SET(option, value) bad = bad ? bad : curl_easy_setopt(easy, (option), (value))
     SET(CURLOPT_PRIVATE, fetch);
     SET(CURLOPT_ERRORBUFFER, fetch->error);
@@ -209,6 +225,11 @@ static bool set_up(struct fetch *fetch)
     SET(CURLOPT_HEADERDATA, fetch);
     SET(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
     SET(CURLOPT_OPENSOCKETDATA, fetch);
+    if (request->is_post) {
+        SET(CURLOPT_POST, 1L);
+        SET(CURLOPT_POSTFIELDSIZE, (long)request->body.len);
+        SET(CURLOPT_POSTFIELDS, fetch->sent);
+    }
     if (request->ca_file)
         SET(CURLOPT_CAINFO, request->ca_file);
     if (ca.len) {
@@ -236,6 +257,7 @@ struct fetch *fetch_start(struct fetcher *fetcher, const struct fetch_request *r
     fetch->request = *request;
     fetch->url = mem_text(request->url);
     fetch->request.url = fetch->request.url.len ? slice_of(fetch->url) : (struct slice){NULL, 0};
+    fetch->sent = mem_text(request->body);
     fetch->max_age_s = -1;
     fetch->stillborn.run = on_stillborn;
     buf_init(&fetch->body, FETCH_MAX_BYTES);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* Outbound HTTP by libcurl's multi interface on the loop that it is given: for key sets, and to ask
- * upstreams how they are. Never a worker's. https only where nothing else is said, no redirects, no
- * proxy from the environment, at most FETCH_MAX_BYTES and a time limit; the address is checked
- * against `may_connect` when the socket is opened, so that no name can lead to a network that was
- * not delegated (SSRF). */
+/* Outbound HTTP by libcurl's multi interface on the loop that it is given: to identity providers,
+ * and to ask upstreams how they are. Never a worker's. https only where nothing else is said, no
+ * redirects, no proxy from the environment, at most FETCH_MAX_BYTES and a time limit; the address
+ * is checked against `may_connect` when the socket is opened, so that no name can lead to a network
+ * that was not delegated (SSRF). */
 #pragma once
 
 #include <netinet/in.h>
@@ -25,6 +25,14 @@ enum fetch_protocol {
     FETCH_HTTP_2_PRIOR /* HTTP/2 without TLS, by prior knowledge */
 };
 
+/* Borrowed for the call. */
+struct fetch_answer {
+    int status; /* 0: failed */
+    struct slice body;
+    struct slice content_type; /* as it came; empty where it was not said */
+    int64_t max_age_s;         /* -1 where not said */
+};
+
 /* Texts are copied by fetch_start. */
 struct fetch_request {
     struct slice url;
@@ -38,11 +46,12 @@ struct fetch_request {
     const char *connect_to; /* "10.0.0.1:8443", "[::1]:80": whatever the URL's host is */
     const char *host_field; /* "Host: NAME", in place of the URL's */
     bool wants_status_only; /* the body is not read */
+    bool is_post;           /* with `body`, which may be empty; else a GET */
+    struct slice body;
+    const char *const *fields; /* "Name: value", up to a NULL; beside host_field. NULL: none */
     bool (*may_connect)(void *owner, const struct sockaddr *address); /* false refuses */
-    /* Once, unless cancelled. status 0: failed, `why` says so. body is borrowed; max_age_s is -1
-     * where not said. */
-    void (*done)(void *owner, int status, struct slice body, int64_t max_age_s,
-                 const struct fault *why);
+    /* Once, unless cancelled. Status 0: failed, `why` says so; else `why` is NULL. */
+    void (*done)(void *owner, const struct fetch_answer *answer, const struct fault *why);
     void *owner;
 };
 

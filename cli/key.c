@@ -16,7 +16,7 @@
 
 #define KEY_MODE 0600
 #define DIR_MODE 0700
-#define AUDIT_KEY_BYTES 32 /* HMAC-SHA-256's own size */
+#define KEY_BYTES 32 /* of HMAC-SHA-256 and of AES-256 */
 #define TICKET_KEY_BYTES                                                                           \
     80 /* what OpenSSL wants for session tickets: name, HMAC and cipher key                        \
         */
@@ -27,7 +27,7 @@ static int usage(void)
                 "       belfry key show FILE\n"
                 "       belfry key ring new DIR/assertion/ENTITY\n"
                 "       belfry key ring new DIR/audit/ENTITY\n"
-                "       belfry key ring new DIR/ticket\n",
+                "       belfry key ring new DIR/ticket | DIR/seal | DIR/store\n",
                 stderr);
     return EXIT_USAGE;
 }
@@ -72,9 +72,10 @@ static int generate(const char *path)
 
 /* ---- rings ---- */
 
-enum ring { RING_NONE, RING_ASSERTION, RING_AUDIT, RING_TICKET };
+enum ring { RING_NONE, RING_ASSERTION, RING_AUDIT, RING_TICKET, RING_OWN };
 
-/* By the end of the path: ".../assertion/ENTITY", ".../audit/ENTITY" or ".../ticket". */
+/* By the end of the path: ".../assertion/ENTITY", ".../audit/ENTITY", ".../ticket", ".../seal"
+ * or ".../store". */
 static enum ring ring_of(struct slice path)
 {
     struct slice last = {"", 0};
@@ -85,6 +86,8 @@ static enum ring ring_of(struct slice path)
     }
     if (slice_eq(last, SLICE("ticket")))
         return RING_TICKET;
+    if (slice_eq(last, SLICE("seal")) || slice_eq(last, SLICE("store")))
+        return RING_OWN;
     if (!entity_id_is_valid(last))
         return RING_NONE;
     return slice_eq(before, SLICE("assertion")) ? RING_ASSERTION
@@ -123,7 +126,7 @@ static bool write_ring_key(const char *path, enum ring ring, struct fault *f)
 {
     if (ring == RING_ASSERTION)
         return write_key(path, ALGORITHM_ES256, f);
-    return write_random(path, ring == RING_AUDIT ? AUDIT_KEY_BYTES : TICKET_KEY_BYTES, f);
+    return write_random(path, ring == RING_TICKET ? TICKET_KEY_BYTES : KEY_BYTES, f);
 }
 
 static int ring_new(const char *dir)

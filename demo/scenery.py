@@ -246,7 +246,8 @@ class Scenery:
         for entity, _, _ in ENTITIES.values():
             self.command("key", "ring", "new", ring / "assertion" / entity)
             self.command("key", "ring", "new", ring / "audit" / entity)
-        self.command("key", "ring", "new", ring / "ticket")
+        for own in ("ticket", "seal", "store"):
+            self.command("key", "ring", "new", ring / own)
 
     def write_policy(self):
         """demo/policy as it stands there, with the ports, keys and dates of this run."""

@@ -20,7 +20,7 @@
 #include "policy/store.h"
 #include "proxy/admin.h"
 #include "proxy/compiler.h"
-#include "proxy/exchange.h"
+#include "proxy/errand.h"
 #include "proxy/health.h"
 #include "proxy/listener.h"
 #include "proxy/resolver.h"
@@ -45,7 +45,7 @@ struct control {
     uint32_t gone; /* of the started: they have drained */
     struct compiler *compiler;
     struct store *store;
-    struct issuer_desk *issuers;
+    struct desks desks;
     struct issuers *table; /* the keys that the desk has; NULL before the first edition */
     struct resolver *resolver;
     struct health_desk *health;
@@ -53,12 +53,10 @@ struct control {
     struct audit_writer *audit;
     struct admin *admin;
     struct supervisor supervisor;
-    struct edition *edition; /* the one in force */
-    atomic_int alive;        /* how many editions there are */
-    uint32_t refused;        /* documents of the store that are not active */
+    atomic_int alive; /* how many editions there are */
+    uint32_t refused; /* documents of the store that are not active */
     struct mono activated_at;
     struct mono store_seen_at; /* when the store last answered */
-    struct link key_waits;     /* that the desk has not answered */
     int64_t rebuild_at_s;      /* when a key or document comes into its time, or leaves it */
     int pid_fd;                /* locked while we live: one gateway a state_dir */
     ev_signal terminate;
@@ -115,6 +113,17 @@ static bool start_audit(struct control *c, struct fault *f)
 }
 
 /* --- News: documents → compiler → edition → workers. */
+
+static void on_records_up(void *owner)
+{
+    (void)owner; /* who needs it looks when it needs it */
+}
+
+static void on_records_down(void *owner, const struct fault *why)
+{
+    (void)owner;
+    log_debug("store", "records: %s", why->text);
+}
 
 static void on_documents(void *owner, struct documents *documents)
 {
@@ -215,7 +224,7 @@ static void on_names(void *owner)
 {
     struct control *c = owner;
     struct address_book *b = new_book(c);
-    health_desk_follow(c->health, c->edition, b, c->in_force->keys_dir);
+    health_desk_follow(c->health, c->desks.edition, b, c->in_force->keys_dir);
     post_book(c, b);
 }
 
@@ -229,11 +238,11 @@ static void follow_names(struct control *c)
 {
     size_t room = 1, count = 0;
     struct slice *hosts;
-    for (uint32_t i = 0; i < c->edition->door_count; i++)
-        room += c->edition->doors[i].app->upstream_count;
+    for (uint32_t i = 0; i < c->desks.edition->door_count; i++)
+        room += c->desks.edition->doors[i].app->upstream_count;
     hosts = mem_array(struct slice, room);
-    for (uint32_t i = 0; i < c->edition->door_count; i++) {
-        const struct application *app = c->edition->doors[i].app;
+    for (uint32_t i = 0; i < c->desks.edition->door_count; i++) {
+        const struct application *app = c->desks.edition->doors[i].app;
         for (uint32_t k = 0; k < app->upstream_count; k++)
             if (app->upstreams[k].host.len)
                 hosts[count++] = app->upstreams[k].host;
@@ -247,19 +256,19 @@ static void follow_names(struct control *c)
 
 static void activate(struct control *c, struct edition *take, uint32_t refused)
 {
-    bool was_ready = c->edition && c->edition->door_count;
+    bool was_ready = c->desks.edition && c->desks.edition->door_count;
     if (refused > c->refused)
         metric_add(&c->metrics, METRIC_BUNDLES_REFUSED_TOTAL, refused - c->refused);
     c->refused = refused;
     c->is_stuck = false;
-    edition_unref(c->edition);
-    c->edition = take;
+    edition_unref(c->desks.edition);
+    c->desks.edition = take;
     /* It got here only because it is remembered. */
     metric_set(&c->metrics, METRIC_TRUST_MEMORY, take->snapshot->charter != NULL);
     c->activated_at = loop_now(&c->loop);
     c->rebuild_at_s = next_change_s(take->snapshot, loop_wall(&c->loop).s);
     c->is_following = true;
-    issuer_desk_follow(c->issuers, take->snapshot);
+    issuer_desk_follow(c->desks.issuers, take->snapshot);
     c->is_following = false;
     for (uint32_t i = 0; i < c->worker_count; i++)
         worker_post_edition(c->workers[i], edition_ref(take), issuers_ref(c->table));
@@ -309,65 +318,16 @@ static void on_compiled(void *owner, const struct compiled *made)
     mailbox_post(&c->mailbox, &l->letter);
 }
 
-/* --- Keys: a worker's exchange waits, the desk answers, the worker looks again. */
+/* --- Errands, and the keys that some go for. */
 
-/* Travels as a letter: worker → control → worker. The exchange may end before; only its worker
- * looks at `x`. */
-struct key_wait {
-    struct letter letter;
-    struct link at_control; /* while the desk has it */
-    struct worker *worker;
-    struct exchange *x; /* NULL: cancelled. Read and written on the worker's thread only */
-    uint8_t digest[32];
-};
-
-static void drop_wait(struct letter *self)
+struct mailbox *control_mailbox(struct control *c)
 {
-    mem_free(container_of(self, struct key_wait, letter));
+    return &c->mailbox;
 }
 
-static void open_answer(struct letter *self, void *owner)
+struct desks *control_desks(struct control *c)
 {
-    struct key_wait *k = container_of(self, struct key_wait, letter);
-    struct exchange *x = k->x;
-    (void)owner;
-    mem_free(k);
-    if (x)
-        exchange_keys_answered(x);
-}
-
-static void keys_answered(void *owner)
-{
-    struct key_wait *k = owner;
-    link_remove(&k->at_control);
-    k->letter.open = open_answer;
-    mailbox_post(&k->worker->mailbox, &k->letter);
-}
-
-static void open_want(struct letter *self, void *owner)
-{
-    struct key_wait *k = container_of(self, struct key_wait, letter);
-    struct control *c = owner;
-    list_push(&c->key_waits, &k->at_control);
-    issuer_desk_want(c->issuers, k->digest, keys_answered, k);
-}
-
-struct key_wait *control_want_keys(struct control *c, struct exchange *x,
-                                   const uint8_t provider_digest[32])
-{
-    struct key_wait *k = mem_new(struct key_wait);
-    k->letter.open = open_want;
-    k->letter.drop = drop_wait;
-    k->worker = x->worker;
-    k->x = x;
-    memcpy(k->digest, provider_digest, sizeof k->digest);
-    mailbox_post(&c->mailbox, &k->letter);
-    return k;
-}
-
-void key_wait_cancel(struct key_wait *w)
-{
-    w->x = NULL;
+    return &c->desks;
 }
 
 static void on_issuers(void *owner, struct issuers *take)
@@ -384,10 +344,10 @@ static void on_issuers(void *owner, struct issuers *take)
 static bool is_ready(void *owner, struct buf *out)
 {
     struct control *c = owner;
-    const struct snapshot *s = c->edition ? c->edition->snapshot : NULL;
+    const struct snapshot *s = c->desks.edition ? c->desks.edition->snapshot : NULL;
     int64_t away_ms = c->is_store_connected ? 0 : loop_now(&c->loop).ms - c->store_seen_at.ms;
     bool is_over = s && s->charter && loop_wall(&c->loop).s > s->not_after_s;
-    bool is_fine = s && s->charter && !is_over && c->edition->door_count && !c->is_draining;
+    bool is_fine = s && s->charter && !is_over && c->desks.edition->door_count && !c->is_draining;
     bool ok = true;
     if (c->is_draining)
         ok &= buf_printf(out, "failed drain: the gateway is going down\n");
@@ -395,11 +355,11 @@ static bool is_ready(void *owner, struct buf *out)
         ok &= buf_printf(out, "failed policy: no charter is in force\n");
     else if (is_over)
         ok &= buf_printf(out, "failed policy: the charter's not_after has passed\n");
-    else if (!c->edition->door_count)
+    else if (!c->desks.edition->door_count)
         ok &= buf_printf(out, "failed policy: no application can be reached\n");
     else
         ok &= buf_printf(out, "ok policy: snapshot %llu, %u applications\n",
-                         (unsigned long long)s->number, c->edition->door_count);
+                         (unsigned long long)s->number, c->desks.edition->door_count);
     if (c->refused)
         ok &= buf_printf(
             out, "degraded documents: %u in the store are not activated; the log says why\n",
@@ -417,11 +377,11 @@ static bool is_ready(void *owner, struct buf *out)
                          (long long)(away_ms / 1000));
         is_fine = false;
     }
-    if (!c->has_names && c->edition && resolver_waiting(c->resolver)) {
+    if (!c->has_names && c->desks.edition && resolver_waiting(c->resolver)) {
         ok &= buf_printf(out, "failed names: %u of upstreams have not been answered yet\n",
                          resolver_waiting(c->resolver));
         is_fine = false;
-    } else if (c->edition) {
+    } else if (c->desks.edition) {
         c->has_names = true;
     }
     if (resolver_failing(c->resolver))
@@ -429,9 +389,9 @@ static bool is_ready(void *owner, struct buf *out)
                          "degraded names: %u of upstreams lead nowhere, or have no new answer; the "
                          "log says which\n",
                          resolver_failing(c->resolver));
-    if (issuer_desk_without_keys(c->issuers))
+    if (issuer_desk_without_keys(c->desks.issuers))
         ok &= buf_printf(out, "degraded keys: %u identity providers have no usable key set\n",
-                         issuer_desk_without_keys(c->issuers));
+                         issuer_desk_without_keys(c->desks.issuers));
     return is_fine && ok;
 }
 
@@ -443,7 +403,7 @@ static void print_metrics(void *owner, struct buf *out)
         all[i] = &c->workers[i]->metrics;
     all[c->worker_count] = &c->metrics;
     metric_set(&c->metrics, METRIC_SNAPSHOT_AGE_SECONDS,
-               c->edition ? (loop_now(&c->loop).ms - c->activated_at.ms) / 1000 : 0);
+               c->desks.edition ? (loop_now(&c->loop).ms - c->activated_at.ms) / 1000 : 0);
     metric_set(&c->metrics, METRIC_SNAPSHOTS_ALIVE,
                atomic_load_explicit(&c->alive, memory_order_relaxed));
     metric_set(&c->metrics, METRIC_CONTROL_BUSY_SECONDS, (int64_t)(loop_busy(&c->loop) * 1e6));
@@ -639,7 +599,7 @@ static bool start(struct control *c, struct fault *f)
                     "no serials are remembered in %s: until the first documents are verified, only "
                     "trust.min_charter_serial and not_after keep old ones out",
                     c->config->state_dir.ptr);
-    c->issuers =
+    c->desks.issuers =
         issuer_desk_new(&c->loop, &issuers, &c->metrics, (struct issuer_hooks){on_issuers, c});
     c->health = health_desk_new(&c->loop, &c->metrics, (struct health_hooks){on_health, c});
     c->resolver =
@@ -664,6 +624,8 @@ static bool start(struct control *c, struct fault *f)
         compiler_remembered(c->compiler, documents_ref(remembered));
     store.start = remembered;
     c->store_seen_at = loop_now(&c->loop);
+    c->desks.records = redis_new(&c->loop, &c->config->store,
+                                 (struct redis_hooks){on_records_up, on_records_down, c});
     c->store = store_new(&c->loop, &store, (struct store_hooks){on_documents, on_store, c});
     ok = sandbox_close(c->config, f);
 out:
@@ -681,22 +643,19 @@ static void stop(struct control *c)
     }
     compiler_stop(c->compiler);
     store_free(c->store);
+    redis_free(c->desks.records);
     admin_free(c->admin);
     health_desk_free(c->health);
     resolver_free(c->resolver);
     mailbox_fini(&c->mailbox); /* before the desk: letters may wait for its keys */
-    issuer_desk_free(c->issuers);
-    while (!list_is_empty(&c->key_waits)) {
-        struct key_wait *k = container_of(c->key_waits.next, struct key_wait, at_control);
-        link_remove(&k->at_control);
-        mem_free(k);
-    }
+    issuer_desk_free(c->desks.issuers);
+    errands_drop_all(&c->desks);
     if (c->audit)
         audit_writer_stop(c->audit);
     for (uint32_t i = 0; i < c->worker_count; i++)
         worker_free(c->workers[i]);
     mem_free(c->workers);
-    edition_unref(c->edition);
+    edition_unref(c->desks.edition);
     issuers_unref(c->table);
     secret_free(c->tickets, sizeof *c->tickets);
     if (c->pid_fd >= 0)
@@ -719,7 +678,9 @@ int gateway_run(struct config *take)
     logger_set_level(take->log_level);
     c->pid_fd = -1;
     c->rebuild_at_s = INT64_MAX;
-    list_init(&c->key_waits);
+    list_init(&c->desks.under_way);
+    c->desks.loop = &c->loop;
+    c->desks.metrics = &c->metrics;
     loop_init(&c->loop);
     mailbox_init(&c->mailbox, &c->loop, c);
     watch_signals(c);

@@ -8,17 +8,14 @@
 #include "proxy/config.h"
 
 struct control;
-struct key_wait;
-struct exchange;
+struct desks;
 
 /* Runs the gateway until it has drained. The exit code. Takes the config. */
 int gateway_run(struct config *take);
 
-/* On a worker's thread: an exchange waits for keys of a provider. The answer comes back through the
- * worker's mailbox and resumes the exchange, unless key_wait_cancel ran before. */
-struct key_wait *control_want_keys(struct control *c, struct exchange *x,
-                                   const uint8_t provider_digest[32]);
-void key_wait_cancel(struct key_wait *w);
+/* For errands: where they are posted to, on any thread, and what answers them, on ours. */
+struct mailbox *control_mailbox(struct control *c);
+struct desks *control_desks(struct control *c);
 
 /* The last that a worker's thread does: it has drained. */
 void control_worker_gone(struct control *c);

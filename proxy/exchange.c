@@ -11,7 +11,6 @@
 #include "base/reason.h"
 #include "policy/decide.h"
 #include "proxy/answer.h"
-#include "proxy/control.h"
 #include "proxy/event_of.h"
 #include "proxy/exchange_in.h"
 #include "proxy/fields.h"
@@ -191,14 +190,10 @@ bool exchange_bearer(struct slice authorization, struct slice *token)
 
 static enum next wait_for_keys(struct exchange *x, const struct provider *wanted, enum reason why)
 {
-    struct worker *w = x->worker;
-    if (x->keys_answered || !wanted)
+    if (errand_is_over(x, ERRAND_KEYS) || !wanted)
         return refuse(x, why, NULL);
-    if (!x->asked_for_keys) {
-        x->asked_for_keys = true;
-        x->key_wait = control_want_keys(w->control, x, wanted->digest);
-        deadline_arm(worker_deadlines(w, KEYS_WAIT_MS), &x->deadline);
-    }
+    if (!x->errand)
+        errand_send(x, errand_for_keys(wanted->digest), KEYS_WAIT_MS);
     return WAIT;
 }
 
@@ -380,9 +375,7 @@ static enum next audit(struct exchange *x)
     struct event event;
     deadline_cancel(&x->deadline);
     deadline_cancel(&x->pace.deadline);
-    if (x->key_wait)
-        key_wait_cancel(x->key_wait);
-    x->key_wait = NULL;
+    errand_give_up(x);
     exchange_drop_link(x);
     live_remove(x);
     metric_answer(&w->metrics, x->reason);
@@ -491,6 +484,7 @@ void exchange_stop(struct exchange *x, enum reason why, const char *detail)
         return;
     }
     x->up_stopped = true;
+    errand_give_up(x);
     exchange_drop_link(x);
     x->response = (struct response){0};
     (void)refuse(x, why, detail);
@@ -503,8 +497,9 @@ static void time_is_over(struct deadline *self)
 {
     struct exchange *x = container_of(self, struct exchange, deadline);
     switch (x->phase) {
+    case DEVICE:
     case IDENTITY:
-        x->keys_answered = true;
+        errand_give_up(x);
         exchange_resume(x);
         return;
     case UPSTREAM:
@@ -529,7 +524,6 @@ static void time_is_over(struct deadline *self)
             exchange_cut(x, REASON_CLIENT_STALLED, NULL);
         return;
     case ROUTE:
-    case DEVICE:
     case DECISION:
     case AUDIT:
     case DONE:
@@ -698,15 +692,10 @@ void exchange_let_go(struct exchange *x)
         free_when_over(x);
 }
 
-/* --- From keys, and from the link. */
+/* --- From control, and from the link. */
 
-void exchange_keys_answered(struct exchange *x)
+void exchange_errand_over(struct exchange *x)
 {
-    x->key_wait = NULL;
-    x->keys_answered = true;
-    if (x->phase != IDENTITY)
-        return; /* it waited no longer: the deadline is another's */
-    deadline_cancel(&x->deadline);
     exchange_resume(x);
 }
 

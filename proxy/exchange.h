@@ -9,6 +9,7 @@
 #include "belfry/facts.h"
 #include "belfry/id.h"
 #include "proxy/connection.h"
+#include "proxy/errand.h"
 #include "proxy/pace.h"
 #include "proxy/uplink.h"
 #include "proxy/websocket.h"
@@ -62,8 +63,6 @@ struct exchange {
     bool is_grpc;      /* what the request's Content-Type says */
     bool is_tunnel;    /* the protocol was changed: bytes both ways, framed by nobody here */
     bool had_token;
-    bool asked_for_keys;
-    bool keys_answered;
     bool is_to_be_judged; /* again, when keys are there */
     bool has_waited;      /* in `in_queue`, and had its turn */
     bool met_stale;       /* one of the tries was on a connection that had ended */
@@ -80,7 +79,8 @@ struct exchange {
     struct decision decision;
     const struct token *token;
     struct device *device;
-    struct key_wait *key_wait; /* under way; told when the exchange ends */
+    struct errand *errand; /* under way */
+    uint32_t errands_over; /* bits 1 << enum errand_kind */
     struct reference reference;
     struct trace trace;
     struct slice tracestate;
@@ -134,7 +134,7 @@ void exchange_let_go(struct exchange *x);
 bool exchange_wants_body(const struct exchange *x);
 
 /* From the control thread: look again. */
-void exchange_keys_answered(struct exchange *x);
+void exchange_errand_over(struct exchange *x);
 /* The first field of that (lower-case) name; ptr NULL where there is none. */
 struct slice exchange_field(const struct exchange *x, struct slice name);
 

@@ -83,19 +83,17 @@ static void turn(struct probe *p, const char *why)
     loop_later(p->desk->loop, &p->desk->after);
 }
 
-static void answered(void *owner, int status, struct slice body, int64_t max_age_s,
-                     const struct fault *why)
+static void answered(void *owner, const struct fetch_answer *answer, const struct fault *why)
 {
     struct probe *p = owner;
     const struct health *health = &p->door->app->health;
-    const bool is_well = status >= 200 && status < 400;
+    const bool is_well = answer->status >= 200 && answer->status < 400;
     char said[32];
-    (void)body, (void)max_age_s;
     p->fetch = NULL;
     p->desk->at_once--;
     metric_add(p->desk->metrics, METRIC_HEALTH_CHECKS_TOTAL, 1);
     metric_add(p->desk->metrics, METRIC_HEALTH_FAILURES_TOTAL, !is_well);
-    (void)snprintf(said, sizeof said, "it answered %d", status);
+    (void)snprintf(said, sizeof said, "it answered %d", answer->status);
     p->in_a_row = is_well == p->is_down ? p->in_a_row + 1 : 0;
     if (p->in_a_row >= (p->is_down ? health->rise : health->fall))
         turn(p, why ? why->text : said);

@@ -29,13 +29,12 @@ static bool may_connect(void *owner, const struct sockaddr *address)
     return world.may_connect;
 }
 
-static void done(void *owner, int status, struct slice body, int64_t max_age_s,
-                 const struct fault *why)
+static void done(void *owner, const struct fetch_answer *answer, const struct fault *why)
 {
     (void)owner;
-    cr_expect_eq(status, 0);
-    cr_expect_eq(body.len, 0);
-    cr_expect_eq(max_age_s, -1);
+    cr_expect_eq(answer->status, 0);
+    cr_expect_eq(answer->body.len, 0);
+    cr_expect_eq(answer->max_age_s, -1);
     cr_assert_not_null(why);
     world.why = *why;
     world.ended++;
