@@ -94,7 +94,8 @@ struct health {
     uint32_t rise; /* so many successes in a row: up again */
 };
 
-enum rule_effect { RULE_PERMIT, RULE_FORBID };
+/* A permit or a forbid of an entity; of the charter's baseline, a forbid or a requirement. */
+enum rule_effect { RULE_PERMIT, RULE_FORBID, RULE_REQUIRE };
 enum rule_remedy { REMEDY_NONE, REMEDY_STEP_UP };
 
 /* One segment of a path pattern: text, {name} (any one segment), * (the same, unnamed), ** (any
@@ -114,6 +115,10 @@ struct pattern {
 struct rule {
     struct slice id;
     struct slice owner;
+    struct slice purpose;                /* why there is this rule */
+    struct slice reason[LANGUAGE_COUNT]; /* baseline: what a refused person reads; may be empty */
+    int64_t review_by_s;                 /* 0: not said */
+    int64_t expires_s; /* from this second on the rule is not there; 0: it never expires */
     enum rule_effect effect;
     bool is_shadow;   /* mode: shadow: never decides */
     uint32_t methods; /* bits 1 << enum method; 0: all. METHOD_OTHER only through other_methods */

@@ -9,6 +9,7 @@
 #include "base/findings.h"
 #include "base/network.h"
 #include "belfry/facts.h"
+#include "policy/bundle.h"
 #include "policy/envelope.h"
 
 struct charter_key {
@@ -33,12 +34,23 @@ struct charter_entity {
     struct place place;
 };
 
+/* What holds for every application of every entity, whatever its own rules say. Judged as written
+ * in policy/decide.h. `baseline: { require: [{ id, when, reason, remedy }], forbid: [{ id, methods,
+ * paths, when }] }`, each with owner, purpose, review_by, expires and mode as in a bundle. */
+struct baseline {
+    struct rule *requirements; /* RULE_REQUIRE: a condition always, no methods, no paths */
+    uint32_t requirement_count;
+    struct rule *forbids; /* RULE_FORBID */
+    uint32_t forbid_count;
+};
+
 struct charter {
     struct arena arena;
     int64_t serial;
     int64_t not_after_s;
     struct charter_entity *entities;
     uint32_t entity_count;
+    struct baseline baseline;
 };
 
 /* NULL on any error. Two entities whose hosts overlap are an error. */

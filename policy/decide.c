@@ -59,6 +59,11 @@ static void note(uint32_t *first, uint32_t rule)
         *first = rule;
 }
 
+static bool has_expired(const struct rule *r, const struct facts *facts)
+{
+    return r->expires_s && facts->now.s >= r->expires_s;
+}
+
 static struct answer ask(const struct cel *when, const struct facts *facts)
 {
     if (!when)
@@ -342,6 +347,8 @@ static bool fits_cut(const struct walk *w, const struct rule *r)
 static void judge_entry(struct walk *w, const struct rule_entry *e)
 {
     const struct rule *r = &w->app->rule_list[e->rule];
+    if (has_expired(r, w->facts))
+        return;
     switch (w->mode) {
     case WALK_FORBIDS:
         tally_forbid(&w->tally, e->rule, answer_of(w, e));
@@ -518,7 +525,7 @@ void decide_slowly(const struct snapshot *s, const struct facts *facts, struct d
     struct tally t = empty_tally;
     for (uint32_t i = 0; i < app->rule_count; i++) {
         const struct rule *r = &app->rule_list[i];
-        if (!rule_fits(app, r, facts->request))
+        if (has_expired(r, facts) || !rule_fits(app, r, facts->request))
             continue;
         struct answer a = ask(r->when, facts);
         if (r->effect == RULE_FORBID) {

@@ -246,12 +246,22 @@ static void load_remedy(struct loader *l, const struct yaml *map, struct rule *r
                        "a forbid has no remedy; only a permit can have one");
 }
 
+static void load_times(struct loader *l, const struct yaml *map, struct rule *rule)
+{
+    const struct yaml *n;
+    if ((n = load_member(l, map, "review_by", LOAD_OPTIONAL)))
+        (void)yaml_time(n, "review_by", &rule->review_by_s, l->out);
+    if ((n = load_member(l, map, "expires", LOAD_OPTIONAL)))
+        (void)yaml_time(n, "expires", &rule->expires_s, l->out);
+}
+
 static void load_rule(struct loader *l, const struct yaml *map, struct rule *rule,
                       struct path_options options, struct map *seen)
 {
     static const struct slice keys[] = {
-        SLICE_INIT("id"),   SLICE_INIT("owner"),  SLICE_INIT("permit"), SLICE_INIT("forbid"),
-        SLICE_INIT("when"), SLICE_INIT("remedy"), SLICE_INIT("mode")};
+        SLICE_INIT("id"),      SLICE_INIT("owner"),  SLICE_INIT("purpose"), SLICE_INIT("review_by"),
+        SLICE_INIT("expires"), SLICE_INIT("permit"), SLICE_INIT("forbid"),  SLICE_INIT("when"),
+        SLICE_INIT("remedy"),  SLICE_INIT("mode")};
     static const struct slice modes[] = {SLICE_INIT("shadow")};
     uint32_t choice;
     rule->place = yaml_place(map);
@@ -263,6 +273,8 @@ static void load_rule(struct loader *l, const struct yaml *map, struct rule *rul
     if (load_id(l, map, "id", &rule->id))
         (void)load_unique(l, seen, rule->id, map, rule);
     (void)load_text(l, map, "owner", LOAD_OPTIONAL, &rule->owner);
+    (void)load_text(l, map, "purpose", LOAD_OPTIONAL, &rule->purpose);
+    load_times(l, map, rule);
     rule->is_shadow = load_choice(l, map, "mode", LOAD_OPTIONAL, modes, COUNT_OF(modes), &choice);
     load_effect(l, map, rule, options);
     load_when(l, map, rule);

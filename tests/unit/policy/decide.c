@@ -21,6 +21,7 @@ struct spec {
     const char *when;         /* NULL: always */
     enum rule_remedy remedy;
     bool is_shadow;
+    int64_t expires_s; /* 0: never */
 };
 
 struct world {
@@ -65,6 +66,7 @@ static void make_rule(struct arena *a, struct rule *out, const struct spec *spec
                          .methods = spec->methods,
                          .remedy = spec->remedy,
                          .is_shadow = spec->is_shadow,
+                         .expires_s = spec->expires_s,
                          .when_text = slice_of(spec->when)};
     if (spec->other_method) {
         struct slice *name = arena_new(a, struct slice);
@@ -219,6 +221,24 @@ Test(decide, is_not_moved_by_a_shadow_rule)
     expect(&w, DECISION_PERMIT, REASON_PERMITTED, "yes");
     ask_for(&w, METHOD_GET, "/b");
     expect(&w, DECISION_DENY, REASON_DENIED, "");
+    world_fini(&w);
+}
+
+Test(decide, is_moved_by_a_rule_until_the_second_in_which_it_expires)
+{
+    WORLD(w, STRICT, {.id = "yes", .effect = RULE_PERMIT, .paths = "/a", .expires_s = 100},
+          {.id = "all", .effect = RULE_PERMIT, .paths = "/b"},
+          {.id = "no", .effect = RULE_FORBID, .paths = "/b", .expires_s = 100});
+    ask_for(&w, METHOD_GET, "/a");
+    w.facts.now.s = 99;
+    expect(&w, DECISION_PERMIT, REASON_PERMITTED, "yes");
+    w.facts.now.s = 100;
+    expect(&w, DECISION_DENY, REASON_DENIED, "");
+    ask_for(&w, METHOD_GET, "/b");
+    w.facts.now.s = 99;
+    expect(&w, DECISION_DENY, REASON_FORBIDDEN, "no");
+    w.facts.now.s = 100;
+    expect(&w, DECISION_PERMIT, REASON_PERMITTED, "all");
     world_fini(&w);
 }
 
@@ -613,7 +633,8 @@ static uint32_t draw_specs(uint64_t *seed, struct spec *out)
                                .paths = PICK(seed, some_paths),
                                .when = PICK(seed, some_conditions),
                                .remedy = draw(seed, 2) ? REMEDY_NONE : REMEDY_STEP_UP,
-                               .is_shadow = !draw(seed, 8)};
+                               .is_shadow = !draw(seed, 8),
+                               .expires_s = draw(seed, 6) ? 0 : 100 * (int64_t)draw(seed, 3)};
     return count;
 }
 
@@ -645,6 +666,7 @@ static void draw_people(uint64_t *seed, struct world *w)
     w->device.trust = draw(seed, 2) ? SLICE("managed") : SLICE("private");
     w->facts.user = draw(seed, 3) ? &w->user : NULL;
     w->facts.device = draw(seed, 3) ? &w->device : NULL;
+    w->facts.now.s = 99 + (int64_t)draw(seed, 3);
 }
 
 Test(decide, says_what_the_plain_loop_says_on_generated_policies, .timeout = 300)
