@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* `belfry policy check` and `test`. The same code judges here and in the gateway, so what passes
+ * here is not refused there for its content. */
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/yaml.h"
+#include "cli/policy_in.h"
+#include "policy/compile.h"
+#include "policy/delegation.h"
+#include "policy/policy_test.h"
+
+static void check_delegation(const struct charter *c, const struct bundle *b, const char *path,
+                             struct findings *out)
+{
+    const struct charter_entity *e = charter_entity(c, b->entity);
+    struct place place = {.line = 1, .column = 1};
+    struct fault f;
+    (void)snprintf(place.file, sizeof place.file, "%s", path);
+    if (!e)
+        findings_error(out, place, "not-delegated", "the charter knows no entity '%.*s'",
+                       SLICE_ARG(b->entity));
+    else if (b->serial < e->min_serial)
+        findings_error(out, place, "old-serial", "the charter asks for a serial of at least %lld",
+                       (long long)e->min_serial);
+    else if (!delegation_has_bundle(e, b, &f))
+        findings_error(out, place, "not-delegated", "%s", f.text);
+}
+
+static uint32_t count_rules(const struct bundle *b)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < b->application_count; i++)
+        count += b->applications[i].rule_count;
+    return count;
+}
+
+static bool has_error_in(const struct findings *f, const struct policy_test *t,
+                         const struct policy_test *next)
+{
+    for (size_t i = 0; i < f->count; i++) {
+        const uint32_t line = f->at[i].place.line;
+        if (f->at[i].is_error && line >= t->place.line && (!next || line < next->place.line))
+            return true;
+    }
+    return false;
+}
+
+static void print_tests(const struct bundle *b, const struct findings *f)
+{
+    for (uint32_t i = 0; i < b->test_count; i++) {
+        const struct policy_test *t = &b->tests[i];
+        const bool has_failed = has_error_in(f, t, i + 1 < b->test_count ? t + 1 : NULL);
+        (void)printf("%s %.*s\n", has_failed ? "FAIL" : "ok  ", SLICE_ARG(t->name));
+    }
+}
+
+static int check_bundle(struct slice text, const char *path, const struct charter *charter,
+                        bool lists_tests)
+{
+    struct findings f;
+    findings_init(&f);
+    struct bundle *b = bundle_load(text, path, policy_folder(path), &f);
+    if (b) {
+        bundle_compile(b);
+        const bool has_passed = policy_test_run(b, policy_now(), &f);
+        if (charter)
+            check_delegation(charter, b, path, &f);
+        if (lists_tests)
+            print_tests(b, &f);
+        if (!f.errors && has_passed)
+            (void)printf(
+                "%s: good: entity %.*s, serial %lld, %u applications, %u rules, %u tests passed\n",
+                path, SLICE_ARG(b->entity), (long long)b->serial, b->application_count,
+                count_rules(b), b->test_count);
+    }
+    bundle_free(b);
+    return policy_conclude(&f, stdout);
+}
+
+static int check_charter(struct slice text, const char *path)
+{
+    struct findings f;
+    findings_init(&f);
+    struct charter *c = charter_load(text, path, &f);
+    if (c)
+        (void)printf("%s: good: charter, serial %lld, %u entities\n", path, (long long)c->serial,
+                     c->entity_count);
+    charter_free(c);
+    return policy_conclude(&f, stdout);
+}
+
+static int check_file(const char *path, const struct charter *charter, bool lists_tests)
+{
+    struct slice text;
+    struct fault f;
+    if (!file_read(&text, path, YAML_MAX_BYTES, &f))
+        return policy_trouble(&f);
+    const int code = policy_is_charter(text) && !lists_tests
+                         ? check_charter(text, path)
+                         : check_bundle(text, path, charter, lists_tests);
+    mem_slice_free(&text);
+    return code;
+}
+
+/* The worst that any file gave. */
+static int check_files(char **files, int count, const struct charter *charter, bool lists_tests)
+{
+    int worst = EXIT_OK;
+    for (int i = 0; i < count; i++) {
+        const int code = check_file(files[i], charter, lists_tests);
+        worst = code > worst ? code : worst;
+    }
+    return worst;
+}
+
+int verb_check(int argc, char **argv)
+{
+    const char *charter_path = NULL;
+    struct slice text = {NULL, 0};
+    int count = 0;
+    for (int i = 0; i < argc; i++) { /* files move to the front */
+        if (strcmp(argv[i], "--charter") == 0 && i + 1 < argc)
+            charter_path = argv[++i];
+        else if (argv[i][0] == '-')
+            return policy_usage("check");
+        else
+            argv[count++] = argv[i];
+    }
+    if (!count && !charter_path)
+        return policy_usage("check");
+    if (!count) /* the charter alone */
+        return check_file(charter_path, NULL, false);
+    struct charter *charter = NULL;
+    if (charter_path) {
+        struct findings findings;
+        struct fault f;
+        findings_init(&findings);
+        charter = policy_read_charter(charter_path, &text, &findings, &f);
+        (void)policy_conclude(&findings, stdout);
+        if (!charter) {
+            mem_slice_free(&text);
+            return policy_trouble(&f);
+        }
+    }
+    const int code = check_files(argv, count, charter, false);
+    charter_free(charter);
+    mem_slice_free(&text);
+    return code;
+}
+
+int verb_test(int argc, char **argv)
+{
+    for (int i = 0; i < argc; i++)
+        if (argv[i][0] == '-')
+            return policy_usage("test");
+    return argc ? check_files(argv, argc, NULL, true) : policy_usage("test");
+}
