@@ -11,6 +11,7 @@
 #include "policy/serials.h"
 
 #define MAX_KEYS ENVELOPE_SIGNATURES_MAX /* more could never sign together */
+#define MAX_GRACE_S (30 * 24 * 3600)     /* what goes on for longer has no end at all */
 
 /* ---- hosts ---- */
 
@@ -104,27 +105,27 @@ static void load_networks(struct loader *l, const struct yaml *map, const char *
     *out_count = words.count;
 }
 
-static void load_public(struct loader *l, const struct yaml *map, struct charter_key *k)
+static void load_public(struct loader *l, const struct yaml *n, struct public_key *out)
 {
     uint8_t raw[ED25519_KEY_BYTES + 2];
     size_t len = 0;
     struct slice text;
     struct fault fault;
-    if (!load_text(l, map, "public", LOAD_REQUIRED, &text))
+    if (!n || !load_word(l, n, "a public key", &text))
         return;
-    const struct place at = yaml_place(yaml_get(map, SLICE("public")));
+    const struct place at = yaml_place(n);
     if (text.len != BASE64_LEN(ED25519_KEY_BYTES) || !base64_decode(raw, &len, text) ||
         len != ED25519_KEY_BYTES)
         findings_error(l->out, at, "wrong-key",
                        "public must be the %d bytes of an Ed25519 public key in base64",
                        ED25519_KEY_BYTES);
-    else if (!public_key_ed25519(&k->key.key, slice_from(raw, len), &fault))
+    else if (!public_key_ed25519(out, slice_from(raw, len), &fault))
         findings_error(l->out, at, "wrong-key", "%s", fault.text);
 }
 
 static void load_key(struct loader *l, const struct yaml *map, struct charter_key *k)
 {
-    static const struct slice keys[] = {SLICE_INIT("id"), SLICE_INIT("public"),
+    static const struct slice keys[] = {SLICE_INIT("id"), SLICE_INIT("public"), SLICE_INIT("owner"),
                                         SLICE_INIT("not_before"), SLICE_INIT("not_after")};
     const struct yaml *n;
     k->not_after_s = INT64_MAX;
@@ -138,7 +139,8 @@ static void load_key(struct loader *l, const struct yaml *map, struct charter_ke
             l->out, yaml_place(yaml_get(map, SLICE("id"))), "wrong-id",
             "'%.*s' is no key id; allowed are 1 to %d of letters, digits, '.', '_' and '-'",
             SLICE_ARG(k->key.id), KEY_ID_MAX);
-    load_public(l, map, k);
+    load_public(l, load_member(l, map, "public", LOAD_REQUIRED), &k->key.key);
+    (void)load_text(l, map, "owner", LOAD_OPTIONAL, &k->key.owner);
     if ((n = load_member(l, map, "not_before", LOAD_OPTIONAL)))
         (void)yaml_time(n, "not_before", &k->not_before_s, l->out);
     if ((n = load_member(l, map, "not_after", LOAD_OPTIONAL)) &&
@@ -181,19 +183,103 @@ static void load_keys(struct loader *l, const struct yaml *map, struct charter_e
     }
 }
 
+/* How many could approve: an owner with several keys is one. */
+static uint32_t count_hands(const struct charter_entity *e)
+{
+    uint32_t hands = 0;
+    for (uint32_t i = 0; i < e->key_count; i++) {
+        uint32_t k = 0;
+        while (k < i &&
+               !(e->keys[i].key.owner.len && slice_eq(e->keys[k].key.owner, e->keys[i].key.owner)))
+            k++;
+        hands += k == i;
+    }
+    return hands;
+}
+
 static void load_approvals(struct loader *l, const struct yaml *map, struct charter_entity *e)
 {
     const struct yaml *n = load_member(l, map, "approvals", LOAD_OPTIONAL);
+    const uint32_t hands = count_hands(e);
     int64_t approvals = 1;
     if (n && yaml_int(n, "approvals", 1, MAX_KEYS, &approvals, l->out) &&
-        approvals > (int64_t)e->key_count)
+        approvals > (int64_t)hands)
         findings_error(l->out, yaml_place(n), "too-many",
-                       "%lld approvals need as many keys, but there are %u", (long long)approvals,
-                       e->key_count);
+                       "%lld approvals need keys of as many owners, but there are %u",
+                       (long long)approvals, hands);
     e->approvals = (uint32_t)approvals;
 }
 
+static void load_limits(struct loader *l, const struct yaml *map, struct charter_entity *e)
+{
+    static const struct slice keys[] = {SLICE_INIT("applications"), SLICE_INIT("rules")};
+    const struct yaml *limits = load_map(l, map, "limits", LOAD_OPTIONAL);
+    int64_t applications = UINT32_MAX, rules = UINT32_MAX;
+    if (limits) {
+        const struct yaml *n;
+        (void)yaml_check_keys(limits, "limits", keys, COUNT_OF(keys), l->out);
+        if ((n = load_member(l, limits, "applications", LOAD_OPTIONAL)))
+            (void)yaml_int(n, "limits.applications", 0, UINT32_MAX, &applications, l->out);
+        if ((n = load_member(l, limits, "rules", LOAD_OPTIONAL)))
+            (void)yaml_int(n, "limits.rules", 0, UINT32_MAX, &rules, l->out);
+    }
+    e->max_applications = (uint32_t)applications;
+    e->max_rules = (uint32_t)rules;
+}
+
+/* ---- revoked keys ---- */
+
+static void load_revoked(struct loader *l, const struct yaml *root, struct charter *c)
+{
+    const struct yaml *list = load_list(l, root, "revoked_keys", LOAD_OPTIONAL);
+    const size_t count = yaml_count(list);
+    if (!list)
+        return;
+    if (!count || count > LOAD_MAX_ITEMS) {
+        findings_error(l->out, yaml_place(list), count ? "too-many" : "empty-list",
+                       "revoked_keys must have from 1 to %d entries; leave the key out for none",
+                       LOAD_MAX_ITEMS);
+        return;
+    }
+    c->revoked_keys = arena_array(l->a, struct public_key, count);
+    c->revoked_key_count = (uint32_t)count;
+    for (uint32_t i = 0; i < count; i++)
+        load_public(l, yaml_item(list, i), &c->revoked_keys[i]);
+}
+
+bool charter_revokes(const struct charter *c, const struct public_key *k)
+{
+    for (uint32_t i = 0; i < c->revoked_key_count; i++)
+        if (EVP_PKEY_eq(c->revoked_keys[i].pkey, k->pkey) == 1)
+            return true;
+    return false;
+}
+
+/* A key that is given to somebody and taken from all is a slip in one of both places. */
+static void check_revoked(struct loader *l, const struct charter *c, const struct yaml *entities)
+{
+    for (uint32_t i = 0; i < c->entity_count; i++)
+        for (uint32_t k = 0; k < c->entities[i].key_count; k++)
+            if (c->entities[i].keys[k].key.key.pkey &&
+                charter_revokes(c, &c->entities[i].keys[k].key.key))
+                findings_error(
+                    l->out,
+                    yaml_place(yaml_item(yaml_get(yaml_item(entities, i), SLICE("keys")), k)),
+                    "revoked-key", "the key '%.*s' stands in revoked_keys too",
+                    SLICE_ARG(c->entities[i].keys[k].key.id));
+}
+
 /* ---- entities ---- */
+
+/* On command lines and in the store "charter" names the charter. */
+static void check_id(struct loader *l, const struct yaml *map, struct charter_entity *e,
+                     struct map *seen)
+{
+    if (slice_eq(e->id, SLICE("charter")))
+        findings_error(l->out, yaml_place(yaml_get(map, SLICE("id"))), "wrong-id",
+                       "no entity can be called 'charter'");
+    (void)load_unique(l, seen, e->id, map, e);
+}
 
 static void load_entity(struct loader *l, const struct yaml *map, struct charter_entity *e,
                         struct map *seen)
@@ -203,7 +289,7 @@ static void load_entity(struct loader *l, const struct yaml *map, struct charter
         SLICE_INIT("hosts"),       SLICE_INIT("upstream_networks"),
         SLICE_INIT("fetch_hosts"), SLICE_INIT("fetch_networks"),
         SLICE_INIT("keys"),        SLICE_INIT("approvals"),
-        SLICE_INIT("min_serial"),
+        SLICE_INIT("min_serial"),  SLICE_INIT("limits"),
     };
     e->place = yaml_place(map);
     e->approvals = 1;
@@ -213,7 +299,7 @@ static void load_entity(struct loader *l, const struct yaml *map, struct charter
     }
     (void)yaml_check_keys(map, "an entity", keys, COUNT_OF(keys), l->out);
     if (load_id(l, map, "id", &e->id))
-        (void)load_unique(l, seen, e->id, map, e);
+        check_id(l, map, e, seen);
     (void)load_text(l, map, "name", LOAD_OPTIONAL, &e->name);
     (void)load_patterns(l, map, "hosts", LOAD_REQUIRED, &e->hosts);
     load_networks(l, map, "upstream_networks", &e->upstream_networks, &e->upstream_network_count);
@@ -221,6 +307,7 @@ static void load_entity(struct loader *l, const struct yaml *map, struct charter
     load_networks(l, map, "fetch_networks", &e->fetch_networks, &e->fetch_network_count);
     load_keys(l, map, e);
     load_approvals(l, map, e);
+    load_limits(l, map, e);
     const struct yaml *n = load_member(l, map, "min_serial", LOAD_OPTIONAL);
     if (n)
         (void)yaml_int(n, "min_serial", 0, SERIAL_MAX, &e->min_serial, l->out);
@@ -228,8 +315,10 @@ static void load_entity(struct loader *l, const struct yaml *map, struct charter
 
 static void load_charter(struct loader *l, const struct yaml *root, struct charter *c)
 {
-    static const struct slice keys[] = {SLICE_INIT("belfry"), SLICE_INIT("serial"),
-                                        SLICE_INIT("not_after"), SLICE_INIT("entities")};
+    static const struct slice keys[] = {SLICE_INIT("belfry"),    SLICE_INIT("serial"),
+                                        SLICE_INIT("not_after"), SLICE_INIT("grace"),
+                                        SLICE_INIT("baseline"),  SLICE_INIT("revoked_keys"),
+                                        SLICE_INIT("entities")};
     struct map seen;
     if (yaml_kind(root) != YAML_MAP) {
         findings_error(l->out, yaml_place(root), "wrong-kind", "a charter must be a map");
@@ -238,6 +327,9 @@ static void load_charter(struct loader *l, const struct yaml *root, struct chart
     if (!load_head(l, root, "charter/v1", &c->serial, &c->not_after_s))
         return;
     (void)yaml_check_keys(root, "a charter", keys, COUNT_OF(keys), l->out);
+    (void)load_duration_s(l, root, "grace", 0, MAX_GRACE_S, &c->grace_s);
+    load_revoked(l, root, c);
+    load_baseline(l, root, &c->baseline);
     const struct yaml *list = load_list(l, root, "entities", LOAD_REQUIRED);
     const uint32_t count = (uint32_t)yaml_count(list);
     if (!count)
@@ -254,6 +346,7 @@ static void load_charter(struct loader *l, const struct yaml *root, struct chart
         load_entity(l, yaml_item(list, i), &c->entities[i], &seen);
     map_fini(&seen);
     check_overlaps(l, c, list);
+    check_revoked(l, c, list);
 }
 
 struct charter *charter_load(struct slice text, const char *file, struct findings *out)
@@ -280,6 +373,8 @@ void charter_free(struct charter *c)
     for (uint32_t i = 0; i < c->entity_count; i++)
         for (uint32_t k = 0; k < c->entities[i].key_count; k++)
             public_key_fini(&c->entities[i].keys[k].key.key);
+    for (uint32_t i = 0; i < c->revoked_key_count; i++)
+        public_key_fini(&c->revoked_keys[i]);
     arena_fini(&c->arena);
     mem_free(c);
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* The federation's signed document: for each entity the hosts, networks and keys delegated to it.
- * Immutable after load. YAML `belfry: charter/v1`, serial, not_after, entities: [{ id, name, hosts,
- * upstream_networks, fetch_networks, fetch_hosts, min_serial, keys: [{ id, public, not_before,
- * not_after }], approvals }]. */
+/* The federation's signed document: what holds for all, and for each entity the hosts, networks and
+ * keys delegated to it. Immutable after load. YAML `belfry: charter/v1`, serial, not_after, grace,
+ * revoked_keys, baseline, entities: [{ id, name, hosts, upstream_networks, fetch_networks,
+ * fetch_hosts, min_serial, limits, keys: [{ id, public, owner, not_before, not_after }], approvals
+ * }]. */
 #pragma once
 
 #include "base/arena.h"
@@ -29,7 +30,9 @@ struct charter_entity {
     uint32_t fetch_network_count;
     struct charter_key *keys;
     uint32_t key_count;
-    uint32_t approvals; /* signatures needed, >= 1 */
+    uint32_t approvals;        /* different hands that must have signed, >= 1 */
+    uint32_t max_applications; /* of its bundle; UINT32_MAX: as many as fit */
+    uint32_t max_rules;        /* of all its applications together */
     int64_t min_serial;
     struct place place;
 };
@@ -48,6 +51,9 @@ struct charter {
     struct arena arena;
     int64_t serial;
     int64_t not_after_s;
+    int64_t grace_s;                 /* how long charter and bundles go on behind their not_after */
+    struct public_key *revoked_keys; /* count nowhere, also where gateways are told to trust them */
+    uint32_t revoked_key_count;
     struct charter_entity *entities;
     uint32_t entity_count;
     struct baseline baseline;
@@ -57,3 +63,4 @@ struct charter {
 struct charter *charter_load(struct slice text, const char *file, struct findings *out);
 void charter_free(struct charter *c);
 const struct charter_entity *charter_entity(const struct charter *c, struct slice id);
+bool charter_revokes(const struct charter *c, const struct public_key *k);

@@ -81,8 +81,23 @@ bool delegation_has_application(const struct charter_entity *e, const struct app
     return true;
 }
 
+static bool has_room(const struct charter_entity *e, const struct bundle *b, struct fault *f)
+{
+    uint64_t rules = 0;
+    for (uint32_t i = 0; i < b->application_count; i++)
+        rules += b->applications[i].rule_count;
+    if (b->application_count > e->max_applications)
+        return fault_set(f, FAULT_TRUST, "%u applications, but entity '%.*s' may have %u",
+                         b->application_count, SLICE_ARG(e->id), e->max_applications);
+    return rules <= e->max_rules ||
+           fault_set(f, FAULT_TRUST, "%llu rules, but entity '%.*s' may have %u",
+                     (unsigned long long)rules, SLICE_ARG(e->id), e->max_rules);
+}
+
 bool delegation_has_bundle(const struct charter_entity *e, const struct bundle *b, struct fault *f)
 {
+    if (!has_room(e, b, f))
+        return false;
     for (uint32_t i = 0; i < b->provider_count; i++)
         if (!has_provider(e, &b->providers[i], f))
             return false;

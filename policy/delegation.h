@@ -15,6 +15,7 @@ MUST_USE bool delegation_has_url(const struct charter_entity *e, struct slice ur
  * lies outside what the entity was given. */
 MUST_USE bool delegation_has_application(const struct charter_entity *e,
                                          const struct application *app, struct fault *f);
-/* The same of every application and every provider, used or not. */
+/* The same of every application and every provider, used or not; and that there are not more of
+ * them than the charter's limits say. */
 MUST_USE bool delegation_has_bundle(const struct charter_entity *e, const struct bundle *b,
                                     struct fault *f);

@@ -131,12 +131,18 @@ static const struct envelope_key *find_key(const struct envelope_key *keys, size
     return NULL;
 }
 
-/* One key under two names is one person. */
+/* One key under two names is one person; and so is one person with two keys. */
+bool envelope_same_hand(const struct envelope_key *a, const struct envelope_key *b)
+{
+    return (a->owner.len && slice_eq(a->owner, b->owner)) ||
+           EVP_PKEY_eq(a->key.pkey, b->key.pkey) == 1;
+}
+
 static bool is_counted(const struct envelope_key *const *counted, uint32_t count,
                        const struct envelope_key *key)
 {
     for (uint32_t i = 0; i < count; i++)
-        if (EVP_PKEY_eq(counted[i]->key.pkey, key->key.pkey) == 1)
+        if (envelope_same_hand(counted[i], key))
             return true;
     return false;
 }

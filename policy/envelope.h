@@ -22,10 +22,13 @@
 
 enum document_kind { DOCUMENT_CHARTER, DOCUMENT_BUNDLE };
 
-/* A key that may sign. The id is borrowed from the charter or configuration that owns the key. */
+/* A key that may sign. Id and owner are borrowed from the charter or configuration that has the
+ * key.
+ */
 struct envelope_key {
     struct slice id;
     struct public_key key;
+    struct slice owner; /* whose it is; empty: of nobody else's owner */
 };
 
 struct envelope_signature {
@@ -51,9 +54,11 @@ void key_id_make(char out[KEY_ID_CHARS], const uint8_t public_key[ED25519_KEY_BY
 /* Takes the form apart; slices point into `bytes`. False (FAULT_TRUST) for any other form. Says
  * nothing of who signed: the payload is not to be read before envelope_verify. */
 MUST_USE bool envelope_open(struct envelope *out, struct slice bytes, struct fault *f);
-/* True only where at least `needed` (>= 1) different keys of the list have a signature that holds.
- * A key id that is not in the list is passed over; one that is, with a signature that does not
- * hold, refuses all. */
+/* Whether two keys are of one hand: the same key, or of one owner. One hand is one approval. */
+bool envelope_same_hand(const struct envelope_key *a, const struct envelope_key *b);
+/* True only where keys of the list that are of at least `needed` (>= 1) different hands have a
+ * signature that holds. A key id that is not in the list is passed over; one that is, with a
+ * signature that does not hold, refuses all. */
 MUST_USE bool envelope_verify(const struct envelope *e, enum document_kind kind,
                               const struct envelope_key *keys, size_t key_count, uint32_t needed,
                               struct fault *f);

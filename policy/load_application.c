@@ -10,7 +10,8 @@
 #define GIB ((int64_t)1 << 30)
 #define MIB ((int64_t)1 << 20)
 
-static void load_name(struct loader *l, const struct yaml *map, struct application *app)
+void load_languages(struct loader *l, const struct yaml *map, const char *key, const char *what,
+                    struct slice out[LANGUAGE_COUNT])
 {
     static const struct slice languages[LANGUAGE_COUNT] = {
         [LANGUAGE_NL] = SLICE_INIT("nl"),
@@ -18,12 +19,12 @@ static void load_name(struct loader *l, const struct yaml *map, struct applicati
         [LANGUAGE_DE] = SLICE_INIT("de"),
         [LANGUAGE_EN] = SLICE_INIT("en"),
     };
-    const struct yaml *names = load_map(l, map, "name", LOAD_OPTIONAL);
+    const struct yaml *names = load_map(l, map, key, LOAD_OPTIONAL);
     if (!names)
         return;
-    (void)yaml_check_keys(names, "a name", languages, LANGUAGE_COUNT, l->out);
+    (void)yaml_check_keys(names, what, languages, LANGUAGE_COUNT, l->out);
     for (size_t i = 0; i < LANGUAGE_COUNT; i++)
-        (void)load_text(l, names, languages[i].ptr, LOAD_OPTIONAL, &app->name[i]);
+        (void)load_text(l, names, languages[i].ptr, LOAD_OPTIONAL, &out[i]);
 }
 
 static void load_host(struct loader *l, const struct yaml *map, struct application *app,
@@ -261,7 +262,7 @@ static void load_application(struct loader *l, const struct yaml *map, struct ap
     (void)yaml_check_keys(map, "an application", keys, COUNT_OF(keys), l->out);
     if (load_id(l, map, "id", &app->id))
         (void)load_unique(l, &seen->ids, app->id, map, app);
-    load_name(l, map, app);
+    load_languages(l, map, "name", "a name", app->name);
     load_host(l, map, app, &seen->hosts);
     load_device(l, map, app);
     load_upstreams(l, map, app);

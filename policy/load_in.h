@@ -86,6 +86,22 @@ struct slice load_source_at(struct loader *l, uint32_t line, uint32_t column);
 bool load_head(struct loader *l, const struct yaml *root, const char *kind, int64_t *serial,
                int64_t *not_after_s);
 
+/* The parts of a rule, wherever it stands (load_rule.c): id, owner, purpose, dates and mode, false
+ * where it is no map; methods and paths; condition; remedy. */
+bool load_rule_head(struct loader *l, const struct yaml *map, struct rule *rule, struct map *seen);
+void load_reach(struct loader *l, const struct yaml *map, struct rule *rule,
+                struct path_options options);
+void load_when(struct loader *l, const struct yaml *map, struct rule *rule);
+void load_remedy(struct loader *l, const struct yaml *map, struct rule *rule);
+
+/* A text for people by language, all optional; `what` names the map for them. */
+void load_languages(struct loader *l, const struct yaml *map, const char *key, const char *what,
+                    struct slice out[LANGUAGE_COUNT]); /* load_application.c */
+
+struct baseline;
+void load_baseline(struct loader *l, const struct yaml *root,
+                   struct baseline *out); /* load_baseline.c */
+
 /* The parts of a bundle, by story. */
 void load_providers(struct loader *l, const struct yaml *root);    /* load_provider.c */
 void load_authorities(struct loader *l, const struct yaml *root);  /* load_authority.c */

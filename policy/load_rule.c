@@ -200,6 +200,13 @@ static void load_paths(struct loader *l, const struct yaml *effect, struct rule 
     }
 }
 
+void load_reach(struct loader *l, const struct yaml *map, struct rule *rule,
+                struct path_options options)
+{
+    load_methods(l, map, rule);
+    load_paths(l, map, rule, options);
+}
+
 /* ---- rules ---- */
 
 static void load_effect(struct loader *l, const struct yaml *map, struct rule *rule,
@@ -219,11 +226,10 @@ static void load_effect(struct loader *l, const struct yaml *map, struct rule *r
     if (!effect)
         return;
     (void)yaml_check_keys(effect, forbids ? "forbid" : "permit", keys, COUNT_OF(keys), l->out);
-    load_methods(l, effect, rule);
-    load_paths(l, effect, rule, options);
+    load_reach(l, effect, rule, options);
 }
 
-static void load_when(struct loader *l, const struct yaml *map, struct rule *rule)
+void load_when(struct loader *l, const struct yaml *map, struct rule *rule)
 {
     if (load_long_text(l, map, "when", LOAD_OPTIONAL, &rule->when_text))
         rule->when = cel_compile(l->a, rule->when_text,
@@ -234,7 +240,7 @@ static void load_when(struct loader *l, const struct yaml *map, struct rule *rul
                       "this permit has no 'when': it lets in everyone, signed in or not");
 }
 
-static void load_remedy(struct loader *l, const struct yaml *map, struct rule *rule)
+void load_remedy(struct loader *l, const struct yaml *map, struct rule *rule)
 {
     static const struct slice remedies[] = {SLICE_INIT("step_up")};
     uint32_t choice;
@@ -255,6 +261,24 @@ static void load_times(struct loader *l, const struct yaml *map, struct rule *ru
         (void)yaml_time(n, "expires", &rule->expires_s, l->out);
 }
 
+bool load_rule_head(struct loader *l, const struct yaml *map, struct rule *rule, struct map *seen)
+{
+    static const struct slice modes[] = {SLICE_INIT("shadow")};
+    uint32_t choice;
+    rule->place = yaml_place(map);
+    if (yaml_kind(map) != YAML_MAP) {
+        findings_error(l->out, rule->place, "wrong-kind", "a rule must be a map");
+        return false;
+    }
+    if (load_id(l, map, "id", &rule->id))
+        (void)load_unique(l, seen, rule->id, map, rule);
+    (void)load_text(l, map, "owner", LOAD_OPTIONAL, &rule->owner);
+    (void)load_text(l, map, "purpose", LOAD_OPTIONAL, &rule->purpose);
+    load_times(l, map, rule);
+    rule->is_shadow = load_choice(l, map, "mode", LOAD_OPTIONAL, modes, COUNT_OF(modes), &choice);
+    return true;
+}
+
 static void load_rule(struct loader *l, const struct yaml *map, struct rule *rule,
                       struct path_options options, struct map *seen)
 {
@@ -262,20 +286,9 @@ static void load_rule(struct loader *l, const struct yaml *map, struct rule *rul
         SLICE_INIT("id"),      SLICE_INIT("owner"),  SLICE_INIT("purpose"), SLICE_INIT("review_by"),
         SLICE_INIT("expires"), SLICE_INIT("permit"), SLICE_INIT("forbid"),  SLICE_INIT("when"),
         SLICE_INIT("remedy"),  SLICE_INIT("mode")};
-    static const struct slice modes[] = {SLICE_INIT("shadow")};
-    uint32_t choice;
-    rule->place = yaml_place(map);
-    if (yaml_kind(map) != YAML_MAP) {
-        findings_error(l->out, rule->place, "wrong-kind", "a rule must be a map");
+    if (!load_rule_head(l, map, rule, seen))
         return;
-    }
     (void)yaml_check_keys(map, "a rule", keys, COUNT_OF(keys), l->out);
-    if (load_id(l, map, "id", &rule->id))
-        (void)load_unique(l, seen, rule->id, map, rule);
-    (void)load_text(l, map, "owner", LOAD_OPTIONAL, &rule->owner);
-    (void)load_text(l, map, "purpose", LOAD_OPTIONAL, &rule->purpose);
-    load_times(l, map, rule);
-    rule->is_shadow = load_choice(l, map, "mode", LOAD_OPTIONAL, modes, COUNT_OF(modes), &choice);
     load_effect(l, map, rule, options);
     load_when(l, map, rule);
     load_remedy(l, map, rule);

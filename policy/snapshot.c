@@ -142,12 +142,20 @@ static bool check_serial(const struct build *b, struct slice entity, int64_t ser
 
 /* ---- the charter ---- */
 
-static bool verify_charter(const struct build *b, struct slice bytes, struct envelope *e,
-                           struct fault *f)
+/* By the federation's keys, but for those that `revoker` (NULL: none) takes away. */
+static bool verify_charter(const struct build *b, const struct charter *revoker, struct slice bytes,
+                           struct envelope *e, struct fault *f)
 {
-    return envelope_open(e, bytes, f) &&
-           envelope_verify(e, DOCUMENT_CHARTER, b->input->federation_keys,
-                           b->input->federation_key_count, 1, f);
+    const struct snapshot_input *in = b->input;
+    struct envelope_key *keys = mem_array(struct envelope_key, in->federation_key_count + 1);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < in->federation_key_count; i++)
+        if (!revoker || !charter_revokes(revoker, &in->federation_keys[i].key))
+            keys[count++] = in->federation_keys[i];
+    const bool holds =
+        envelope_open(e, bytes, f) && envelope_verify(e, DOCUMENT_CHARTER, keys, count, 1, f);
+    mem_free(keys);
+    return holds;
 }
 
 static bool accept_charter(const struct build *b, const struct charter *c, const uint8_t *digest,
@@ -157,7 +165,7 @@ static bool accept_charter(const struct build *b, const struct charter *c, const
     if (!check_serial(b, SLICE(""), c->serial, b->input->min_charter_serial, digest, &verdict,
                       &status->why))
         return false;
-    if (b->input->now.s <= c->not_after_s)
+    if (b->input->now.s <= c->not_after_s + c->grace_s)
         return true;
     status->fate = FATE_EXPIRED;
     return fault_set(&status->why, FAULT_TRUST, "the charter's not_after has passed");
@@ -171,14 +179,16 @@ static struct charter_ref *try_charter(const struct build *b, struct slice bytes
     struct findings findings;
     struct charter_ref *out = NULL;
     status->fate = FATE_REFUSED;
-    if (!verify_charter(b, bytes, &e, &status->why))
+    const struct charter *last = b->last && b->last->charter ? b->last->charter->charter : NULL;
+    if (!verify_charter(b, last, bytes, &e, &status->why))
         return NULL;
     sha256(digest, e.payload);
     findings_init(&findings);
     struct charter *c = charter_load(e.payload, "charter", &findings);
     if (!c) {
         first_error(&findings, FAULT_SYNTAX, &status->why);
-    } else if (!accept_charter(b, c, digest, status)) {
+    } else if (!verify_charter(b, c, bytes, &e, &status->why) /* what it revokes can't carry it */
+               || !accept_charter(b, c, digest, status)) {
         charter_free(c);
     } else {
         out = mem_new(struct charter_ref);
@@ -196,7 +206,7 @@ static struct charter_ref *keep_charter(const struct build *b, struct fault *f)
 {
     struct charter_ref *r = b->last ? b->last->charter : NULL;
     struct envelope e;
-    if (!r || !verify_charter(b, r->sealed.bytes, &e, f))
+    if (!r || !verify_charter(b, r->charter, r->sealed.bytes, &e, f))
         return NULL;
     if (r->charter->serial < b->input->min_charter_serial) {
         fault_set(f, FAULT_TRUST, "serial %lld is below the least accepted, %lld",
@@ -225,8 +235,9 @@ static void build_charter(struct build *b)
         return;
     const struct charter *c = b->s->charter->charter;
     status->serial = c->serial;
-    b->s->not_after_s = c->not_after_s;
-    if (is_same && b->input->now.s > c->not_after_s) {
+    b->s->grace_s = c->grace_s;
+    b->s->not_after_s = c->not_after_s + c->grace_s;
+    if (is_same && b->input->now.s > b->s->not_after_s) {
         status->fate = FATE_EXPIRED;
         fault_set(&status->why, FAULT_TRUST, "the charter's not_after has passed");
     }
@@ -295,7 +306,7 @@ static bool accept_bundle(const struct build *b, const struct charter_entity *en
                          SLICE_ARG(bundle->entity), SLICE_ARG(entity->id));
     if (!check_serial(b, entity->id, bundle->serial, entity->min_serial, digest, &verdict, f))
         return false;
-    if (b->input->now.s > bundle->not_after_s) {
+    if (b->input->now.s > snapshot_end(b->s, bundle)) {
         status->fate = FATE_EXPIRED;
         for (uint32_t i = 0; i < bundle->application_count; i++)
             if (delegation_has_application(entity, &bundle->applications[i], NULL))
@@ -367,7 +378,7 @@ static struct bundle_ref *choose_bundle(struct build *b, const struct charter_en
     if (!r)
         return NULL;
     status->serial = r->bundle->serial;
-    if (is_same && b->input->now.s > r->bundle->not_after_s) {
+    if (is_same && b->input->now.s > snapshot_end(b->s, r->bundle)) {
         status->fate = FATE_EXPIRED;
         fault_set(&status->why, FAULT_TRUST, "the bundle's not_after has passed");
     }
@@ -501,6 +512,11 @@ bool snapshot_serials(const struct snapshot *s, struct serials *out, struct faul
     return true;
 }
 
+int64_t snapshot_end(const struct snapshot *s, const struct bundle *b)
+{
+    return b->not_after_s + s->grace_s;
+}
+
 const struct bundle *snapshot_bundle(const struct snapshot *s, struct slice entity)
 {
     const struct bundle_ref *r = map_get(&s->entities, entity);
@@ -522,7 +538,7 @@ const struct application *snapshot_route(const struct snapshot *s, struct slice 
         return NULL;
     }
     const struct bundle *bundle = snapshot_bundle(s, app->entity);
-    if (!bundle || now.s > s->not_after_s || now.s > bundle->not_after_s) {
+    if (!bundle || now.s > s->not_after_s || now.s > snapshot_end(s, bundle)) {
         *why = REASON_POLICY_EXPIRED;
         return NULL;
     }

@@ -32,7 +32,8 @@ struct snapshot {
     _Atomic uint32_t references;
     uint64_t number; /* 1, 2, ... in this process */
     struct wall made_at;
-    int64_t not_after_s; /* the charter's */
+    int64_t not_after_s; /* the charter's, with its grace */
+    int64_t grace_s;     /* the charter's */
     struct charter_ref *charter;
     struct bundle_ref **bundles; /* one an entity that has one, in the charter's order */
     uint32_t bundle_count;
@@ -99,5 +100,7 @@ MUST_USE bool snapshot_serials(const struct snapshot *s, struct serials *out, st
  * bundle's not_after passed at `now`). */
 const struct application *snapshot_route(const struct snapshot *s, struct slice host,
                                          struct wall now, enum reason *why);
+/* The last second in which the bundle's applications are served, but for the charter's end. */
+int64_t snapshot_end(const struct snapshot *s, const struct bundle *b);
 const struct bundle *snapshot_bundle(const struct snapshot *s, struct slice entity);
 const struct charter_entity *snapshot_entity(const struct snapshot *s, struct slice entity);

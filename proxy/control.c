@@ -157,7 +157,7 @@ static int64_t next_change_s(const struct snapshot *s, int64_t now)
     const struct charter *charter = s->charter ? s->charter->charter : NULL;
     look_ahead(&next, now, s->charter ? s->not_after_s : INT64_MAX);
     for (uint32_t i = 0; i < s->bundle_count; i++)
-        look_ahead(&next, now, s->bundles[i]->bundle->not_after_s);
+        look_ahead(&next, now, snapshot_end(s, s->bundles[i]->bundle));
     for (uint32_t i = 0; charter && i < charter->entity_count; i++) {
         for (uint32_t j = 0; j < charter->entities[i].key_count; j++) {
             look_ahead(&next, now, charter->entities[i].keys[j].not_before_s);

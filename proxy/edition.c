@@ -16,7 +16,7 @@ static struct view **views_of(const struct edition *e)
 
 static int64_t good_until(const struct snapshot *s, const struct bundle *b)
 {
-    return b && b->not_after_s < s->not_after_s ? b->not_after_s : s->not_after_s;
+    return b && snapshot_end(s, b) < s->not_after_s ? snapshot_end(s, b) : s->not_after_s;
 }
 
 /* The view of an application of a bundle that has not changed since (they are the same objects:

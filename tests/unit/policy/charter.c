@@ -164,6 +164,40 @@ static const struct {
                                    "2027-01-01T00:00:00Z, not_after: "
                                    "2026-01-01T00:00:00Z }]\n",
      7, 122, "never-valid", "later"},
+    {HEAD ENTITY("e", "a.example") "    approvals: 2\n    keys: [{ id: k, public: \"@\", owner: an "
+                                   "}, { id: l, public: \"@\", owner: an }]\n",
+     7, 16, "too-many", "of as many owners"},
+    {HEAD ENTITY("charter", "a.example") KEYS, 5, 9, "wrong-id", "'charter'"},
+    {HEAD ENTITY("e", "a.example") KEYS "    limits: { rules: -1 }\n", 8, 22, "out-of-range",
+     "limits.rules"},
+    {HEAD ENTITY("e", "a.example") KEYS "    limits: { rule: 1 }\n", 8, 15, "unknown-key",
+     "'rules'"},
+    {HEAD ENTITY("e", "a.example") KEYS "grace: 31d\n", 8, 8, "out-of-range", "grace"},
+    {HEAD ENTITY("e", "a.example") "    keys: [{ id: k, public: \"&\" }]\nrevoked_keys: [\"&\"]\n",
+     7, 12, "revoked-key", "'k'"},
+    {HEAD ENTITY("e", "a.example") KEYS "revoked_keys: []\n", 8, 15, "empty-list", "revoked_keys"},
+    {HEAD ENTITY("e", "a.example") KEYS "revoked_keys: [AAAA]\n", 8, 16, "wrong-key", "32 bytes"},
+    /* The baseline. */
+    {HEAD ENTITY("e", "a.example") KEYS "baseline: { permit: [] }\n", 8, 13, "unknown-key",
+     "'permit'"},
+    {HEAD ENTITY("e", "a.example") KEYS "baseline: { require: [] }\n", 8, 22, "empty-list",
+     "require"},
+    {HEAD ENTITY("e", "a.example") KEYS "baseline: { require: [{ id: a }] }\n", 8, 23,
+     "missing-key", "'when'"},
+    {HEAD ENTITY("e", "a.example") KEYS
+     "baseline: { require: [{ id: a, when: 'true', paths: [/x] }] }\n",
+     8, 46, "unknown-key", "'paths'"},
+    {HEAD ENTITY("e", "a.example") KEYS
+     "baseline: { require: [{ id: a, when: 'usr.id == \"\"' }] }\n",
+     8, 39, "unknown-name", "'usr'"},
+    {HEAD ENTITY("e", "a.example") KEYS "baseline: { forbid: [{ id: a }] }\n", 8, 22, "forbids-all",
+     "every request"},
+    {HEAD ENTITY("e", "a.example") KEYS
+     "baseline: { forbid: [{ id: a, paths: [/x], remedy: step_up }] }\n",
+     8, 44, "unknown-key", "'remedy'"},
+    {HEAD ENTITY("e", "a.example") KEYS
+     "baseline: { require: [{ id: a, when: 'true' }], forbid: [{ id: a, paths: [/x] }] }\n",
+     8, 64, "duplicate-id", "'a'"},
 };
 
 Test(charter, each_mistake_is_one_error_at_its_place)
@@ -183,6 +217,44 @@ Test(charter, each_mistake_is_one_error_at_its_place)
         findings_fini(&f);
         charter_free(c);
     }
+}
+
+Test(charter, a_baseline_and_limits_are_read_as_they_are_written)
+{
+    struct findings f;
+    struct charter *c = load(
+        HEAD ENTITY("e", "a.example") KEYS "    limits: { applications: 3, rules: 0 }\n" ENTITY(
+            "f", "b.example") "    keys: [{ id: k1, public: \"&\" }]\n"
+                              "grace: 7d\nrevoked_keys: [\"@\"]\n"
+                              "baseline:\n"
+                              "  require:\n"
+                              "    - id: known\n"
+                              "      when: has(user.id) || has(service.id)\n"
+                              "      reason: { en: Nobody unknown., nl: Niemand onbekend. }\n"
+                              "      remedy: step_up\n"
+                              "      mode: shadow\n"
+                              "  forbid:\n"
+                              "    - { id: no-export, methods: [GET], paths: [/export/**], owner: "
+                              "csirt,\n"
+                              "        when: 'request.query == \"all\"', review_by: "
+                              "2027-01-01T00:00:00Z }\n",
+        &f);
+    findings_print(&f, stderr);
+    cr_assert(c && f.errors == 0);
+    cr_expect(c->grace_s == 7 * 86400 && c->revoked_key_count == 1);
+    cr_expect(c->entities[0].max_applications == 3 && c->entities[0].max_rules == 0);
+    cr_expect(c->entities[1].max_applications == UINT32_MAX &&
+              c->entities[1].max_rules == UINT32_MAX);
+    const struct baseline *b = &c->baseline;
+    cr_assert(b->requirement_count == 1 && b->forbid_count == 1);
+    cr_expect(b->requirements[0].effect == RULE_REQUIRE && b->requirements[0].when &&
+              b->requirements[0].remedy == REMEDY_STEP_UP && b->requirements[0].is_shadow);
+    cr_expect(slice_eq(b->requirements[0].reason[LANGUAGE_EN], SLICE("Nobody unknown.")) &&
+              !b->requirements[0].reason[LANGUAGE_FR].len);
+    cr_expect(b->forbids[0].effect == RULE_FORBID && b->forbids[0].path_count == 1 &&
+              b->forbids[0].methods && b->forbids[0].when && b->forbids[0].review_by_s);
+    charter_free(c);
+    findings_fini(&f);
 }
 
 Test(charter, a_wildcard_of_one_entity_does_not_reach_two_labels_down_to_another)

@@ -96,7 +96,8 @@ Test(envelope, counts_different_keys_and_not_names)
     /* One person with two names. */
     const struct envelope_signer signers[] = {{SLICE("a"), &privates[0]},
                                               {SLICE("again"), &privates[0]}};
-    const struct envelope_key twice[] = {{SLICE("a"), keys[0].key}, {SLICE("again"), keys[0].key}};
+    const struct envelope_key twice[] = {{.id = SLICE("a"), .key = keys[0].key},
+                                         {.id = SLICE("again"), .key = keys[0].key}};
     struct envelope e;
     struct fault f;
     struct buf sealed;
@@ -106,6 +107,24 @@ Test(envelope, counts_different_keys_and_not_names)
     cr_expect(envelope_verify(&e, DOCUMENT_BUNDLE, twice, 2, 1, &f));
     cr_expect_not(envelope_verify(&e, DOCUMENT_BUNDLE, twice, 2, 2, &f));
     buf_fini(&sealed);
+}
+
+Test(envelope, counts_owners_and_not_their_keys)
+{
+    struct buf two = seal(DOCUMENT_BUNDLE, SLICE("x"), 2);
+    struct envelope_key of[2] = {keys[0], keys[1]};
+    struct envelope e;
+    struct fault f;
+    cr_assert(envelope_open(&e, buf_slice(&two), &f));
+    of[0].owner = SLICE("an");
+    of[1].owner = SLICE("bert");
+    cr_expect(envelope_verify(&e, DOCUMENT_BUNDLE, of, 2, 2, &f), "%s", f.text);
+    of[1].owner = SLICE("an");
+    cr_expect_not(envelope_verify(&e, DOCUMENT_BUNDLE, of, 2, 2, &f));
+    cr_expect(envelope_verify(&e, DOCUMENT_BUNDLE, of, 2, 1, &f));
+    of[0].owner = of[1].owner = SLICE(""); /* nobody said: two keys are two */
+    cr_expect(envelope_verify(&e, DOCUMENT_BUNDLE, of, 2, 2, &f));
+    buf_fini(&two);
 }
 
 Test(envelope, a_bad_signature_of_a_known_key_refuses_the_whole)

@@ -38,7 +38,7 @@ struct charter_spec {
     int64_t fin_min_serial;
     bool without_fin;
     const char *soc_hosts;
-    bool is_broken;
+    const char *more; /* lines at its end */
 };
 
 static const struct charter_spec good_charter = {.serial = 10,
@@ -153,7 +153,7 @@ static struct slice charter_text(struct scene *s, const struct charter_spec *c)
         "  - id: soc\n    hosts: [\"%s\"]\n    upstream_networks: [127.0.0.0/8]\n"
         "    fetch_hosts: [idp.localhost]\n    keys: [{ id: soc-1, public: \"%s\" }]\n%s",
         (long long)c->serial, c->not_after, SLICE_ARG(fin), c->soc_hosts, s->public_text[SOC],
-        c->is_broken ? "unknown: 1\n" : "");
+        c->more ? c->more : "");
 }
 
 static struct slice application_text(struct scene *s, const struct bundle_spec *b, const char *host)
@@ -392,7 +392,7 @@ Test(snapshot, refuses_each_charter_that_does_not_hold_and_keeps_the_last_good_o
         struct charter_spec spec = good_charter;
         spec.serial = table[i].serial;
         spec.not_after = table[i].not_after;
-        spec.is_broken = table[i].is_broken;
+        spec.more = table[i].is_broken ? "unknown: 1\n" : NULL;
         spec.fin_networks = "127.0.0.0/8";
         s.input.min_charter_serial = table[i].min_serial;
         put(&s, "", seal(&s, table[i].kind, "root", table[i].signer, charter_text(&s, &spec)));
@@ -591,6 +591,107 @@ Test(snapshot, needs_as_many_approvals_as_the_charter_says)
     cr_expect_eq(n->application_count, 2);
     buf_fini(&out);
     snapshot_unref(n);
+    scene_fini(&s);
+}
+
+Test(snapshot, refuses_more_applications_or_rules_than_the_charter_gives)
+{
+    static const char *const limits[] = {"{ applications: 1 }", "{ rules: 1 }"};
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        struct scene s;
+        scene_init(&s);
+        put_charter(&s, &good_charter);
+        struct slice text = charter_text(&s, &good_charter);
+        const char *at =
+            strstr(arena_printf(&s.a, "%.*s%c", SLICE_ARG(text), 0).ptr, "    min_serial");
+        cr_assert(at);
+        const char *begin = at - (strstr(text.ptr, "    min_serial") - text.ptr);
+        text =
+            arena_printf(&s.a, "%.*s    limits: %s\n%s", (int)(at - begin), begin, limits[i], at);
+        put(&s, "", seal(&s, DOCUMENT_CHARTER, "root", FEDERATION, text));
+        put_bundle(&s, "fin", &good_bundle);
+        struct snapshot *n = build(&s, NULL);
+        cr_expect_eq(status_of(n, "")->fate, FATE_ACTIVE, "%s", status_of(n, "")->why.text);
+        cr_expect_eq(status_of(n, "fin")->fate, FATE_REFUSED);
+        cr_expect(strstr(status_of(n, "fin")->why.text, "may have 1"));
+        snapshot_unref(n);
+        scene_fini(&s);
+    }
+}
+
+Test(snapshot, goes_on_in_the_grace_that_the_charter_gives_and_not_a_second_longer)
+{
+    struct scene s;
+    scene_init(&s);
+    struct charter_spec kind = good_charter;
+    kind.more = "grace: 1d\n";
+    put_charter(&s, &kind);
+    struct bundle_spec brief = good_bundle;
+    brief.not_after = "2026-06-02T00:00:00Z"; /* a day from now */
+    put_bundle(&s, "fin", &brief);
+    struct snapshot *n = build(&s, NULL);
+    cr_expect_eq(route_at(n, "tax.fin.localhost", NOW + 2 * 86400), REASON_PERMITTED);
+    cr_expect_eq(route_at(n, "tax.fin.localhost", NOW + 2 * 86400 + 1), REASON_POLICY_EXPIRED);
+    snapshot_unref(n);
+    s.input.now.s = NOW + 2 * 86400;
+    n = build(&s, NULL);
+    cr_expect_eq(status_of(n, "fin")->fate, FATE_ACTIVE);
+    s.input.now.s++;
+    n = build(&s, n);
+    cr_expect_eq(status_of(n, "fin")->fate, FATE_EXPIRED);
+    snapshot_unref(n);
+    kind.not_after = PAST;
+    put_charter(&s, &kind);
+    s.input.now.s = NOW; /* a day behind the charter's end */
+    n = build(&s, NULL);
+    cr_expect_eq(status_of(n, "")->fate, FATE_ACTIVE);
+    cr_expect_eq(route_at(n, "tax.fin.localhost", NOW), REASON_PERMITTED);
+    s.input.now.s++;
+    n = build(&s, n);
+    cr_expect_eq(status_of(n, "")->fate, FATE_EXPIRED);
+    cr_expect_eq(route_at(n, "tax.fin.localhost", NOW + 1), REASON_POLICY_EXPIRED);
+    snapshot_unref(n);
+    scene_fini(&s);
+}
+
+/* The gateway is told to trust two federation keys; one is stolen, and the other's charter says so.
+ */
+Test(snapshot, takes_no_charter_by_a_key_that_a_charter_revoked)
+{
+    struct scene s;
+    struct envelope_key both[2];
+    struct fault f;
+    uint8_t raw[64];
+    size_t len;
+    scene_init(&s);
+    both[0] = s.federation;
+    both[1] = (struct envelope_key){.id = SLICE("stolen")};
+    cr_assert(private_key_public_raw(&s.keys[STRANGER], raw, &len, &f));
+    cr_assert(public_key_ed25519(&both[1].key, slice_from(raw, len), &f));
+    s.input.federation_keys = both;
+    s.input.federation_key_count = 2;
+    struct snapshot *n = build_good(&s);
+    struct charter_spec next = good_charter;
+    next.serial = 11;
+    put(&s, "", seal(&s, DOCUMENT_CHARTER, "stolen", STRANGER, charter_text(&s, &next)));
+    n = build(&s, n);
+    cr_expect_eq(status_of(n, "")->fate, FATE_ACTIVE); /* it is trusted until then */
+    next.serial = 12;
+    next.more = arena_printf(&s.a, "revoked_keys: [\"%s\"]\n%c", s.public_text[STRANGER], 0).ptr;
+    put(&s, "", seal(&s, DOCUMENT_CHARTER, "stolen", STRANGER, charter_text(&s, &next)));
+    n = build(&s, n);
+    cr_expect_eq(status_of(n, "")->fate, FATE_REFUSED); /* it can't carry its own end */
+    put_charter(&s, &next);
+    n = build(&s, n);
+    cr_expect_eq(status_of(n, "")->fate, FATE_ACTIVE);
+    next.serial = 13;
+    next.more = NULL;
+    put(&s, "", seal(&s, DOCUMENT_CHARTER, "stolen", STRANGER, charter_text(&s, &next)));
+    n = build(&s, n);
+    cr_expect_eq(status_of(n, "")->fate, FATE_REFUSED);
+    cr_expect_eq(n->application_count, 2);
+    snapshot_unref(n);
+    public_key_fini(&both[1].key);
     scene_fini(&s);
 }
 
