@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 
+#include "base/jtree.h"
 #include "base/sign.h"
 #include "belfry/wall.h"
 
@@ -29,5 +30,19 @@ struct key_set {
  * `alg` are honoured; only `algorithms` (bits 1 << enum algorithm). */
 struct key_set *key_set_parse(struct slice json, uint32_t algorithms, struct wall now,
                               struct fault *f);
+/* The same, of keys for another purpose. */
+enum key_use {
+    KEY_USE_SIGNATURES, /* `use` is "sig", or is not said */
+    KEY_USE_JWT_SVID    /* `use` is "jwt-svid", and there is a `kid`: a trust domain's bundle */
+};
+struct key_set *key_set_parse_for(enum key_use use, struct slice json, uint32_t algorithms,
+                                  struct wall now, struct fault *f);
 struct key_set *key_set_ref(struct key_set *s);
 void key_set_unref(struct key_set *s);
+
+/* One public key, for one of `algorithms`: the one that it names, or the first of its kind. False
+ * where it is no such key, or holds a secret. `use` and `key_ops` are not looked at. */
+MUST_USE bool jwk_read(struct public_key *out, const json_t *jwk, uint32_t algorithms);
+bool jwk_has_secret(const json_t *jwk); /* a private or symmetric key */
+/* RFC 7638, with SHA-256. False where a member that it takes is missing. */
+MUST_USE bool jwk_thumbprint(uint8_t out[32], const json_t *jwk);

@@ -236,10 +236,7 @@ static enum reason header_read(struct parts *p)
         jtree_has(header, "cty")) // RFC 7519 §5.2: a token within a token
         return REASON_TOKEN_MALFORMED;
     p->has_kid = jtree_has(header, "kid");
-    if (slice_eq(algorithm, SLICE("RS256")))
-        p->algorithm = ALGORITHM_RS256;
-    else if (slice_eq(algorithm, SLICE("ES256")))
-        p->algorithm = ALGORITHM_ES256;
+    p->algorithm = algorithm_named(algorithm);
     return p->algorithm == ALGORITHM_NONE ? REASON_TOKEN_ALGORITHM : REASON_PERMITTED;
 }
 

@@ -19,6 +19,8 @@ struct contexts {
 };
 
 static EVP_MD *sha256_method;
+static EVP_MD *sha384_method;
+static EVP_MD *sha512_method;
 static EVP_MAC_CTX *hmac_model; /* copied for each use: a copy needs no fetch */
 static uint64_t table_key[2];
 static pthread_key_t contexts_key;
@@ -57,6 +59,9 @@ void base_init(void)
         return;
     sha256_method = EVP_MD_fetch(NULL, "SHA256", NULL);
     must(sha256_method, "SHA-256");
+    sha384_method = EVP_MD_fetch(NULL, "SHA384", NULL);
+    sha512_method = EVP_MD_fetch(NULL, "SHA512", NULL);
+    must(sha384_method && sha512_method, "SHA-384 and SHA-512");
     EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
     hmac_model = EVP_MAC_CTX_new(hmac);
     EVP_MAC_free(hmac);
@@ -72,6 +77,16 @@ const EVP_MD *hash_sha256(void)
 {
     assert(sha256_method);
     return sha256_method;
+}
+
+const EVP_MD *hash_sha384(void)
+{
+    return sha384_method;
+}
+
+const EVP_MD *hash_sha512(void)
+{
+    return sha512_method;
 }
 
 EVP_MD_CTX *hash_scratch(void)

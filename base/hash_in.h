@@ -5,6 +5,8 @@
 #include <openssl/evp.h>
 
 const EVP_MD *hash_sha256(void);
+const EVP_MD *hash_sha384(void);
+const EVP_MD *hash_sha512(void);
 /* This thread's scratch context, empty. Whoever uses it resets it after, so that it holds no key.
  */
 EVP_MD_CTX *hash_scratch(void);

@@ -11,6 +11,7 @@
 #include <openssl/err.h>
 #include <openssl/param_build.h>
 #include <openssl/pem.h>
+#include <openssl/rsa.h>
 
 #include <limits.h>
 
@@ -23,12 +24,49 @@
 #define RSA_E_MIN_BITS 17 /* 65537 */
 #define RSA_E_MAX_BITS 33 /* larger ones are of nobody, and slow */
 #define P256_BYTES 32
+#define P384_BYTES 48
+#define EC_MAX_BYTES P384_BYTES
+#define DER_MAX_BYTES (3 + 2 * (3 + EC_MAX_BYTES)) /* of a signature as ASN.1 */
 #define RAW_SIGNATURE_BYTES 64
 
-/* The order n of P-256 (SEC 2, §2.4.2). */
+/* The orders n of P-256 and P-384 (SEC 2, §2.4.2 and §2.5.1). */
 static const uint8_t p256_order[P256_BYTES] = {
     0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
     0xbc, 0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51};
+static const uint8_t p384_order[P384_BYTES] = {
+    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xc7, 0x63, 0x4d, 0x81, 0xf4, 0x37, 0x2d, 0xdf,
+    0x58, 0x1a, 0x0d, 0xb2, 0x48, 0xb0, 0xa7, 0x7a, 0xec, 0xec, 0x19, 0x6a, 0xcc, 0xc5, 0x29, 0x73};
+
+/* What makes one algorithm differ from the next. */
+struct trait {
+    struct slice name;
+    enum key_kind kind;
+    const EVP_MD *(*digest)(void); /* NULL: the algorithm has its own */
+    bool is_pss;
+};
+
+static const struct trait traits[ALGORITHM_COUNT] = {
+    [ALGORITHM_RS256] = {SLICE_INIT("RS256"), KEY_KIND_RSA, hash_sha256, false},
+    [ALGORITHM_RS384] = {SLICE_INIT("RS384"), KEY_KIND_RSA, hash_sha384, false},
+    [ALGORITHM_RS512] = {SLICE_INIT("RS512"), KEY_KIND_RSA, hash_sha512, false},
+    [ALGORITHM_PS256] = {SLICE_INIT("PS256"), KEY_KIND_RSA, hash_sha256, true},
+    [ALGORITHM_PS384] = {SLICE_INIT("PS384"), KEY_KIND_RSA, hash_sha384, true},
+    [ALGORITHM_PS512] = {SLICE_INIT("PS512"), KEY_KIND_RSA, hash_sha512, true},
+    [ALGORITHM_ES256] = {SLICE_INIT("ES256"), KEY_KIND_P256, hash_sha256, false},
+    [ALGORITHM_ES384] = {SLICE_INIT("ES384"), KEY_KIND_P384, hash_sha384, false},
+    [ALGORITHM_ED25519] = {SLICE_INIT("EdDSA"), KEY_KIND_ED25519, NULL, false},
+};
+
+/* A curve of ECDSA. */
+struct curve {
+    const char *name;  /* in parameters */
+    const char *group; /* as OpenSSL names it in a key */
+    const uint8_t *order;
+    size_t bytes; /* of a coordinate, and of half a signature */
+};
+static const struct curve p256 = {"P-256", SN_X9_62_prime256v1, p256_order, P256_BYTES};
+static const struct curve p384 = {"P-384", SN_secp384r1, p384_order, P384_BYTES};
 
 /* The points of Ed25519 whose order divides 8, little-endian and without the sign bit, and the two
  * of them that have a second, too large writing. A signature under such a key can be made by
@@ -51,6 +89,29 @@ static const uint8_t ed25519_weak[][ED25519_KEY_BYTES] = {
     {0xee, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
      0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
      0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f}};
+
+struct slice algorithm_name(enum algorithm a)
+{
+    return a < ALGORITHM_COUNT && a ? traits[a].name : (struct slice){"", 0};
+}
+
+enum algorithm algorithm_named(struct slice name)
+{
+    for (enum algorithm a = ALGORITHM_NONE + 1; a < ALGORITHM_COUNT; a++)
+        if (slice_eq(traits[a].name, name))
+            return a;
+    return ALGORITHM_NONE;
+}
+
+enum key_kind algorithm_kind(enum algorithm a)
+{
+    return a < ALGORITHM_COUNT ? traits[a].kind : KEY_KIND_NONE;
+}
+
+static const struct curve *curve_of(enum key_kind kind)
+{
+    return kind == KEY_KIND_P256 ? &p256 : kind == KEY_KIND_P384 ? &p384 : NULL;
+}
 
 /* Public keys */
 
@@ -106,8 +167,11 @@ static bool is_odd_number(struct slice number)
     return number.len && number.ptr[0] && (number.ptr[number.len - 1] & 1);
 }
 
-bool public_key_rsa(struct public_key *out, struct slice n, struct slice e, struct fault *f)
+bool public_key_rsa(struct public_key *out, enum algorithm algorithm, struct slice n,
+                    struct slice e, struct fault *f)
 {
+    if (algorithm_kind(algorithm) != KEY_KIND_RSA)
+        return fault_set(f, FAULT_SYNTAX, "that algorithm is not one of RSA keys");
     if (!is_odd_number(n) || !is_odd_number(e))
         return fault_set(f, FAULT_SYNTAX, "the numbers of this RSA key are not those of one");
     size_t bits = bit_count(n), e_bits = bit_count(e);
@@ -132,7 +196,7 @@ bool public_key_rsa(struct public_key *out, struct slice n, struct slice e, stru
     BN_free(exponent);
     if (!pkey)
         return fault_set(f, FAULT_SYNTAX, "this is no RSA key");
-    *out = (struct public_key){ALGORITHM_RS256, pkey};
+    *out = (struct public_key){algorithm, pkey};
     return true;
 }
 
@@ -145,25 +209,31 @@ static bool is_sound_point(EVP_PKEY *pkey)
     return is_sound;
 }
 
-bool public_key_p256(struct public_key *out, struct slice x, struct slice y, struct fault *f)
+bool public_key_ec(struct public_key *out, enum algorithm algorithm, struct slice x, struct slice y,
+                   struct fault *f)
 {
+    const struct curve *curve = curve_of(algorithm_kind(algorithm));
+    if (!curve)
+        return fault_set(f, FAULT_SYNTAX, "that algorithm is not one of EC keys");
     // RFC 7518 §6.2.1.2: always the full length.
-    if (x.len != P256_BYTES || y.len != P256_BYTES)
-        return fault_set(f, FAULT_SYNTAX, "a coordinate of P-256 has 32 bytes");
-    uint8_t point[1 + 2 * P256_BYTES] = {POINT_CONVERSION_UNCOMPRESSED};
-    memcpy(point + 1, x.ptr, P256_BYTES);
-    memcpy(point + 1 + P256_BYTES, y.ptr, P256_BYTES);
-    char group[] = "P-256";
+    if (x.len != curve->bytes || y.len != curve->bytes)
+        return fault_set(f, FAULT_SYNTAX, "a coordinate of %s has %zu bytes", curve->name,
+                         curve->bytes);
+    uint8_t point[1 + 2 * EC_MAX_BYTES] = {POINT_CONVERSION_UNCOMPRESSED};
+    memcpy(point + 1, x.ptr, curve->bytes);
+    memcpy(point + 1 + curve->bytes, y.ptr, curve->bytes);
+    char group[8];
+    (void)snprintf(group, sizeof group, "%s", curve->name); // a parameter is not const
     OSSL_PARAM params[] = {
         OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group, 0),
-        OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, point, sizeof point),
+        OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, point, 1 + 2 * curve->bytes),
         OSSL_PARAM_construct_end()};
     EVP_PKEY *pkey = key_from("EC", params);
     if (!pkey || !is_sound_point(pkey)) {
         EVP_PKEY_free(pkey);
-        return fault_set(f, FAULT_TRUST, "the point is not on the curve P-256");
+        return fault_set(f, FAULT_TRUST, "the point is not on the curve %s", curve->name);
     }
-    *out = (struct public_key){ALGORITHM_ES256, pkey};
+    *out = (struct public_key){algorithm, pkey};
     return true;
 }
 
@@ -175,12 +245,23 @@ void public_key_fini(struct public_key *k)
 
 /* Verifying */
 
-static bool verify(EVP_PKEY *pkey, const EVP_MD *digest, struct slice bytes,
+/* RFC 7518 §3.5: the salt is as long as the digest, and MGF1 has the same digest. */
+static bool pss_set(EVP_PKEY_CTX *ctx, const EVP_MD *digest)
+{
+    return EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PSS_PADDING) == 1 &&
+           EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, RSA_PSS_SALTLEN_DIGEST) == 1 &&
+           EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, digest) == 1;
+}
+
+static bool verify(EVP_PKEY *pkey, const struct trait *trait, struct slice bytes,
                    const uint8_t *signature, size_t len)
 {
+    const EVP_MD *digest = trait->digest ? trait->digest() : NULL;
     EVP_MD_CTX *ctx = hash_scratch();
+    EVP_PKEY_CTX *how = NULL;
     bool holds =
-        EVP_DigestVerifyInit(ctx, NULL, digest, NULL, pkey) == 1 &&
+        EVP_DigestVerifyInit(ctx, &how, digest, NULL, pkey) == 1 &&
+        (!trait->is_pss || pss_set(how, digest)) &&
         EVP_DigestVerify(ctx, signature, len, (const unsigned char *)bytes.ptr, bytes.len) == 1;
     (void)EVP_MD_CTX_reset(ctx); // always 1 by its manual
     if (!holds)
@@ -188,17 +269,17 @@ static bool verify(EVP_PKEY *pkey, const EVP_MD *digest, struct slice bytes,
     return holds;
 }
 
-/* Writes the ASN.1 INTEGER of 32 big-endian bytes; returns its length, at most 35. False (0) where
- * the number is not in [1, n-1]. */
-static size_t put_integer(uint8_t *out, const uint8_t *number)
+/* Writes the ASN.1 INTEGER of a curve's big-endian number; returns its length. False (0) where the
+ * number is not in [1, n-1]. */
+static size_t put_integer(uint8_t *out, const uint8_t *number, const struct curve *curve)
 {
     size_t zeros = 0;
-    while (zeros < P256_BYTES && !number[zeros])
+    while (zeros < curve->bytes && !number[zeros])
         zeros++;
-    if (zeros == P256_BYTES || memcmp(number, p256_order, P256_BYTES) >= 0)
+    if (zeros == curve->bytes || memcmp(number, curve->order, curve->bytes) >= 0)
         return 0;
     size_t sign = number[zeros] >> 7; // an ASN.1 number with its top bit set would be negative
-    size_t len = P256_BYTES - zeros;
+    size_t len = curve->bytes - zeros;
     out[0] = V_ASN1_INTEGER;
     out[1] = (uint8_t)(len + sign);
     out[2] = 0;
@@ -206,39 +287,43 @@ static size_t put_integer(uint8_t *out, const uint8_t *number)
     return 2 + sign + len;
 }
 
-static bool holds_es256(EVP_PKEY *pkey, struct slice bytes, struct slice signature)
+static bool holds_ecdsa(EVP_PKEY *pkey, const struct trait *trait, struct slice bytes,
+                        struct slice signature)
 {
-    uint8_t der[2 + 2 * (P256_BYTES + 3)];
+    const struct curve *curve = curve_of(trait->kind);
+    uint8_t der[DER_MAX_BYTES];
     const uint8_t *raw = (const uint8_t *)signature.ptr;
-    if (signature.len != RAW_SIGNATURE_BYTES)
+    if (signature.len != 2 * curve->bytes)
         return false;
-    size_t r_len = put_integer(der + 2, raw);
+    size_t r_len = put_integer(der + 2, raw, curve);
     if (!r_len)
         return false;
-    size_t s_len = put_integer(der + 2 + r_len, raw + P256_BYTES);
+    size_t s_len = put_integer(der + 2 + r_len, raw + curve->bytes, curve);
     if (!s_len)
         return false;
     der[0] = V_ASN1_SEQUENCE | V_ASN1_CONSTRUCTED;
-    der[1] = (uint8_t)(r_len + s_len);
-    return verify(pkey, hash_sha256(), bytes, der, 2 + r_len + s_len);
+    der[1] = (uint8_t)(r_len + s_len); // at most 102: one byte says it
+    return verify(pkey, trait, bytes, der, 2 + r_len + s_len);
 }
 
 bool signature_holds(const struct public_key *k, struct slice bytes, struct slice signature)
 {
     const uint8_t *raw = (const uint8_t *)signature.ptr;
-    if (!k->pkey)
+    if (!k->pkey || k->algorithm >= ALGORITHM_COUNT)
         return false;
-    switch (k->algorithm) {
-    case ALGORITHM_NONE:
+    const struct trait *trait = &traits[k->algorithm];
+    switch (trait->kind) {
+    case KEY_KIND_NONE:
         return false;
-    case ALGORITHM_RS256: // PKCS #1 v1.5 is OpenSSL's default for RSA keys
+    case KEY_KIND_RSA: // PKCS #1 v1.5 is OpenSSL's default for RSA keys
         return signature.len == (size_t)EVP_PKEY_get_size(k->pkey) &&
-               verify(k->pkey, hash_sha256(), bytes, raw, signature.len);
-    case ALGORITHM_ES256:
-        return holds_es256(k->pkey, bytes, signature);
-    case ALGORITHM_ED25519:
+               verify(k->pkey, trait, bytes, raw, signature.len);
+    case KEY_KIND_P256:
+    case KEY_KIND_P384:
+        return holds_ecdsa(k->pkey, trait, bytes, signature);
+    case KEY_KIND_ED25519:
         return signature.len == ED25519_SIGNATURE_BYTES &&
-               verify(k->pkey, NULL, bytes, raw, signature.len);
+               verify(k->pkey, trait, bytes, raw, signature.len);
     }
     return false;
 }
@@ -248,13 +333,16 @@ bool signature_holds(const struct public_key *k, struct slice bytes, struct slic
 static enum algorithm algorithm_of(const EVP_PKEY *pkey)
 {
     char group[32];
+    const int bits = EVP_PKEY_get_bits(pkey);
     if (EVP_PKEY_is_a(pkey, "ED25519"))
         return ALGORITHM_ED25519;
-    if (EVP_PKEY_is_a(pkey, "EC") &&
-        EVP_PKEY_get_group_name(pkey, group, sizeof group, NULL) == 1 &&
-        strcmp(group, SN_X9_62_prime256v1) == 0)
-        return ALGORITHM_ES256;
-    return ALGORITHM_NONE;
+    if (EVP_PKEY_is_a(pkey, "RSA"))
+        return bits >= RSA_MIN_BITS && bits <= RSA_MAX_BITS ? ALGORITHM_RS256 : ALGORITHM_NONE;
+    if (!EVP_PKEY_is_a(pkey, "EC") || EVP_PKEY_get_group_name(pkey, group, sizeof group, NULL) != 1)
+        return ALGORITHM_NONE;
+    return strcmp(group, p256.group) == 0   ? ALGORITHM_ES256
+           : strcmp(group, p384.group) == 0 ? ALGORITHM_ES384
+                                            : ALGORITHM_NONE;
 }
 
 bool private_key_make(struct private_key *out, enum algorithm algorithm, struct fault *f)
@@ -262,8 +350,8 @@ bool private_key_make(struct private_key *out, enum algorithm algorithm, struct 
     EVP_PKEY *pkey = NULL;
     if (algorithm == ALGORITHM_ED25519)
         pkey = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
-    else if (algorithm == ALGORITHM_ES256)
-        pkey = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
+    else if (curve_of(algorithm_kind(algorithm)))
+        pkey = EVP_PKEY_Q_keygen(NULL, NULL, "EC", curve_of(algorithm_kind(algorithm))->name);
     ERR_clear_error();
     if (!pkey)
         return fault_set(f, FAULT_INTERNAL, "cannot make a key of that kind");
@@ -292,7 +380,9 @@ bool private_key_read(struct private_key *out, struct slice pem, struct fault *f
     enum algorithm algorithm = algorithm_of(pkey);
     if (!algorithm) {
         EVP_PKEY_free(pkey);
-        return fault_set(f, FAULT_SYNTAX, "the private key is neither Ed25519 nor P-256");
+        return fault_set(
+            f, FAULT_SYNTAX,
+            "the private key is none of Ed25519, P-256, P-384 and RSA from 2048 bits on");
     }
     *out = (struct private_key){algorithm, pkey};
     return true;
@@ -323,7 +413,8 @@ bool private_key_public_raw(const struct private_key *k, uint8_t *out, size_t *o
         is_fine =
             EVP_PKEY_get_raw_public_key(k->pkey, point + 1, &(size_t){ED25519_KEY_BYTES}) == 1;
     else
-        is_fine = EVP_PKEY_get_octet_string_param(k->pkey, OSSL_PKEY_PARAM_PUB_KEY, point, len,
+        is_fine = k->algorithm == ALGORITHM_ES256 &&
+                  EVP_PKEY_get_octet_string_param(k->pkey, OSSL_PKEY_PARAM_PUB_KEY, point, len,
                                                   &len) == 1 &&
                   len == sizeof point && point[0] == POINT_CONVERSION_UNCOMPRESSED;
     ERR_clear_error();
@@ -342,30 +433,47 @@ void private_key_fini(struct private_key *k)
 
 /* Signing */
 
-static bool raw_from_der(uint8_t out[RAW_SIGNATURE_BYTES], const uint8_t *der, size_t len)
+static bool raw_from_der(uint8_t *out, const struct curve *curve, const uint8_t *der, size_t len)
 {
+    const int half = (int)curve->bytes;
     ECDSA_SIG *pair = d2i_ECDSA_SIG(NULL, &der, (long)len);
-    bool is_fine = pair && BN_bn2binpad(ECDSA_SIG_get0_r(pair), out, P256_BYTES) == P256_BYTES &&
-                   BN_bn2binpad(ECDSA_SIG_get0_s(pair), out + P256_BYTES, P256_BYTES) == P256_BYTES;
+    bool is_fine = pair && BN_bn2binpad(ECDSA_SIG_get0_r(pair), out, half) == half &&
+                   BN_bn2binpad(ECDSA_SIG_get0_s(pair), out + half, half) == half;
     ECDSA_SIG_free(pair);
     return is_fine;
+}
+
+bool signature_write(const struct private_key *k, struct slice bytes,
+                     uint8_t out[SIGNATURE_MAX_BYTES], size_t *out_len, struct fault *f)
+{
+    const struct trait *trait = &traits[k->algorithm];
+    const struct curve *curve = curve_of(trait->kind);
+    const EVP_MD *digest = trait->digest ? trait->digest() : NULL;
+    uint8_t der[DER_MAX_BYTES];
+    size_t len = curve ? sizeof der : SIGNATURE_MAX_BYTES;
+    EVP_MD_CTX *ctx = hash_scratch();
+    EVP_PKEY_CTX *how = NULL;
+    bool is_fine = k->pkey && EVP_DigestSignInit(ctx, &how, digest, NULL, k->pkey) == 1 &&
+                   (!trait->is_pss || pss_set(how, digest)) &&
+                   EVP_DigestSign(ctx, curve ? der : out, &len, (const unsigned char *)bytes.ptr,
+                                  bytes.len) == 1;
+    (void)EVP_MD_CTX_reset(ctx);
+    if (is_fine && curve)
+        is_fine = raw_from_der(out, curve, der, len);
+    *out_len = curve ? 2 * curve->bytes : len;
+    ERR_clear_error();
+    return is_fine || fault_set(f, FAULT_INTERNAL, "cannot sign");
 }
 
 bool signature_make(const struct private_key *k, struct slice bytes, uint8_t out[64],
                     struct fault *f)
 {
-    uint8_t made[2 + 2 * (P256_BYTES + 3)];
-    size_t len = sizeof made;
-    const EVP_MD *digest = k->algorithm == ALGORITHM_ES256 ? hash_sha256() : NULL;
-    EVP_MD_CTX *ctx = hash_scratch();
-    bool is_fine =
-        k->pkey && EVP_DigestSignInit(ctx, NULL, digest, NULL, k->pkey) == 1 &&
-        EVP_DigestSign(ctx, made, &len, (const unsigned char *)bytes.ptr, bytes.len) == 1;
-    (void)EVP_MD_CTX_reset(ctx);
-    if (is_fine && k->algorithm == ALGORITHM_ES256)
-        is_fine = raw_from_der(out, made, len);
-    else if (is_fine)
-        is_fine = len == RAW_SIGNATURE_BYTES && memcpy(out, made, RAW_SIGNATURE_BYTES);
-    ERR_clear_error();
-    return is_fine || fault_set(f, FAULT_INTERNAL, "cannot sign");
+    uint8_t made[SIGNATURE_MAX_BYTES];
+    size_t len;
+    if (!signature_write(k, bytes, made, &len, f))
+        return false;
+    if (len != RAW_SIGNATURE_BYTES)
+        return fault_set(f, FAULT_INTERNAL, "a key of that kind does not sign here");
+    memcpy(out, made, RAW_SIGNATURE_BYTES);
+    return true;
 }

@@ -12,22 +12,22 @@
 
 static void load_algorithms(struct loader *l, const struct yaml *map, struct provider *p)
 {
-    static const struct slice names[] = {SLICE_INIT("RS256"), SLICE_INIT("ES256")};
-    static const enum algorithm algorithms[] = {ALGORITHM_RS256, ALGORITHM_ES256};
+    struct slice names[ALGORITHM_COUNT];
     struct slices words;
     p->algorithms = 1u << ALGORITHM_RS256 | 1u << ALGORITHM_ES256;
     if (!load_words(l, map, "algorithms", LOAD_OPTIONAL, &words))
         return;
+    for (enum algorithm a = ALGORITHM_NONE + 1; a < ALGORITHM_COUNT; a++)
+        names[a - 1] = algorithm_name(a);
     const struct yaml *list = yaml_get(map, SLICE("algorithms"));
     p->algorithms = 0;
     for (uint32_t i = 0; i < words.count; i++) {
-        size_t k = 0;
-        while (k < COUNT_OF(names) && !slice_eq(words.at[i], names[k]))
-            k++;
-        if (k < COUNT_OF(names))
-            p->algorithms |= 1u << algorithms[k];
+        const enum algorithm a = algorithm_named(words.at[i]);
+        if (a)
+            p->algorithms |= 1u << a;
         else
-            load_unknown(l, yaml_place(list), "the algorithm", words.at[i], names, COUNT_OF(names));
+            load_unknown(l, yaml_place(list), "the algorithm", words.at[i], names,
+                         ALGORITHM_COUNT - 1);
     }
 }
 

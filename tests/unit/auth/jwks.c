@@ -4,6 +4,7 @@
 
 #include <criterion/criterion.h>
 
+#include "base/codec.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "jose.h"
@@ -92,6 +93,117 @@ Test(jwks, only_the_providers_algorithms_count)
     cr_expect_eq(set->count, 1);
     cr_expect_eq(set->keys[0].key.algorithm, ALGORITHM_ES256);
     key_set_unref(set);
+}
+
+static struct key_set *parse_text(const char *text, enum key_use use, uint32_t algorithms)
+{
+    struct fault fault;
+    return key_set_parse_for(use, slice_of(text), algorithms, (struct wall){NOW_S}, &fault);
+}
+
+#define ED25519_JWK                                                                                \
+    "\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"kid\":\"e\","                                           \
+    "\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\""
+#define ALL (UINT32_MAX)
+
+Test(jwks, a_key_is_for_the_algorithm_that_it_names_or_the_first_of_its_kind)
+{
+    EVP_PKEY *p384 = pki_key_make(PKI_P384);
+    const struct {
+        char *jwk;
+        uint32_t algorithms;
+        enum algorithm is;
+    } rows[] = {
+        {jose_jwk(rsa, "k", ""), ALL, ALGORITHM_RS256},
+        {jose_jwk(rsa, "k", ""), 1u << ALGORITHM_PS384 | 1u << ALGORITHM_RS512, ALGORITHM_RS512},
+        {jose_jwk(rsa, "k", ",\"alg\":\"PS512\""), ALL, ALGORITHM_PS512},
+        {jose_jwk(rsa, "k", ",\"alg\":\"PS512\""), 1u << ALGORITHM_RS256, ALGORITHM_NONE},
+        {jose_jwk(ec, "k", ""), ALL, ALGORITHM_ES256},
+        {jose_jwk(ec, "k", ""), 1u << ALGORITHM_ES384, ALGORITHM_NONE},
+        {jose_jwk(ec, "k", ",\"alg\":\"ES384\""), ALL, ALGORITHM_NONE}, // not its curve
+        {jose_jwk(ec, "k", ",\"alg\":\"RS256\""), ALL, ALGORITHM_NONE},
+        {jose_jwk(p384, "k", ""), ALL, ALGORITHM_ES384},
+        {jose_jwk(p384, "k", ",\"alg\":\"ES256\""), ALL, ALGORITHM_NONE},
+        {jose_jwk(p384, "k", ""), 1u << ALGORITHM_ES256, ALGORITHM_NONE},
+        {mem_text(SLICE(ED25519_JWK)), ALL, ALGORITHM_ED25519},
+        {mem_text(SLICE(ED25519_JWK ",\"alg\":\"EdDSA\"")), ALL, ALGORITHM_ED25519},
+        {mem_text(SLICE(ED25519_JWK ",\"alg\":\"ES256\"")), ALL, ALGORITHM_NONE},
+        {mem_text(SLICE(ED25519_JWK)), BOTH, ALGORITHM_NONE},
+        {mem_text(SLICE(ED25519_JWK ",\"d\":\"AAAA\"")), ALL, ALGORITHM_NONE},
+        {mem_text(SLICE("\"kty\":\"OKP\",\"crv\":\"X25519\",\"x\":"
+                        "\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"")),
+         ALL, ALGORITHM_NONE},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char *jwk = rows[i].jwk;
+        char *jwks[] = {jwk};
+        char *text = jose_set(jwks, 1);
+        struct key_set *set = parse_text(text, KEY_USE_SIGNATURES, rows[i].algorithms);
+        cr_expect_eq(set != NULL, rows[i].is != ALGORITHM_NONE, "row %zu", i);
+        if (set)
+            cr_expect_eq(set->keys[0].key.algorithm, rows[i].is, "row %zu", i);
+        key_set_unref(set);
+        mem_free(text);
+        mem_free(jwk);
+    }
+    EVP_PKEY_free(p384);
+}
+
+Test(jwks, a_trust_domains_keys_are_those_for_its_jwts)
+{
+    static const struct {
+        const char *more;
+        bool is_svid, is_other;
+    } rows[] = {{",\"use\":\"jwt-svid\"", true, false},
+                {",\"use\":\"x509-svid\"", false, false},
+                {",\"use\":\"sig\"", false, true},
+                {"", false, true}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char *jwk = jose_jwk(ec, "k", rows[i].more);
+        char *jwks[] = {jwk};
+        char *text = jose_set(jwks, 1);
+        struct key_set *svid = parse_text(text, KEY_USE_JWT_SVID, ALL);
+        struct key_set *other = parse_text(text, KEY_USE_SIGNATURES, ALL);
+        cr_expect_eq(svid != NULL, rows[i].is_svid, "%s", rows[i].more);
+        cr_expect_eq(other != NULL, rows[i].is_other, "%s", rows[i].more);
+        key_set_unref(svid);
+        key_set_unref(other);
+        mem_free(text);
+        mem_free(jwk);
+    }
+    char *nameless = jose_jwk(ec, NULL, ",\"use\":\"jwt-svid\"");
+    char *jwks[] = {nameless};
+    char *text = jose_set(jwks, 1);
+    cr_expect_null(parse_text(text, KEY_USE_JWT_SVID, ALL));
+    mem_free(text);
+    mem_free(nameless);
+}
+
+/* The example of RFC 7638 §3.1, and that of RFC 8037 A.3. */
+Test(jwks, a_thumbprint_is_that_of_the_rfcs_examples)
+{
+    static const struct {
+        const char *jwk, *thumbprint;
+    } rows[] = {
+        {"{\"kty\":\"RSA\",\"n\":"
+         "\"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_"
+         "BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_"
+         "FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-"
+         "bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw\","
+         "\"e\":\"AQAB\",\"alg\":\"RS256\",\"kid\":\"2011-04-29\"}",
+         "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"},
+        {"{\"kty\":\"OKP\",\"crv\":\"Ed25519\","
+         "\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}",
+         "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        json_t *jwk = jtree_parse(slice_of(rows[i].jwk));
+        uint8_t digest[32];
+        char text[64] = "";
+        cr_assert(jwk_thumbprint(digest, jwk));
+        text[base64url_encode(text, digest, sizeof digest)] = '\0';
+        cr_expect_str_eq(text, rows[i].thumbprint);
+        json_decref(jwk);
+    }
 }
 
 Test(jwks, weak_and_foreign_keys_are_not_used)

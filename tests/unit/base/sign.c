@@ -5,6 +5,7 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/rsa.h>
 
 #include "base/hash.h"
 #include "base/secret.h"
@@ -29,7 +30,8 @@ static struct pair pair_make(enum algorithm algorithm)
     cr_assert(private_key_public_raw(&p.secret, raw, &len, &f), "%s", f.text);
     if (algorithm == ALGORITHM_ES256) {
         cr_assert_eq(len, 64);
-        cr_assert(public_key_p256(&p.key, slice_from(raw, 32), slice_from(raw + 32, 32), &f));
+        cr_assert(public_key_ec(&p.key, ALGORITHM_ES256, slice_from(raw, 32),
+                                slice_from(raw + 32, 32), &f));
     } else {
         cr_assert_eq(len, 32);
         cr_assert(public_key_ed25519(&p.key, slice_from(raw, len), &f));
@@ -193,16 +195,18 @@ Test(sign, a_point_that_is_not_on_the_curve_is_no_key)
     cr_assert(private_key_public_raw(&p.secret, raw, &len, &f));
     struct slice x = slice_from(raw, 32), y = slice_from(raw + 32, 32);
     raw[63] ^= 1;
-    cr_assert_not(public_key_p256(&out, x, y, &f));
+    cr_assert_not(public_key_ec(&out, ALGORITHM_ES256, x, y, &f));
     cr_assert_eq(f.code, FAULT_TRUST);
     raw[63] ^= 1;
-    cr_assert_not(public_key_p256(&out, y, x, &f));
-    cr_assert_not(public_key_p256(&out, slice_from(zero, 32), slice_from(zero, 32), &f));
+    cr_assert_not(public_key_ec(&out, ALGORITHM_ES256, y, x, &f));
+    cr_assert_not(
+        public_key_ec(&out, ALGORITHM_ES256, slice_from(zero, 32), slice_from(zero, 32), &f));
     memset(zero, 0xff, sizeof zero); // not below the field's prime
-    cr_assert_not(public_key_p256(&out, slice_from(zero, 32), slice_from(zero, 32), &f));
-    cr_assert_not(public_key_p256(&out, slice_from(raw, 31), y, &f));
-    cr_assert_not(public_key_p256(&out, x, slice_from(raw, 33), &f));
-    cr_assert_not(public_key_p256(&out, SLICE(""), SLICE(""), &f));
+    cr_assert_not(
+        public_key_ec(&out, ALGORITHM_ES256, slice_from(zero, 32), slice_from(zero, 32), &f));
+    cr_assert_not(public_key_ec(&out, ALGORITHM_ES256, slice_from(raw, 31), y, &f));
+    cr_assert_not(public_key_ec(&out, ALGORITHM_ES256, x, slice_from(raw, 33), &f));
+    cr_assert_not(public_key_ec(&out, ALGORITHM_ES256, SLICE(""), SLICE(""), &f));
     cr_assert_null(out.pkey);
     cr_assert_eq(ERR_peek_error(), 0);
     pair_end(&p);
@@ -243,7 +247,7 @@ Test(sign, rs256_holds_with_exactly_the_moduluss_length)
     uint8_t n[256], e[8], signature[258] = {0};
     size_t len = 256;
     EVP_PKEY *pkey = EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)2048);
-    cr_assert(public_key_rsa(&key, number(pkey, OSSL_PKEY_PARAM_RSA_N, n),
+    cr_assert(public_key_rsa(&key, ALGORITHM_RS256, number(pkey, OSSL_PKEY_PARAM_RSA_N, n),
                              number(pkey, OSSL_PKEY_PARAM_RSA_E, e), &f),
               "%s", f.text);
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
@@ -302,8 +306,9 @@ Test(sign, rsa_keys_have_limits)
         n[0] = rows[i].first;
         if (rows[i].bytes)
             n[rows[i].bytes - 1] = rows[i].last;
-        cr_assert_eq(public_key_rsa(&key, slice_from(n, rows[i].bytes), rows[i].e, &f),
-                     rows[i].is_fine, "row %zu", i);
+        cr_assert_eq(
+            public_key_rsa(&key, ALGORITHM_RS256, slice_from(n, rows[i].bytes), rows[i].e, &f),
+            rows[i].is_fine, "row %zu", i);
         cr_assert_eq(key.pkey != NULL, rows[i].is_fine);
         public_key_fini(&key);
     }
@@ -335,15 +340,15 @@ Test(sign, a_private_key_of_another_kind_or_with_a_password_is_refused)
 {
     struct private_key out = {0};
     struct fault f;
-    EVP_PKEY *rsa = EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)2048);
-    EVP_PKEY *p384 = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-384");
-    EVP_PKEY *p256 = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
-    EVP_PKEY *const keys[] = {rsa, p384, p256};
-    for (int i = 0; i < 3; i++) {
+    EVP_PKEY *const keys[] = {EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)1024),
+                              EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-521"),
+                              EVP_PKEY_Q_keygen(NULL, NULL, "X25519"),
+                              EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256")};
+    for (int i = 0; i < 4; i++) {
         char *text;
         BIO *pem = BIO_new(BIO_s_mem());
-        (void)PEM_write_bio_PKCS8PrivateKey(pem, keys[i], i == 2 ? EVP_aes_256_cbc() : NULL,
-                                            i == 2 ? "word" : NULL, i == 2 ? 4 : 0, NULL, NULL);
+        (void)PEM_write_bio_PKCS8PrivateKey(pem, keys[i], i == 3 ? EVP_aes_256_cbc() : NULL,
+                                            i == 3 ? "word" : NULL, i == 3 ? 4 : 0, NULL, NULL);
         long len = BIO_get_mem_data(pem, &text);
         cr_assert_gt(len, 0);
         cr_assert_not(private_key_read(&out, slice_from(text, (size_t)len), &f), "key %d", i);
@@ -354,4 +359,98 @@ Test(sign, a_private_key_of_another_kind_or_with_a_password_is_refused)
     cr_assert_not(private_key_make(&out, ALGORITHM_RS256, &f));
     cr_assert_null(out.pkey);
     cr_assert_eq(ERR_peek_error(), 0);
+}
+
+/* A private key of that algorithm's kind, as read from PEM. */
+static struct private_key private_of(enum algorithm algorithm)
+{
+    static const char *const kinds[] = {[KEY_KIND_RSA] = "RSA",
+                                        [KEY_KIND_P256] = "P-256",
+                                        [KEY_KIND_P384] = "P-384",
+                                        [KEY_KIND_ED25519] = "ED25519"};
+    struct private_key out = {0};
+    struct fault f;
+    char *text;
+    const enum key_kind kind = algorithm_kind(algorithm);
+    EVP_PKEY *pkey = kind == KEY_KIND_RSA       ? EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)2048)
+                     : kind == KEY_KIND_ED25519 ? EVP_PKEY_Q_keygen(NULL, NULL, "ED25519")
+                                                : EVP_PKEY_Q_keygen(NULL, NULL, "EC", kinds[kind]);
+    BIO *pem = BIO_new(BIO_s_mem());
+    cr_assert_eq(PEM_write_bio_PKCS8PrivateKey(pem, pkey, NULL, NULL, 0, NULL, NULL), 1);
+    const long len = BIO_get_mem_data(pem, &text);
+    cr_assert(private_key_read(&out, slice_from(text, (size_t)len), &f), "%s", f.text);
+    cr_assert_eq(algorithm_kind(out.algorithm), kind);
+    out.algorithm = algorithm;
+    BIO_free(pem);
+    EVP_PKEY_free(pkey);
+    return out;
+}
+
+Test(sign, each_algorithm_takes_its_own_signatures_and_no_others)
+{
+    for (enum algorithm made = ALGORITHM_RS256; made < ALGORITHM_COUNT; made++) {
+        struct private_key secret = private_of(made);
+        uint8_t signature[SIGNATURE_MAX_BYTES];
+        size_t len;
+        struct fault f;
+        cr_assert(signature_write(&secret, MESSAGE, signature, &len, &f), "%s", f.text);
+        for (enum algorithm as = ALGORITHM_NONE; as <= ALGORITHM_COUNT; as++) {
+            const struct public_key key = {as, secret.pkey};
+            cr_expect_eq(signature_holds(&key, MESSAGE, slice_from(signature, len)), as == made,
+                         "%.*s as %d", SLICE_ARG(algorithm_name(made)), as);
+            cr_assert_eq(ERR_peek_error(), 0);
+        }
+        const struct public_key key = {made, secret.pkey};
+        cr_expect_not(signature_holds(&key, SLICE("other"), slice_from(signature, len)));
+        cr_expect_not(signature_holds(&key, MESSAGE, slice_from(signature, len - 1)));
+        signature[len / 2] ^= 1;
+        cr_expect_not(signature_holds(&key, MESSAGE, slice_from(signature, len)));
+        private_key_fini(&secret);
+    }
+}
+
+/* RFC 7518 §3.5 */
+Test(sign, pss_takes_no_other_salt_and_no_other_mgf)
+{
+    struct private_key secret = private_of(ALGORITHM_PS256);
+    const struct public_key key = {ALGORITHM_PS256, secret.pkey};
+    static const struct {
+        int salt;
+        const char *mgf;
+        bool is_fine;
+    } rows[] = {{32, "SHA256", true},  {0, "SHA256", false}, {20, "SHA256", false},
+                {48, "SHA256", false}, {32, "SHA1", false},  {32, "SHA512", false}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        uint8_t signature[256];
+        size_t len = sizeof signature;
+        struct slice message = MESSAGE;
+        EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+        EVP_PKEY_CTX *how = NULL;
+        cr_assert_eq(EVP_DigestSignInit(ctx, &how, EVP_sha256(), NULL, secret.pkey), 1);
+        cr_assert_eq(EVP_PKEY_CTX_set_rsa_padding(how, RSA_PKCS1_PSS_PADDING), 1);
+        cr_assert_eq(EVP_PKEY_CTX_set_rsa_pss_saltlen(how, rows[i].salt), 1);
+        cr_assert_eq(EVP_PKEY_CTX_set_rsa_mgf1_md_name(how, rows[i].mgf, NULL), 1);
+        cr_assert_eq(
+            EVP_DigestSign(ctx, signature, &len, (const uint8_t *)message.ptr, message.len), 1);
+        EVP_MD_CTX_free(ctx);
+        cr_expect_eq(signature_holds(&key, MESSAGE, slice_from(signature, len)), rows[i].is_fine,
+                     "row %zu", i);
+    }
+    private_key_fini(&secret);
+}
+
+Test(sign, algorithms_have_the_names_that_jose_gives_them_and_no_others)
+{
+    static const char *const names[] = {"RS256", "RS384", "RS512", "PS256", "PS384",
+                                        "PS512", "ES256", "ES384", "EdDSA"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const enum algorithm a = algorithm_named(slice_of(names[i]));
+        cr_expect_neq(a, ALGORITHM_NONE, "%s", names[i]);
+        cr_expect(slice_eq(algorithm_name(a), slice_of(names[i])));
+    }
+    static const char *const others[] = {"none", "None",  "HS256", "HS512",  "ES256K", "ES512",
+                                         "RS1",  "rs256", "ES25",  "ES2566", ""};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        cr_expect_eq(algorithm_named(slice_of(others[i])), ALGORITHM_NONE, "%s", others[i]);
+    cr_expect_eq(algorithm_name(ALGORITHM_COUNT).len, 0);
 }

@@ -475,7 +475,7 @@ static const struct broken {
     {PROVIDER "    jwks_uri: https://a.example/k#x\n", 10, 15, "wrong-url", "fragment"},
     {PROVIDER "    jwks_uri: https://10.0.0.1/k\n", 10, 15, "wrong-url", "host name"},
     {PROVIDER "    jwks_uri: 'https://a.example/k\\x'\n", 10, 15, "wrong-url", "character"},
-    {PROVIDER "    algorithms: [none]\n", 10, 17, "unknown-word", "RS256, ES256"},
+    {PROVIDER "    algorithms: [none]\n", 10, 17, "unknown-word", "RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA"},
     {PROVIDER "    algorithms: [HS256]\n", 10, 17, "unknown-word", "HS256"},
     {PROVIDER "    algorithms: [RS265]\n", 10, 17, "unknown-word", "did you mean 'RS256'?"},
     {PROVIDER "    algorithms: []\n", 10, 17, "empty-list", "algorithms"},
