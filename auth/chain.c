@@ -9,6 +9,7 @@
 #include "base/fault.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/strength.h"
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -36,7 +37,7 @@ struct chain_trust {
     uint32_t anchor_count;
 };
 
-static bool anchor_digest(uint8_t out[SHA256_BYTES], X509 *certificate)
+bool chain_id(uint8_t out[SHA256_BYTES], X509 *certificate)
 {
     unsigned char *name = NULL;
     unsigned char *key = NULL;
@@ -57,7 +58,7 @@ static bool anchor_digest(uint8_t out[SHA256_BYTES], X509 *certificate)
 static const struct authority *anchor_find(const struct chain_trust *t, X509 *certificate)
 {
     uint8_t digest[SHA256_BYTES];
-    if (!anchor_digest(digest, certificate))
+    if (!chain_id(digest, certificate))
         return NULL;
     for (uint32_t i = 0; i < t->anchor_count; i++)
         if (!memcmp(t->anchors[i].digest, digest, sizeof digest))
@@ -72,7 +73,7 @@ static int no_password(char *buffer, int size, int writing, void *owner)
     return -1;
 }
 
-static bool pem_read(STACK_OF(X509) * out, struct slice pem, struct fault *f)
+bool chain_read_pem(STACK_OF(X509) * out, struct slice pem, struct fault *f)
 {
     if (!pem.len || pem.len > INT32_MAX)
         return fault_set(f, FAULT_SYNTAX, "there is no certificate");
@@ -124,8 +125,7 @@ static bool anchor_add(struct chain_trust *t, X509 *certificate, const struct au
         return fault_set(f, FAULT_CONFIG, "authority '%.*s' has the same root",
                          SLICE_ARG(owner->id));
     struct anchor *anchor = &t->anchors[t->anchor_count];
-    if (!anchor_digest(anchor->digest, certificate) ||
-        X509_STORE_add_cert(t->store, certificate) != 1)
+    if (!chain_id(anchor->digest, certificate) || X509_STORE_add_cert(t->store, certificate) != 1)
         return fault_set(f, FAULT_INTERNAL, "cannot take over a root");
     anchor->authority = authority;
     t->anchor_count++;
@@ -156,7 +156,7 @@ static bool authority_add(struct chain_trust *t, const struct authority *authori
         fault_set(f, FAULT_INTERNAL, "cannot make a list");
         goto out;
     }
-    if (!pem_read(certificates, authority->ca_pem, f))
+    if (!chain_read_pem(certificates, authority->ca_pem, f))
         goto out;
     for (int i = 0; i < sk_X509_num(certificates); i++)
         has_root = has_root || is_root(sk_X509_value(certificates, i));
@@ -363,6 +363,46 @@ static int leaf_error(X509 *leaf)
     return X509_V_OK;
 }
 
+/* Security level 2 asks for 112 bits of strength; here are the kinds of keys, and an upper bound.
+ */
+static bool has_accepted_keys(X509_STORE_CTX *path)
+{
+    STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(path);
+    for (int i = 0; i < sk_X509_num(chain); i++)
+        if (key_weakness(X509_get0_pubkey(sk_X509_value(chain, i))))
+            return false;
+    return true;
+}
+
+bool chain_serial_of(struct chain_serial *out, const ASN1_INTEGER *number)
+{
+    const uint8_t *at = ASN1_STRING_get0_data(number);
+    int len = ASN1_STRING_length(number);
+    for (; len > 0 && !*at; len--)
+        at++;
+    if (len < 0 || len > CHAIN_SERIAL_MAX || ASN1_STRING_type(number) == V_ASN1_NEG_INTEGER)
+        return false;
+    *out = (struct chain_serial){.len = (uint8_t)len};
+    if (len)
+        memcpy(out->bytes, at, (size_t)len);
+    return true;
+}
+
+/* What of the path can be revoked: all that is below the anchor. */
+static bool chain_links(const struct chain_trust *t, X509_STORE_CTX *path, struct chain_answer *out)
+{
+    STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(path);
+    for (int i = 0; i + 1 < sk_X509_num(chain) && i < CHAIN_MAX; i++) {
+        if (i && anchor_find(t, sk_X509_value(chain, i)))
+            break;
+        struct chain_link *link = &out->links[out->link_count++];
+        if (!chain_id(link->issuer, sk_X509_value(chain, i + 1)) ||
+            !chain_serial_of(&link->serial, X509_get0_serialNumber(sk_X509_value(chain, i))))
+            return false;
+    }
+    return true;
+}
+
 /* The authority of the anchor that is nearest to the leaf. */
 static const struct authority *chain_authority(const struct chain_trust *t, X509_STORE_CTX *path)
 {
@@ -444,14 +484,18 @@ void chain_judge(const struct chain_trust *t, X509 *leaf, STACK_OF(X509) * untru
         refuse(out, error, NULL);
         goto out;
     }
+    if (!has_accepted_keys(path)) {
+        refuse(out, X509_V_ERR_EE_KEY_TOO_SMALL, "the kind of a key is not accepted");
+        goto out;
+    }
     const struct authority *authority = chain_authority(t, path);
     struct wall until;
-    if (authority && chain_until(path, &until))
-        *out = (struct chain_answer){.verdict = CHAIN_GOOD,
-                                     .x509_error = X509_V_OK,
-                                     .detail = "",
-                                     .authority = authority,
-                                     .until = until};
+    struct chain_answer good = {.verdict = CHAIN_GOOD, .x509_error = X509_V_OK, .detail = ""};
+    if (!authority || !chain_until(path, &until) || !chain_links(t, path, &good))
+        goto out;
+    good.authority = authority;
+    good.until = until;
+    *out = good;
 out:
     X509_STORE_CTX_free(path);
     sk_X509_free(helpers);

@@ -2,7 +2,8 @@
 /* Is this certificate one that the entity's authorities vouch for, now? One function answers it for
  * a new handshake, for a ticket and for a connection that a new snapshot touches. RFC 5280 path
  * validation by OpenSSL; EKU clientAuth demanded (an absent EKU is refused), key usage, path
- * length, name constraints, RSA >= 2048, no SHA-1, at most CHAIN_MAX certificates. */
+ * length, name constraints, RSA from 2048 to 8192 bits, P-256, P-384, P-521, Ed25519 or Ed448, no
+ * SHA-1, at most CHAIN_MAX certificates. */
 #pragma once
 
 #include <openssl/x509.h>
@@ -14,6 +15,7 @@
 
 #define CHAIN_MAX 8
 #define CHAIN_MAX_BYTES 32768
+#define CHAIN_SERIAL_MAX 32 /* bytes; RFC 5280 §4.1.2.2 allows 20 */
 
 /* An entity's authorities, prepared. Immutable, shared by threads, reference-counted atomically. */
 struct chain_trust;
@@ -25,6 +27,24 @@ const uint8_t *chain_trust_digest(const struct chain_trust *t); /* 32 bytes over
 STACK_OF(X509_NAME) *
     chain_trust_names(const struct chain_trust *t); /* borrowed; for the CertificateRequest */
 
+/* Names an issuer by subject and key, whatever certificate says so. 32 bytes. */
+MUST_USE bool chain_id(uint8_t out[32], X509 *issuer);
+/* Appends the certificates of a PEM text. */
+MUST_USE bool chain_read_pem(STACK_OF(X509) * out, struct slice pem, struct fault *f);
+
+struct chain_serial {
+    uint8_t len;
+    uint8_t bytes[CHAIN_SERIAL_MAX]; /* without leading zeros */
+};
+/* False: negative, or longer than any certificate's may be. */
+MUST_USE bool chain_serial_of(struct chain_serial *out, const ASN1_INTEGER *number);
+
+/* A certificate as its issuer would revoke it. */
+struct chain_link {
+    uint8_t issuer[32]; /* chain_id */
+    struct chain_serial serial;
+};
+
 enum chain_verdict { CHAIN_BAD = 0, CHAIN_GOOD };
 struct chain_answer {
     enum chain_verdict verdict;
@@ -32,6 +52,8 @@ struct chain_answer {
     const char *detail; /* static text, for the audit: "expired", "unknown authority", ... */
     const struct authority *authority; /* with GOOD: borrowed from the trust */
     struct wall until; /* with GOOD: the earliest end of validity in the chain; judge again after */
+    struct chain_link links[CHAIN_MAX]; /* with GOOD: leaf first, up to below the anchor */
+    uint32_t link_count;
 };
 /* `untrusted` may be NULL. Never fails otherwise than by CHAIN_BAD. */
 void chain_judge(const struct chain_trust *t, X509 *leaf, STACK_OF(X509) * untrusted,

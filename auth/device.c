@@ -70,7 +70,62 @@ static bool subject_values(struct device *d, X509 *leaf, int nid, struct slices 
     return true;
 }
 
-/* The alternative names of one type (GEN_DNS or GEN_URI). */
+/* Every attribute of the subject, the members of a multi-valued RDN one after the other. A type
+ * without a short name stands as its number. */
+static bool subject_read(struct device *d, X509 *leaf, struct fault *f)
+{
+    const X509_NAME *subject = X509_get_subject_name(leaf);
+    const int count = X509_NAME_entry_count(subject);
+    if (count > NAMES_MAX)
+        return fault_set(f, FAULT_LIMIT, "the subject has more than %d attributes", NAMES_MAX);
+    struct slice *values = arena_array(&d->arena, struct slice, (size_t)count);
+    for (int i = 0; i < count; i++) {
+        const X509_NAME_ENTRY *entry = X509_NAME_get_entry(subject, i);
+        const int nid = OBJ_obj2nid(X509_NAME_ENTRY_get_object(entry));
+        char number[80] = "";
+        unsigned char *utf8 = NULL;
+        const int len = ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(entry));
+        const struct slice text = slice_from(utf8, len > 0 ? (size_t)len : 0);
+        const bool is_named =
+            nid != NID_undef ||
+            OBJ_obj2txt(number, sizeof number, X509_NAME_ENTRY_get_object(entry), 1) > 0;
+        const bool is_good = is_named && text.len <= NAME_MAX_BYTES && is_clean(text);
+        if (is_good)
+            values[i] = arena_printf(&d->arena, "%s=%.*s",
+                                     nid == NID_undef ? number : OBJ_nid2sn(nid), SLICE_ARG(text));
+        OPENSSL_free(utf8);
+        if (!is_good || len < 0)
+            return fault_set(f, FAULT_TRUST, "attribute %d of the subject is not plain text",
+                             i + 1);
+    }
+    d->device.subject = (struct slices){values, (uint32_t)count};
+    return true;
+}
+
+static void key_read(struct device *d, X509 *leaf)
+{
+    EVP_PKEY *key = X509_get0_pubkey(leaf);
+    switch (key ? EVP_PKEY_get_base_id(key) : EVP_PKEY_NONE) {
+    case EVP_PKEY_RSA:
+    case EVP_PKEY_RSA_PSS:
+        d->device.key_type = SLICE("RSA");
+        break;
+    case EVP_PKEY_EC:
+        d->device.key_type = SLICE("EC");
+        break;
+    case EVP_PKEY_ED25519:
+        d->device.key_type = SLICE("Ed25519");
+        break;
+    case EVP_PKEY_ED448:
+        d->device.key_type = SLICE("Ed448");
+        break;
+    default:
+        return; // chain.c accepts no other
+    }
+    d->device.key_bits = EVP_PKEY_get_bits(key);
+}
+
+/* The alternative names of one type (GEN_DNS, GEN_URI or GEN_EMAIL: all IA5 strings). */
 static bool alternative_names(struct device *d, const GENERAL_NAMES *all, int type,
                               struct slices *out, struct fault *f)
 {
@@ -85,11 +140,10 @@ static bool alternative_names(struct device *d, const GENERAL_NAMES *all, int ty
         const GENERAL_NAME *name = sk_GENERAL_NAME_value(all, i);
         if (name->type != type)
             continue;
-        const ASN1_IA5STRING *ia5 =
-            type == GEN_DNS ? name->d.dNSName : name->d.uniformResourceIdentifier;
+        const ASN1_IA5STRING *ia5 = name->d.ia5;
         const int len = ASN1_STRING_length(ia5);
         const struct slice text = slice_from(ASN1_STRING_get0_data(ia5), len > 0 ? (size_t)len : 0);
-        if (!text.len || text.len > (type == GEN_DNS ? NAME_MAX_BYTES : URI_MAX_BYTES) ||
+        if (!text.len || text.len > (type == GEN_URI ? URI_MAX_BYTES : NAME_MAX_BYTES) ||
             !is_visible_ascii(text))
             return fault_set(f, FAULT_TRUST, "an alternative name is not plain text");
         char *copy = arena_bytes(&d->arena, text.len);
@@ -109,7 +163,8 @@ static bool alternatives_read(struct device *d, X509 *leaf, struct fault *f)
     if (!all && critical != -1) // -2: there twice; else: does not parse
         return fault_set(f, FAULT_TRUST, "the alternative names do not parse");
     const bool is_read = alternative_names(d, all, GEN_DNS, &d->device.dns_names, f) &&
-                         alternative_names(d, all, GEN_URI, &d->device.uris, f);
+                         alternative_names(d, all, GEN_URI, &d->device.uris, f) &&
+                         alternative_names(d, all, GEN_EMAIL, &d->device.emails, f);
     GENERAL_NAMES_free(all);
     return is_read;
 }
@@ -266,9 +321,10 @@ static bool device_read(struct device *d, X509 *leaf, const struct authority *au
     struct slice name = {0};
     if (!subject_values(d, leaf, NID_commonName, &common_names, f) ||
         !subject_values(d, leaf, NID_organizationalUnitName, &d->device.organizational_units, f) ||
-        !alternatives_read(d, leaf, f) || !serial_read(d, leaf, f) || !issuer_read(d, leaf, f) ||
-        !dates_and_digest_read(d, leaf, f))
+        !subject_read(d, leaf, f) || !alternatives_read(d, leaf, f) || !serial_read(d, leaf, f) ||
+        !issuer_read(d, leaf, f) || !dates_and_digest_read(d, leaf, f))
         return false;
+    key_read(d, leaf);
     if (authority->trust_domain.len && !spiffe_read(d, leaf, authority, f))
         return false;
     if (!name_read(d, leaf, authority, &common_names, &name, f))

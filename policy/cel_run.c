@@ -89,9 +89,12 @@ static bool read_fact(const struct run *r, enum cel_fact fact, union cel_value *
         TEXT(device, common_name)
         TEXT(device, serial)
         TEXT(device, issuer)
+        TEXT(device, key_type)
+        TEXTS(device, subject)
         TEXTS(device, organizational_units)
         TEXTS(device, dns_names)
         TEXTS(device, uris)
+        TEXTS(device, emails)
         TEXT(service, id)
         TEXT(service, spiffe_id)
         TEXT(service, trust_domain)
@@ -102,6 +105,9 @@ static bool read_fact(const struct run *r, enum cel_fact fact, union cel_value *
     case CEL_FACT_user_acr_level:
         out->i = r->assume_acr_level ? INT64_MAX : f->user->acr_level;
         return true;
+    case CEL_FACT_device_key_bits:
+        out->i = f->device->key_bits;
+        return f->device->key_bits > 0;
     case CEL_FACT_request_method:
         out->s = f->request->method_name;
         return out->s.len > 0;

@@ -7,6 +7,7 @@
 #include <openssl/x509v3.h>
 
 #include "base/hash.h"
+#include "base/strength.h"
 #include "policy/load_in.h"
 
 #define CA_MAX_COUNT 64 /* of one authority; each is parsed at every load */
@@ -16,21 +17,10 @@ static void refuse_ca(struct loader *l, struct place at, uint32_t number, const 
     findings_error(l->out, at, "wrong-ca", "certificate %u %s", number, why);
 }
 
-/* NIST SP 800-131A and RFC 9325 §4.5: what is too weak to give trust. NULL where it is fine. */
-static const char *weakness(X509 *ca)
+/* What is too weak to give trust. NULL where it is fine. */
+static const char *signature_weakness(X509 *ca)
 {
     int digest = NID_undef;
-    EVP_PKEY *key = X509_get0_pubkey(ca);
-    if (!key)
-        return "has a key that can't be read";
-    const int type = EVP_PKEY_get_base_id(key), bits = EVP_PKEY_get_bits(key);
-    if ((type == EVP_PKEY_RSA || type == EVP_PKEY_RSA_PSS) && bits < 2048)
-        return "has an RSA key of less than 2048 bits";
-    if (type == EVP_PKEY_EC && bits < 256)
-        return "has an EC key of less than 256 bits";
-    if (type != EVP_PKEY_RSA && type != EVP_PKEY_RSA_PSS && type != EVP_PKEY_EC &&
-        type != EVP_PKEY_ED25519 && type != EVP_PKEY_ED448)
-        return "has a key that is none of RSA, EC, Ed25519 and Ed448";
     if (!X509_get_signature_info(ca, &digest, NULL, NULL, NULL))
         return "is signed by an unknown algorithm";
     if (digest == NID_sha1 || digest == NID_md5 || digest == NID_md4 || digest == NID_md5_sha1)
@@ -42,9 +32,12 @@ static const char *weakness(X509 *ca)
  */
 static void check_ca(struct loader *l, struct place at, uint32_t number, X509 *ca, bool *has_root)
 {
-    const char *why = weakness(ca);
-    if (why)
-        refuse_ca(l, at, number, why);
+    const char *key = key_weakness(X509_get0_pubkey(ca));
+    const char *signature = signature_weakness(ca);
+    if (key)
+        findings_error(l->out, at, "wrong-ca", "certificate %u has %s", number, key);
+    if (signature)
+        refuse_ca(l, at, number, signature);
     if (X509_check_ca(ca) != 1)
         refuse_ca(l, at, number,
                   "is not a certificate authority's (basicConstraints CA:TRUE, keyCertSign)");

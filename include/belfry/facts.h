@@ -40,9 +40,13 @@ struct facts_device {
     struct slice common_name; /* first CN; empty when there is none */
     struct slice serial;      /* lower-case hex */
     struct slice issuer;      /* RFC 2253 text */
+    struct slices subject;    /* every attribute, in order, as "TYPE=VALUE": "OU=Laptops" */
     struct slices organizational_units; /* every OU, in order */
     struct slices dns_names;
     struct slices uris;
+    struct slices emails;
+    struct slice key_type; /* RSA, EC, Ed25519, Ed448 */
+    int64_t key_bits;
     struct wall not_after;
     uint8_t digest[32]; /* SHA-256 of the DER */
 };

@@ -3,6 +3,8 @@
 #include "auth/chain.h"
 
 #include <criterion/criterion.h>
+#include <openssl/core_names.h>
+#include <openssl/param_build.h>
 #include <openssl/x509v3.h>
 
 #include "base/hash.h"
@@ -128,6 +130,56 @@ Test(chain, an_intermediate_of_the_authority_helps_clients_that_send_none)
     mem_free(pem);
 }
 
+/* The public half of a key of 9000 bits that nobody has. */
+static EVP_PKEY *large_key(void)
+{
+    BIGNUM *n = BN_new();
+    EVP_PKEY *key = NULL;
+    OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+    cr_assert(BN_rand(n, 9000, BN_RAND_TOP_ONE, BN_RAND_BOTTOM_ODD));
+    cr_assert(OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_N, n));
+    cr_assert(OSSL_PARAM_BLD_push_uint(build, OSSL_PKEY_PARAM_RSA_E, 65537));
+    OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(build);
+    cr_assert(EVP_PKEY_fromdata_init(context) == 1 &&
+              EVP_PKEY_fromdata(context, &key, EVP_PKEY_PUBLIC_KEY, params) == 1);
+    OSSL_PARAM_free(params);
+    OSSL_PARAM_BLD_free(build);
+    EVP_PKEY_CTX_free(context);
+    BN_free(n);
+    return key;
+}
+
+Test(chain, keys_of_ed25519_and_p384_are_good)
+{
+    const enum pki_key kinds[] = {PKI_P384, PKI_ED25519, PKI_RSA2048};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        struct pki_end leaf = pki_make(&(struct pki_spec){.common_name = "laptop-1",
+                                                          .key = kinds[i],
+                                                          .issuer = &root,
+                                                          .usage = PKI_LEAF_USAGE,
+                                                          .extended = "clientAuth"});
+        cr_expect_eq(judge(trust, leaf.certificate, NULL, 0).verdict, CHAIN_GOOD);
+        pki_end_fini(&leaf);
+    }
+}
+
+Test(chain, the_answer_says_what_could_be_revoked)
+{
+    struct pki_end leaf = pki_device("laptop-1", &between);
+    struct chain_serial serial;
+    uint8_t id[32];
+    const struct chain_answer answer = judge(trust, leaf.certificate, &between.certificate, 1);
+    cr_assert_eq(answer.link_count, 2, "leaf and intermediate, not the anchor");
+    cr_assert(chain_id(id, between.certificate));
+    cr_expect_arr_eq(answer.links[0].issuer, id, 32);
+    cr_assert(chain_serial_of(&serial, X509_get0_serialNumber(leaf.certificate)));
+    cr_expect_arr_eq(&answer.links[0].serial, &serial, sizeof serial);
+    cr_assert(chain_id(id, root.certificate));
+    cr_expect_arr_eq(answer.links[1].issuer, id, 32);
+    pki_end_fini(&leaf);
+}
+
 Test(chain, bad_leaves_are_refused_each_for_its_reason)
 {
     const struct pki_spec good = {.usage = PKI_LEAF_USAGE, .extended = "clientAuth"};
@@ -151,6 +203,14 @@ Test(chain, bad_leaves_are_refused_each_for_its_reason)
     expect_bad("a short RSA key", s, &between, "a key is too weak");
     s = good, s.is_sha1 = true;
     expect_bad("a SHA-1 signature", s, &between, "a signature algorithm is too weak");
+    s = good, s.key = PKI_P224;
+    expect_bad("a small curve", s, &between, "the kind of a key is not accepted");
+    s = good, s.key = PKI_K256;
+    expect_bad("a curve of coins", s, &between, "the kind of a key is not accepted");
+    s = good, s.reused = large_key();
+    expect_bad("an RSA key that is dear to verify", s, &between,
+               "the kind of a key is not accepted");
+    EVP_PKEY_free(s.reused);
     s = good, s.has_no_authority_key = true;
     expect_bad("a leaf that does not say by which key", s, &between, "a key identifier is missing");
     s = good, s.has_unknown_critical = true;

@@ -49,7 +49,8 @@ Test(device, facts_are_what_the_certificate_says)
     struct device *d = read_leaf((struct pki_spec){.common_name = "Poste de Zoé",
                                                    .units = {"Finance", "Bruxelles"},
                                                    .names = "DNS:PC-1.Finance.example,"
-                                                            "URI:urn:uuid:1,DNS:pc-1.example"},
+                                                            "URI:urn:uuid:1,DNS:pc-1.example,"
+                                                            "email:zoe@finance.example"},
                                  &managed);
     cr_assert_not_null(d);
     cr_expect_not(d->is_service);
@@ -60,6 +61,13 @@ Test(device, facts_are_what_the_certificate_says)
     cr_expect(text_is(d->device.issuer, "CN=Devices\\, \\\"Root\\\""));
     cr_expect_eq(d->device.organizational_units.count, 2);
     cr_expect(text_is(d->device.organizational_units.at[1], "Bruxelles"));
+    cr_expect_eq(d->device.subject.count, 3);
+    cr_expect(text_is(d->device.subject.at[0], "OU=Finance"));
+    cr_expect(text_is(d->device.subject.at[2], "CN=Poste de Zoé"));
+    cr_expect_eq(d->device.emails.count, 1);
+    cr_expect(text_is(d->device.emails.at[0], "zoe@finance.example"));
+    cr_expect(text_is(d->device.key_type, "EC"));
+    cr_expect_eq(d->device.key_bits, 256);
     cr_expect_eq(d->device.dns_names.count, 2);
     cr_expect(text_is(d->device.dns_names.at[0], "pc-1.finance.example"), "names in lower case");
     cr_expect(text_is(d->device.uris.at[0], "urn:uuid:1"));
@@ -69,6 +77,28 @@ Test(device, facts_are_what_the_certificate_says)
     hex_encode(hex, d->device.digest, 32);
     cr_expect(slice_eq(d->device.certificate, slice_from(hex, 64)));
     device_unref(d);
+}
+
+Test(device, every_value_of_a_multi_valued_rdn_is_a_fact)
+{
+    struct pki_end leaf = pki_device("laptop-1", &root);
+    X509_NAME *name = X509_get_subject_name(leaf.certificate);
+    const struct authority managed = {
+        .id = SLICE("managed"), .trust = SLICE("managed"), .name = DEVICE_NAME_COMMON_NAME};
+    struct fault fault;
+    // +1: of the RDN before
+    cr_assert(X509_NAME_add_entry_by_txt(name, "serialNumber", MBSTRING_ASC,
+                                         (const unsigned char *)"42", -1, -1, 1));
+    cr_assert(X509_NAME_add_entry_by_txt(name, "1.2.3.4", MBSTRING_ASC,
+                                         (const unsigned char *)"odd", -1, -1, 0));
+    cr_assert(X509_sign(leaf.certificate, root.key, EVP_sha256()));
+    struct device *d = device_new(leaf.certificate, &managed, &fault);
+    cr_assert(d, "%s", fault.text);
+    cr_assert_eq(d->device.subject.count, 3);
+    cr_expect(text_is(d->device.subject.at[1], "serialNumber=42"));
+    cr_expect(text_is(d->device.subject.at[2], "1.2.3.4=odd"));
+    device_unref(d);
+    pki_end_fini(&leaf);
 }
 
 Test(device, the_name_stays_when_the_certificate_is_renewed)

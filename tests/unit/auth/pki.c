@@ -20,6 +20,15 @@ EVP_PKEY *pki_key_make(enum pki_key kind)
     case PKI_P384:
         key = EVP_EC_gen("P-384");
         break;
+    case PKI_P224:
+        key = EVP_EC_gen("P-224");
+        break;
+    case PKI_K256:
+        key = EVP_EC_gen("secp256k1");
+        break;
+    case PKI_ED25519:
+        key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+        break;
     case PKI_RSA2048:
         key = EVP_RSA_gen(2048);
         break;

@@ -10,7 +10,7 @@
 #define NOW_S 1800000000 /* the moment of all tests: nothing depends on the clock */
 #define DAY_S 86400
 
-enum pki_key { PKI_P256 = 0, PKI_RSA2048, PKI_RSA1024, PKI_P384 };
+enum pki_key { PKI_P256 = 0, PKI_RSA2048, PKI_RSA1024, PKI_P384, PKI_P224, PKI_K256, PKI_ED25519 };
 EVP_PKEY *pki_key_make(enum pki_key kind);
 
 struct pki_end {
