@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: EUPL-1.2
 /* A token's way, top to bottom: found in the cache (and looked at again), or taken apart, its
- * provider chosen by `iss`, its key by configuration, the signature checked, then believed and
- * read. Owns: the cache and the order of the checks. Does not own: what the claims mean (claims.c),
- * the keys (issuer.c), the mathematics (base/sign.c).
+ * provider chosen by `iss`, and judged by what that provider's settings demand. Owns: the cache and
+ * whose token it is. Does not own: how a JWT is judged (jws.c), what the claims mean (claims.c),
+ * the keys (issuer.c).
  *
  * The cache is a table of chains over a list in order of use. An entry is found by all bytes of the
  * token and by its provider, so that no entity profits from what another entity's provider has
@@ -11,14 +11,9 @@
 
 #include "auth/claims_in.h"
 #include "base/arena.h"
-#include "base/codec.h"
 #include "base/hash.h"
 #include "base/list.h"
 #include "base/mem.h"
-
-#include <jwt.h>
-
-#define KEYS_TO_TRY 4 /* for a token that names no key: more would make one cheap request dear */
 
 struct token {
     uint32_t references;        /* the cache's and the exchanges' */
@@ -168,77 +163,7 @@ static bool is_bound_elsewhere(const struct claims *claims, const struct facts_d
            (!device || memcmp(claims->certificate, device->digest, sizeof device->digest) != 0);
 }
 
-/* Taking apart */
-
-struct parts {
-    struct slice header; /* as base64url */
-    struct slice payload;
-    struct slice signed_bytes; /* header "." payload */
-    uint8_t *signature;
-    size_t signature_len;
-    json_t *header_tree;
-    json_t *payload_tree;
-    enum algorithm algorithm;
-    struct slice kid; /* empty: none */
-    struct slice type;
-    bool has_kid;
-};
-
-static void parts_fini(struct parts *p)
-{
-    json_decref(p->header_tree);
-    json_decref(p->payload_tree);
-    mem_free(p->signature);
-}
-
-static json_t *json_part(struct slice encoded)
-{
-    size_t len = 0;
-    uint8_t *text = mem_array(uint8_t, encoded.len + 1);
-    json_t *tree =
-        base64url_decode(text, &len, encoded) ? jtree_parse(slice_from(text, len)) : NULL;
-    mem_free(text);
-    return tree;
-}
-
-/* RFC 7515 §7.1: three parts of base64url, nothing else. */
-static bool parts_split(struct parts *p, struct slice token)
-{
-    struct slice rest = token;
-    size_t dots = 0;
-    for (size_t i = 0; i < token.len; i++)
-        dots += token.ptr[i] == '.';
-    if (dots != 2)
-        return false;
-    p->header = slice_cut(&rest, '.');
-    p->payload = slice_cut(&rest, '.');
-    p->signed_bytes = slice_from(token.ptr, p->header.len + 1 + p->payload.len);
-    p->signature = mem_array(uint8_t, rest.len + 1);
-    if (!base64url_decode(p->signature, &p->signature_len, rest))
-        return false;
-    p->header_tree = json_part(p->header);
-    p->payload_tree = json_part(p->payload);
-    return p->header_tree && p->payload_tree;
-}
-
-/* What the header may say: which of the provider's keys, and what kind of token it is. It never
- * brings a key along: jku, x5u, jwk and x5c are not read at all (RFC 8725 §3.10). */
-static enum reason header_read(struct parts *p)
-{
-    const json_t *header = p->header_tree;
-    struct slice algorithm;
-    // We understand no extension, so one that must be understood ends it (RFC 7515 §4.1.11).
-    if (jtree_has(header, "crit"))
-        return REASON_TOKEN_CRITICAL;
-    if (!jtree_string(header, "alg", &algorithm) ||
-        (jtree_has(header, "typ") && !jtree_string(header, "typ", &p->type)) ||
-        (jtree_has(header, "kid") && !jtree_string(header, "kid", &p->kid)) ||
-        jtree_has(header, "cty")) // RFC 7519 §5.2: a token within a token
-        return REASON_TOKEN_MALFORMED;
-    p->has_kid = jtree_has(header, "kid");
-    p->algorithm = algorithm_named(algorithm);
-    return p->algorithm == ALGORITHM_NONE ? REASON_TOKEN_ALGORITHM : REASON_PERMITTED;
-}
+/* Verifying */
 
 /* `iss` is not believed here: it only says whose keys have to prove it. */
 static const struct provider *provider_choose(const struct application *app, const json_t *payload)
@@ -250,79 +175,6 @@ static const struct provider *provider_choose(const struct application *app, con
         if (slice_eq(app->providers[i]->issuer, issuer))
             return app->providers[i];
     return NULL;
-}
-
-/* RFC 7515 §4.1.9: without regard to case, "application/" may be left out. */
-static struct slice type_name(struct slice type)
-{
-    const struct slice prefix = SLICE("application/");
-    if (type.len > prefix.len && slice_eq_nocase(slice_from(type.ptr, prefix.len), prefix))
-        return slice_skip(type, prefix.len);
-    return type;
-}
-
-static bool is_type_wanted(const struct provider *provider, struct slice type)
-{
-    for (uint32_t i = 0; i < provider->token_types.count; i++)
-        if (slice_eq_nocase(provider->token_types.at[i], type))
-            return true;
-    return false;
-}
-
-/* Verifying */
-
-/* The key that made the signature, or NULL with the reason. */
-static const struct public_key *key_prove(const struct parts *p, const struct key_set *set,
-                                          struct metrics *m, enum reason *why)
-{
-    const struct slice signature = slice_from(p->signature, p->signature_len);
-    const struct public_key *candidates[KEYS_TO_TRY];
-    uint32_t count = 0;
-    *why = REASON_TOKEN_KEY_UNKNOWN;
-    for (uint32_t i = 0; i < set->count; i++) {
-        const struct provider_key *key = &set->keys[i];
-        if (key->key.algorithm != p->algorithm || (p->has_kid && !slice_eq(key->kid, p->kid)))
-            continue;
-        if (count == KEYS_TO_TRY)
-            return NULL;
-        candidates[count++] = &key->key;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        metric_add(m, METRIC_TOKEN_VERIFICATIONS_TOTAL, 1);
-        if (signature_holds(candidates[i], p->signed_bytes, signature))
-            return candidates[i];
-        *why = REASON_TOKEN_SIGNATURE;
-    }
-    return NULL;
-}
-
-/* The second reader: libjwt must see the same iss, sub and exp as jtree. It gets the payload as it
- * came, under a header of ours, because it knows no typ but "JWT" and we have the header already.
- * No key: the signature has been checked, and libjwt is asked about structure and claims only. */
-static bool libjwt_agrees(const struct parts *p)
-{
-    static const char head[] = "eyJhbGciOiJSUzI1NiJ9."; // {"alg":"RS256"}
-    static const char tail[] = ".AAAA";
-    char text[sizeof head + TOKEN_MAX_BYTES + sizeof tail];
-    jwt_t *jwt = NULL;
-    struct slice issuer;
-    struct slice subject;
-    int64_t exp;
-    if (p->payload.len > TOKEN_MAX_BYTES)
-        return false;
-    memcpy(text, head, sizeof head - 1);
-    memcpy(text + sizeof head - 1, p->payload.ptr, p->payload.len);
-    memcpy(text + sizeof head - 1 + p->payload.len, tail, sizeof tail);
-    if (jwt_decode(&jwt, text, NULL, 0))
-        return false;
-    const bool agrees = jtree_string(p->payload_tree, "iss", &issuer) &&
-                        jtree_string(p->payload_tree, "sub", &subject) &&
-                        jtree_date(p->payload_tree, "exp", &exp) &&
-                        slice_eq(slice_of(jwt_get_grant(jwt, "iss")), issuer) &&
-                        slice_eq(slice_of(jwt_get_grant(jwt, "sub")), subject) &&
-                        jwt_get_grant_int(jwt, "exp") == exp;
-    jwt_free(jwt);
-    return agrees;
 }
 
 static void user_hash(struct token *t, struct slice key)
@@ -388,14 +240,11 @@ static void user_state(struct token *t)
 }
 
 /* An entry of what is proven and read; NULL with the reason. */
-static struct token *token_read(const struct parts *p, const struct token_question *q,
+static struct token *token_read(const struct jws *j, const struct token_question *q,
                                 const struct provider *provider, uint64_t hash, enum reason *why)
 {
     struct token *t = token_new(q->bytes, hash);
-    const bool is_access_token = slice_eq_nocase(type_name(p->type), SLICE("at+jwt"));
-    *why = claims_read(&t->claims, &t->arena, p->payload_tree, provider, is_access_token, q->now);
-    if (*why == REASON_PERMITTED && !libjwt_agrees(p))
-        *why = REASON_TOKEN_MALFORMED;
+    *why = claims_read(&t->claims, &t->arena, j->claims, provider, &j->times);
     if (*why != REASON_PERMITTED) {
         token_unref(t);
         return NULL;
@@ -409,35 +258,34 @@ static struct token *token_read(const struct parts *p, const struct token_questi
 }
 
 static enum reason verify(struct token_cache *c, const struct token_question *q, uint64_t hash,
-                          struct parts *p, struct token_answer *out)
+                          struct jws *j, struct token_answer *out)
 {
-    if (!parts_split(p, q->bytes))
-        return REASON_TOKEN_MALFORMED;
-    enum reason reason = header_read(p);
+    enum reason reason = jws_parse(j, q->bytes);
     if (reason != REASON_PERMITTED)
         return reason;
-    const struct provider *provider = provider_choose(q->app, p->payload_tree);
+    const struct provider *provider = provider_choose(q->app, j->claims);
     if (!provider)
         return REASON_TOKEN_ISSUER;
-    if (!(provider->algorithms & 1u << p->algorithm))
-        return REASON_TOKEN_ALGORITHM;
-    if (!is_type_wanted(provider, type_name(p->type)))
-        return REASON_TOKEN_TYPE;
     const struct key_set *set = issuers_keys(q->issuers, provider, q->now);
-    if (!set) {
+    const struct jws_demand demand = {.kind = JWS_ACCESS_TOKEN,
+                                      .types = provider->token_types,
+                                      .algorithms = provider->algorithms,
+                                      .keys = set,
+                                      .issuer = provider->issuer,
+                                      .audiences = provider->audiences,
+                                      .leeway_s = provider->leeway_s,
+                                      .max_age_s = provider->max_token_age_s,
+                                      .now = q->now};
+    reason = jws_judge(j, &demand, c->metrics);
+    if (reason == REASON_TOKEN_KEY_UNKNOWN || reason == REASON_KEYS_UNAVAILABLE)
         out->wanted = provider;
-        return REASON_KEYS_UNAVAILABLE;
-    }
-    const struct public_key *key = key_prove(p, set, c->metrics, &reason);
-    if (!key) {
-        out->wanted = reason == REASON_TOKEN_KEY_UNKNOWN ? provider : NULL;
+    if (reason != REASON_PERMITTED)
         return reason;
-    }
-    struct token *t = token_read(p, q, provider, hash, &reason);
+    struct token *t = token_read(j, q, provider, hash, &reason);
     if (!t)
         return reason;
-    EVP_PKEY_up_ref(key->pkey);
-    t->key = *key;
+    EVP_PKEY_up_ref(j->key->pkey);
+    t->key = *j->key;
     t->generation = set->generation;
     cache_add(c, t);
     // A token that is bound elsewhere stays known: it is good for whom it belongs to.
@@ -453,7 +301,7 @@ static enum reason verify(struct token_cache *c, const struct token_question *q,
 static enum reason recall(struct token_cache *c, const struct token_question *q, struct token *t,
                           struct token_answer *out)
 {
-    const enum reason reason = claims_timely(&t->claims, q->now);
+    const enum reason reason = jws_timely(&t->claims.times, q->now);
     if (reason == REASON_TOKEN_EXPIRED)
         cache_drop(c, t);
     if (reason != REASON_PERMITTED)
@@ -487,9 +335,9 @@ enum reason token_judge(struct token_cache *c, const struct token_question *q,
             return recall(c, q, known, out);
         cache_drop(c, known); // and verified like a new one, so that the reason is exact
     }
-    struct parts parts = {0};
-    const enum reason reason = verify(c, q, hash, &parts, out);
-    parts_fini(&parts);
+    struct jws jws;
+    const enum reason reason = verify(c, q, hash, &jws, out);
+    jws_fini(&jws);
     return reason;
 }
 
@@ -510,7 +358,7 @@ uint64_t token_statement_hash(const struct token *t)
 
 struct wall token_good_until(const struct token *t)
 {
-    return (struct wall){t->claims.usable_until_s};
+    return (struct wall){t->claims.times.usable_until_s};
 }
 
 void token_release(const struct token *t)

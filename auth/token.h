@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* A bearer token becomes a user's facts, or a reason why not. The one way in: EVP verifies the
- * bytes with the provider's prepared key, chosen by configuration, before anything in the token is
- * believed; libjwt then reads what jtree has read, and a difference is a refusal. One cache a
- * worker: keyed by the full bytes, bounded, with expiry, key generation and binding looked at on
- * each use. One thread. */
+/* An access token becomes a user's facts, or a reason why not. Each is judged by jws.h; one cache a
+ * worker remembers those that passed: keyed by the full bytes, bounded, with expiry, key generation
+ * and binding looked at on each use. One thread. */
 #pragma once
 
 #include "auth/issuer.h"

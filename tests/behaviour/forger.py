@@ -5,6 +5,7 @@ import base64
 import hashlib
 import hmac
 import json
+import os
 import time
 
 from cryptography import x509
@@ -70,7 +71,7 @@ class Signer:
         """A good access token, with changes; what is in `without` is left out of either part."""
         now = int(time.time())
         head = {"alg": "ES256", "typ": "at+jwt", "kid": self.kid, **dict(header)}
-        body = {"iss": issuer, "aud": audience, "sub": "somebody", "client_id": "test", "iat": now, "exp": now + 300,
+        body = {"iss": issuer, "aud": audience, "sub": "somebody", "client_id": "test", "jti": b64(os.urandom(9)), "iat": now, "exp": now + 300,
                 "roles": ["staff"], **dict(payload)}
         return self.sign({k: v for k, v in head.items() if k not in without},
                          {k: v for k, v in body.items() if k not in without})

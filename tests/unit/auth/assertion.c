@@ -88,8 +88,8 @@ static const struct token *person(const char *sub, const char *more, int64_t exp
     char payload[2048];
     struct token_answer answer;
     (void)snprintf(payload, sizeof payload,
-                   "{\"iss\":\"" ISS
-                   "\",\"sub\":\"%s\",\"aud\":\"leave\",\"iat\":%d,\"exp\":%lld%s}",
+                   "{\"iss\":\"" ISS "\",\"sub\":\"%s\",\"aud\":\"leave\",\"client_id\":\"x\","
+                                     "\"jti\":\"1\",\"iat\":%d,\"exp\":%lld%s}",
                    sub, NOW_S - 10, (long long)exp, more);
     char *token = jose_token("{\"alg\":\"ES256\",\"typ\":\"at+jwt\"}", payload, ec, JOSE_RIGHT);
     const struct token_question question = {
@@ -262,8 +262,8 @@ Test(assertion, it_never_outlives_token_or_certificate)
 
 Test(assertion, another_token_of_the_same_person_needs_no_new_signature)
 {
-    const struct token *first = person("zoe", ",\"groups\":[\"a\"],\"jti\":\"1\"", NOW_S + 600);
-    const struct token *second = person("zoe", ",\"groups\":[\"a\"],\"jti\":\"2\"", NOW_S + 300);
+    const struct token *first = person("zoe", ",\"groups\":[\"a\"],\"other\":\"x\"", NOW_S + 600);
+    const struct token *second = person("zoe", ",\"groups\":[\"a\"],\"other\":\"x\"", NOW_S + 300);
     const struct token *later = person("zoe", ",\"groups\":[\"a\"],\"auth_time\":1", NOW_S + 600);
     char *texts[] = {tell(first), tell(second), tell(later)};
     cr_expect_str_eq(texts[0], texts[1]);
