@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* Sessions in the store, on the control thread. Each call is asynchronous: `done` runs exactly
+ * once, maybe before the call returns, never after session_desk_free. Records are changed by
+ * compare-and-set on the whole sealed record, so of two writers one reads again; what an end takes
+ * away no late writer brings back. An end is also an entry of the entity's revocations
+ * (auth/revocation_desk.h): a store that puts an old record back brings nobody in. */
+#pragma once
+
+#include "auth/records.h"
+#include "auth/revocation_desk.h"
+#include "auth/session.h"
+#include "base/metric.h"
+
+struct session_desk;
+
+enum session_answer {
+    SESSION_AWAY = 0, /* the store does not answer: 503, and nobody is signed out by that */
+    SESSION_NONE,     /* no such session: never was, ended, over its limits, revoked, not ours */
+    SESSION_HERE      /* here it is, or so it is done */
+};
+/* With HERE a session that the callback takes over (session_unref), but where it says NULL. */
+typedef void session_done(void *owner, enum session_answer answer, struct session *take);
+
+/* Outlived by what is given to it. */
+struct session_desk *session_desk_new(struct records *records, struct revocation_desk *revocations,
+                                      struct metrics *m);
+void session_desk_free(struct session_desk *d);
+
+/* A new session under a new id, which is in id_out (with a NUL) when this returns and is for the
+ * cookie alone: the caller wipes it. It counts once `done` says HERE. */
+void session_desk_create(struct session_desk *d, const struct session_start *start,
+                         char id_out[SESSION_ID_CHARS + 1], session_done *done, void *owner);
+/* By the cookie's id; by the handle (lists). Neither over nor revoked. */
+void session_desk_load(struct session_desk *d, struct slice entity, struct slice id,
+                       session_done *done, void *owner);
+void session_desk_find(struct session_desk *d, struct slice entity, struct slice handle,
+                       session_done *done, void *owner);
+
+/* One change of the record; HERE brings the session as it is now. NONE: it has ended meanwhile. */
+enum session_change {
+    SESSION_SEEN,     /* somebody was there at `at`; nothing where a later moment is written */
+    SESSION_MOVED,    /* the device's new certificate (same device.id, else NONE): `certificate` */
+    SESSION_ASKED,    /* a step-up to `acr_level` is asked for at `at` */
+    SESSION_SPOKEN,   /* `language` was chosen */
+    SESSION_REFRESHED /* the provider says `identity` now; same provider and subject, else NONE */
+};
+struct session_changed {
+    enum session_change what;
+    struct wall at;
+    uint8_t certificate[32];
+    int64_t acr_level;
+    struct slice language;
+    const struct identity *identity;
+};
+void session_desk_change(struct session_desk *d, const struct session *s,
+                         const struct session_changed *changed, session_done *done, void *owner);
+
+/* Who refreshes the identity at the provider? One at a time among all gateways (SET NX PX). HERE
+ * with NULL: we do; the caller asks the provider and ends with session_desk_change(REFRESHED), or
+ * session_desk_refresh_failed. HERE with a session: another gateway did meanwhile, here it is.
+ * NONE: it has ended. AWAY: another is at it and has not come to an end in SESSION_REFRESH_MS, or
+ * the store does not answer. */
+#define SESSION_REFRESH_MS 10000
+void session_desk_refresh(struct session_desk *d, const struct session *s, session_done *done,
+                          void *owner);
+void session_desk_refresh_failed(struct session_desk *d, const struct session *s);
+
+/* Ends it: everywhere, at once. HERE with NULL: done. AWAY: the store could not be told. */
+void session_desk_end(struct session_desk *d, const struct session *s, session_done *done,
+                      void *owner);
+/* All sessions begun until now of one sign-in at the provider (`sid`), or of one person (`user`:
+ * facts_user.id, "PROVIDER:SUB"); the other is empty. For back-channel logout. */
+void session_desk_end_all(struct session_desk *d, struct slice entity, struct slice provider,
+                          struct slice sid, struct slice user, session_done *done, void *owner);
+
+/* The sessions of one person at one entity, the newest first, at most SESSION_LIST_MAX. `at` is
+ * borrowed for the call; who keeps one takes a reference. */
+#define SESSION_LIST_MAX 64
+typedef void session_list_done(void *owner, enum session_answer answer, struct session *const *at,
+                               uint32_t count);
+void session_desk_list(struct session_desk *d, struct slice entity, struct slice user,
+                       session_list_done *done, void *owner);

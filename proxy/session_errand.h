@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* A worker's questions about sessions, as errands to the control thread. What comes back goes into
+ * the worker's cache (w->sessions) before the exchange's phase runs again. */
+#pragma once
+
+#include "auth/session_desk.h"
+#include "proxy/errand.h"
+
+#define SESSION_WAIT_MS 3000
+
+/* ERRAND_SESSION: by the cookie's id (copied). When the phase runs again with errand_is_over,
+ * session_cache_find says whether it is here; where it is not, x->session_answer says whether there
+ * is none, or the store is away. */
+struct errand *errand_for_session(struct slice entity, struct slice id);
+/* ERRAND_SESSION_CHANGE: SESSION_MOVED, ASKED, SPOKEN; `id` is the cookie's. The answer as above.
+ */
+struct errand *errand_for_session_change(struct slice id, struct session *s,
+                                         const struct session_changed *changed);
+/* Somebody is there (session_wants_touch): nobody waits for it. At most once a minute a session. */
+void session_touch(struct worker *w, struct slice id, struct session *s);
