@@ -43,3 +43,34 @@ struct cel_run {
 enum cel_outcome cel_test(const struct cel *c, const struct facts *facts, struct cel_run *run);
 
 uint32_t cel_cost(const struct cel *c); /* its worst case, in steps */
+
+/* --- what the index of rules asks of a condition (cel_atom.c). Each may say less than is so, never
+ * more: an index that knows less is slower and decides the same. --- */
+
+/* The conditions that `c` is the && of, in order; itself where it is no &&. Put together as && is
+ * (false where one is false, else an error where one is), their outcomes are its outcome. */
+uint32_t cel_atoms(const struct cel *c, struct arena *a, const struct cel *const **out);
+/* Bytes that are equal only for conditions with equal outcomes on all facts. */
+struct slice cel_key(const struct cel *c, struct arena *a);
+bool cel_reads_device(const struct cel *c); /* could lack a device */
+
+/* Facts by whose texts an index can find conditions. */
+enum cel_guard_fact {
+    GUARD_NONE,
+    GUARD_USER_GROUPS,
+    GUARD_USER_SCOPES,
+    GUARD_USER_ID,
+    GUARD_DEVICE_TRUST,
+    GUARD_DEVICE_UNITS, /* device.organizational_units */
+    GUARD_SERVICE_ID,
+    GUARD_COUNT
+};
+#define GUARD_MAX_TEXTS 64 /* a condition that asks for more is better asked than found */
+struct cel_guard {
+    enum cel_guard_fact fact;
+    uint32_t count;
+    struct slice texts[GUARD_MAX_TEXTS];
+};
+/* True: where the fact is present, and none of its texts is among `texts`, the outcome is false;
+ * where it is missing, the outcome is never true, and an error tells that the root is lacking. */
+bool cel_guard(const struct cel *c, struct cel_guard *out);

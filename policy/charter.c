@@ -6,6 +6,7 @@
 
 #include "base/codec.h"
 #include "base/mem.h"
+#include "policy/compile.h"
 #include "policy/host.h"
 #include "policy/load_in.h"
 #include "policy/serials.h"
@@ -360,8 +361,10 @@ struct charter *charter_load(struct slice text, const char *file, struct finding
     struct loader l = {.a = &c->arena, .out = out, .text = text};
     load_charter(&l, yaml_root(doc), c);
     yaml_free(doc);
-    if (out->errors == errors)
+    if (out->errors == errors) {
+        charter_compile(c);
         return c;
+    }
     charter_free(c);
     return NULL;
 }

@@ -38,13 +38,15 @@ struct charter_entity {
 };
 
 /* What holds for every application of every entity, whatever its own rules say. Judged as written
- * in policy/decide.h. `baseline: { require: [{ id, when, reason, remedy }], forbid: [{ id, methods,
+ * in policy/decide.c. `baseline: { require: [{ id, when, reason, remedy }], forbid: [{ id, methods,
  * paths, when }] }`, each with owner, purpose, review_by, expires and mode as in a bundle. */
 struct baseline {
     struct rule *requirements; /* RULE_REQUIRE: a condition always, no methods, no paths */
     uint32_t requirement_count;
     struct rule *forbids; /* RULE_FORBID */
     uint32_t forbid_count;
+    bool has_shadow;              /* some rule of it is in shadow; by charter_compile, as are: */
+    const struct rules *rules[2]; /* of the forbids; [1] where case is folded */
 };
 
 struct charter {

@@ -5,8 +5,11 @@
  */
 #include "policy/compile.h"
 
-#include "base/map.h"
 #include "base/mem.h"
+#include "policy/charter.h"
+#include "policy/compile_in.h"
+
+#define GUARDS_FROM 16 /* rules: fewer are sooner looked through than found */
 
 /* One pattern of one rule. */
 struct item {
@@ -17,7 +20,9 @@ struct item {
 
 struct build {
     struct arena *arena;
+    struct arena *scratch;
     const struct item *items;
+    const struct compiled_clause *clauses; /* one a rule */
 };
 
 static int compare_slices(struct slice a, struct slice b)
@@ -85,16 +90,96 @@ static uint32_t run_end(const struct build *b, uint32_t from, uint32_t to, uint3
     return at;
 }
 
+/* ---- sets ---- */
+
+/* One rule under one text. */
+struct found {
+    uint32_t number;
+    struct rule_entry entry;
+};
+
+static int compare_found(const void *left, const void *right)
+{
+    const struct found *a = left, *b = right;
+    if (a->number != b->number)
+        return a->number < b->number ? -1 : 1;
+    if (a->entry.rule != b->entry.rule)
+        return a->entry.rule < b->entry.rule ? -1 : 1;
+    return 0;
+}
+
+static void make_runs(const struct build *b, struct rule_guards *out, const struct found *found,
+                      uint32_t count)
+{
+    struct rule_entry *entries = arena_array(b->arena, struct rule_entry, count);
+    uint32_t run_count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        entries[i] = found[i].entry;
+        run_count += !i || found[i].number != found[i - 1].number;
+    }
+    struct guard_run *runs = arena_array(b->arena, struct guard_run, run_count);
+    for (uint32_t i = 0; i < count; i++) {
+        if (!i || found[i].number != found[i - 1].number)
+            runs[out->run_count++] = (struct guard_run){found[i].number, {&entries[i], 0}};
+        runs[out->run_count - 1].rules.count++;
+    }
+    out->runs = runs;
+}
+
+static void note_methods(struct rule_guards *out, const struct rule_list *all)
+{
+    for (uint32_t m = 0; m < METHOD_COUNT; m++) {
+        uint32_t i = 0;
+        while (i < all->count && !(all->at[i].methods & 1u << m))
+            i++;
+        out->first_by_method[m] = i;
+    }
+}
+
+static const struct rule_guards *make_guards(const struct build *b, const struct rule_list *all)
+{
+    uint32_t open = 0, room = 0, count = 0;
+    if (all->count < GUARDS_FROM)
+        return NULL;
+    for (uint32_t i = 0; i < all->count; i++) {
+        open += all->at[i].guard == GUARD_NONE;
+        room += b->clauses[all->at[i].rule].text_count;
+    }
+    if (open == all->count)
+        return NULL;
+    struct rule_guards *out = arena_new(b->arena, struct rule_guards);
+    struct rule_entry *open_list = arena_array(b->arena, struct rule_entry, open);
+    struct found *found = arena_array(b->scratch, struct found, room);
+    for (uint32_t i = 0; i < all->count; i++) {
+        const struct rule_entry *e = &all->at[i];
+        const struct compiled_clause *clause = &b->clauses[e->rule];
+        out->facts |= 1u << e->guard;
+        out->may_lack_device |= clause->reads_device;
+        if (e->guard == GUARD_NONE)
+            open_list[out->open.count++] = *e;
+        for (uint32_t k = 0; k < clause->text_count; k++)
+            found[count++] = (struct found){clause->texts[k], *e};
+    }
+    out->open.at = open_list;
+    qsort(found, count, sizeof(*found), compare_found);
+    make_runs(b, out, found, count);
+    note_methods(out, all);
+    return out;
+}
+
 /* The rules of a run, each once: a rule may say one pattern twice. */
 static struct rule_set make_set(const struct build *b, uint32_t from, uint32_t to)
 {
     struct rule_entry *at = arena_array(b->arena, struct rule_entry, to - from);
-    uint32_t count = 0;
+    struct rule_set set = {.all = {at, 0}};
     for (uint32_t i = from; i < to; i++)
-        if (!count || at[count - 1].rule != b->items[i].entry.rule)
-            at[count++] = b->items[i].entry;
-    return (struct rule_set){at, count};
+        if (!set.all.count || at[set.all.count - 1].rule != b->items[i].entry.rule)
+            at[set.all.count++] = b->items[i].entry;
+    set.guards = make_guards(b, &set.all);
+    return set;
 }
+
+/* ---- nodes ---- */
 
 static uint32_t count_runs(const struct build *b, uint32_t from, uint32_t to, uint32_t depth,
                            enum step step)
@@ -173,8 +258,8 @@ static uint32_t method_bits(const struct rule *r)
 
 static const struct pattern_segment anything = {.kind = PATTERN_REST};
 
-static uint32_t add_items(struct arena *a, const struct application *app, struct item *items,
-                          uint32_t count, const struct rule *r, struct rule_entry entry)
+static uint32_t add_items(struct arena *a, bool fold, struct item *items, uint32_t count,
+                          const struct rule *r, struct rule_entry entry)
 {
     if (!r->path_count)
         items[count++] = (struct item){.segments = &anything, .count = 1, .entry = entry};
@@ -183,77 +268,92 @@ static uint32_t add_items(struct arena *a, const struct application *app, struct
         /* No request has so many segments: such a pattern matches nothing. */
         if (p->count > PATH_MAX_SEGMENTS + 1)
             continue;
-        items[count++] =
-            (struct item){.segments = app->paths.fold_case ? fold_segments(a, p) : p->segments,
-                          .count = p->count,
-                          .entry = entry};
+        items[count++] = (struct item){.segments = fold ? fold_segments(a, p) : p->segments,
+                                       .count = p->count,
+                                       .entry = entry};
     }
     return count;
 }
 
-static const struct rule_node *make_tree(struct arena *a, const struct application *app,
-                                         enum rule_effect effect, const uint32_t *conditions)
+/* ---- trees ---- */
+
+/* What a tree is made for. */
+struct wanted {
+    enum rule_effect effect;
+    bool is_shadow;
+    bool fold;
+};
+
+/* NULL where no rule is of the kind. */
+static const struct rule_node *make_tree(struct build *b, const struct rules *rules,
+                                         struct wanted wanted)
 {
     uint32_t room = 0, count = 0;
-    for (uint32_t i = 0; i < app->rule_count; i++)
-        room += app->rule_list[i].path_count ? app->rule_list[i].path_count : 1;
-    struct item *items = mem_array(struct item, room + 1);
-    for (uint32_t i = 0; i < app->rule_count; i++) {
-        const struct rule *r = &app->rule_list[i];
-        if (r->effect != effect || r->is_shadow)
+    for (uint32_t i = 0; i < rules->count; i++)
+        room += rules->list[i].path_count ? rules->list[i].path_count : 1;
+    struct item *items = arena_array(b->scratch, struct item, room + 1);
+    for (uint32_t i = 0; i < rules->count; i++) {
+        const struct rule *r = &rules->list[i];
+        if (r->effect != wanted.effect || r->is_shadow != wanted.is_shadow)
             continue;
         struct rule_entry entry = {.rule = i,
-                                   .condition = conditions[i],
+                                   .clause = b->clauses[i].number,
                                    .methods = method_bits(r),
-                                   .may_step_up = r->remedy == REMEDY_STEP_UP};
-        count = add_items(a, app, items, count, r, entry);
+                                   .guard = (uint8_t)b->clauses[i].guard,
+                                   .may_step_up = r->remedy == REMEDY_STEP_UP,
+                                   .may_expire = r->expires_s != 0};
+        count = add_items(b->arena, wanted.fold, items, count, r, entry);
     }
+    if (!count)
+        return NULL;
     qsort(items, count, sizeof(*items), compare_items);
-    struct build build = {.arena = a, .items = items};
-    const struct rule_node *root = make_node(&build, 0, count, 0);
-    mem_free(items);
-    return root;
+    b->items = items;
+    return make_node(b, 0, count, 0);
 }
 
-/* Gives each distinct condition a number from 1, and each rule the number of its own. */
-static void number_conditions(struct arena *a, const struct application *app, uint32_t *numbers,
-                              struct rules *rules)
-{
-    const struct cel **conditions = arena_array(a, const struct cel *, app->rule_count);
-    struct map by_text;
-    map_init(&by_text);
-    for (uint32_t i = 0; i < app->rule_count; i++) {
-        const struct rule *r = &app->rule_list[i];
-        if (!r->when)
-            continue;
-        uint32_t *known = map_get(&by_text, r->when_text);
-        if (known) {
-            numbers[i] = *known;
-            continue;
-        }
-        conditions[rules->condition_count++] = r->when;
-        numbers[i] = rules->condition_count;
-        map_set(&by_text, r->when_text, &numbers[i]);
-    }
-    map_fini(&by_text);
-    rules->conditions = conditions;
-}
-
-static const struct rules *compile(struct arena *a, const struct application *app)
+static const struct rules *compile(struct arena *a, const struct rule *list, uint32_t count,
+                                   struct path_options paths)
 {
     struct rules *rules = arena_new(a, struct rules);
-    uint32_t *numbers = mem_array(uint32_t, app->rule_count + 1);
-    number_conditions(a, app, numbers, rules);
-    rules->permits = make_tree(a, app, RULE_PERMIT, numbers);
-    rules->forbids = make_tree(a, app, RULE_FORBID, numbers);
-    for (uint32_t i = 0; i < app->rule_count; i++)
-        rules->has_step_up |= app->rule_list[i].remedy == REMEDY_STEP_UP;
-    mem_free(numbers);
+    struct arena scratch;
+    arena_init(&scratch, NULL);
+    rules->list = list;
+    rules->count = count;
+    const bool is_read_twice =
+        paths.allow_parameters || paths.allow_encoded_slash || paths.allow_empty_segments;
+    struct build b = {.arena = a,
+                      .scratch = &scratch,
+                      .clauses = compile_clauses(a, &scratch, rules, is_read_twice)};
+    const bool fold = paths.fold_case;
+    rules->permits = make_tree(&b, rules, (struct wanted){RULE_PERMIT, false, fold});
+    rules->forbids = make_tree(&b, rules, (struct wanted){RULE_FORBID, false, fold});
+    rules->shadow_permits = make_tree(&b, rules, (struct wanted){RULE_PERMIT, true, fold});
+    rules->shadow_forbids = make_tree(&b, rules, (struct wanted){RULE_FORBID, true, fold});
+    for (uint32_t i = 0; i < count; i++)
+        rules->has_step_up |= list[i].remedy == REMEDY_STEP_UP;
+    arena_fini(&scratch);
     return rules;
 }
 
 void bundle_compile(struct bundle *b)
 {
-    for (uint32_t i = 0; i < b->application_count; i++)
-        b->applications[i].rules = compile(&b->arena, &b->applications[i]);
+    for (uint32_t i = 0; i < b->application_count; i++) {
+        struct application *app = &b->applications[i];
+        app->rules = compile(&b->arena, app->rule_list, app->rule_count, app->paths);
+    }
+}
+
+void charter_compile(struct charter *c)
+{
+    /* An application that lets in what can be read in several ways is judged by all of them. */
+    struct path_options paths = {.allow_parameters = true};
+    struct baseline *b = &c->baseline;
+    for (uint32_t i = 0; i < b->requirement_count; i++)
+        b->has_shadow |= b->requirements[i].is_shadow;
+    for (uint32_t i = 0; i < b->forbid_count; i++)
+        b->has_shadow |= b->forbids[i].is_shadow;
+    for (int fold = 0; fold < 2; fold++) {
+        paths.fold_case = fold;
+        b->rules[fold] = compile(&c->arena, b->forbids, b->forbid_count, paths);
+    }
 }

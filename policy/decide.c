@@ -1,250 +1,366 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* The judgement, twice: by the compiled index, and by a plain loop that the property test holds it
- * to. Both follow one text:
+/* The judgement, by the compiled index. decide_slow.c is the same by a plain loop, and the property
+ * tests hold the two to each other. Both follow one text (tally.c):
  *
  *   A forbid *holds* where its condition is true or can't be evaluated. It is *open* where all that
- *   keeps it from being evaluated is that there is no user, or no device, at all. A permit holds
- *   where its condition is true. Of rules that count alike, the first in the list is named.
+ *   keeps it from being evaluated is that there is no user, or no device, at all. A requirement of
+ *   the baseline is a forbid that holds where its condition is not true; with remedy: step_up,
+ * where it would be true at a higher level, it is *raised*. A permit holds where its condition is
+ * true. Of rules that count alike, the first in the list is named, and the baseline's before
+ * others.
  *
- *   1. A forbid holds and is not open:                  FORBIDDEN
- *   2. A permit holds, and no forbid is open:           PERMITTED
+ *   1. A forbid holds and is neither open nor raised:   FORBIDDEN
+ *   2. A permit holds, and no forbid is open or raised: PERMITTED
  *   3. No permit holds, nor lacks a user or device,
  *      and a forbid is open:                            FORBIDDEN
  *   4. A user is lacked, by an open forbid or, where
  *      no permit holds, by a permit:                    IDENTITY_REQUIRED
  *   5. A device is, in the same way:                    DEVICE_REQUIRED
- *   6. A step-up permit would hold at a higher level:   ASSURANCE_TOO_LOW
+ *   6. At a higher level a permit would hold, and every
+ *      requirement:                                     ASSURANCE_TOO_LOW
  *   7. Else, by the first permit for method and path:   DENIED
  *
- * The walk owns no memory: a small table on the stack remembers conditions, and where two of them
- * want one place the later one is evaluated again. Conditions are pure: only time depends on it. */
+ * A rule that has expired is not there. One in shadow counts only in what the decision says would
+ * have been (`shadow`).
+ *
+ * The walk owns no memory: answers of atoms and the texts of facts are remembered on the stack, as
+ * far as they go; beyond, they are asked again. Conditions are pure: only time depends on it. */
 #include "policy/decide.h"
 
-#include "belfry/request.h"
-#include "policy/compile.h"
+#include "policy/charter.h"
+#include "policy/decide_in.h"
 
-#define NO_RULE UINT32_MAX
-/* A power of two; more distinct conditions for one path are rare. */
-#define MEMO_SLOTS 64
-/* Above every level that a provider states (FAS: at most 600). */
-#define ACR_LEVEL_MAX 4096
+/* Texts of facts that some condition is found by; of one request, over this it is not found but
+ * looked for. */
+#define HELD_MAX 256
 
-/* What a condition came to. The flags go with CEL_IS_ERROR. */
-struct answer {
-    uint32_t condition; /* its number; 0: the slot is empty */
-    uint8_t outcome;
-    bool lacks_user;
-    bool lacks_device;
+/* ---- what is remembered while one request is judged ---- */
+
+/* In half a byte: 0 not asked, 1 false, 2 true, 4 an error with its two flags. */
+enum { MEMO_EMPTY = 0, MEMO_FALSE = 1, MEMO_TRUE = 2, MEMO_ERROR = 4 };
+enum { LACKS_USER = 1, LACKS_DEVICE = 2 };
+
+struct memo {
+    uint8_t at[MEMO_MAX_ATOMS / 2];
 };
 
-/* The first rule of each kind, by number; NO_RULE where there is none. */
-struct tally {
-    uint32_t firm_forbid;
-    uint32_t open_user_forbid;
-    uint32_t open_device_forbid;
-    uint32_t permit;
-    uint32_t lacks_user;
-    uint32_t lacks_device;
-    uint32_t faulty;  /* a permit that could not be evaluated */
-    uint32_t nearest; /* a permit for this method and path */
-    uint32_t step_up;
-};
-
-static const struct tally empty_tally = {NO_RULE, NO_RULE, NO_RULE, NO_RULE, NO_RULE,
-                                         NO_RULE, NO_RULE, NO_RULE, NO_RULE};
-
-static void note(uint32_t *first, uint32_t rule)
-{
-    if (rule < *first)
-        *first = rule;
-}
-
-static bool has_expired(const struct rule *r, const struct facts *facts)
-{
-    return r->expires_s && facts->now.s >= r->expires_s;
-}
-
-static struct answer ask(const struct cel *when, const struct facts *facts)
-{
-    if (!when)
-        return (struct answer){.outcome = CEL_IS_TRUE};
-    struct cel_run run = {0};
-    enum cel_outcome outcome = cel_test(when, facts, &run);
-    return (struct answer){.outcome = (uint8_t)outcome,
-                           .lacks_user = outcome == CEL_IS_ERROR && run.lacks_user && !facts->user,
-                           .lacks_device =
-                               outcome == CEL_IS_ERROR && run.lacks_device && !facts->device};
-}
-
-static void tally_forbid(struct tally *t, uint32_t rule, struct answer a)
-{
-    if (a.outcome == CEL_IS_FALSE)
-        return;
-    if (a.lacks_user)
-        note(&t->open_user_forbid, rule);
-    else if (a.lacks_device)
-        note(&t->open_device_forbid, rule);
-    else
-        note(&t->firm_forbid, rule);
-}
-
-static void tally_permit(struct tally *t, uint32_t rule, struct answer a)
-{
-    note(&t->nearest, rule);
-    if (a.outcome == CEL_IS_TRUE)
-        note(&t->permit, rule);
-    if (a.outcome != CEL_IS_ERROR)
-        return;
-    note(&t->faulty, rule);
-    if (a.lacks_user)
-        note(&t->lacks_user, rule);
-    if (a.lacks_device)
-        note(&t->lacks_device, rule);
-}
-
-/* Would the rule hold for this user at a higher level? */
-static bool would_step_up(const struct rule *r, const struct facts *facts)
-{
-    struct cel_run run = {.assume_acr_level = true};
-    return r->remedy == REMEDY_STEP_UP && r->when && facts->user &&
-           cel_test(r->when, facts, &run) == CEL_IS_TRUE;
-}
-
-/* The least level at which the condition holds, by halving; 0 where it can't be told. */
-static int64_t level_needed(const struct cel *when, const struct facts *facts)
-{
-    struct facts_user user = *facts->user;
-    struct facts raised = *facts;
-    raised.user = &user;
-    int64_t low = user.acr_level < 0 ? 0 : user.acr_level, high = ACR_LEVEL_MAX; /* (low, high] */
-    user.acr_level = high;
-    if (low >= high || cel_test(when, &raised, &(struct cel_run){0}) != CEL_IS_TRUE)
-        return 0;
-    while (high - low > 1) {
-        user.acr_level = low + (high - low) / 2;
-        if (cel_test(when, &raised, &(struct cel_run){0}) == CEL_IS_TRUE)
-            high = user.acr_level;
-        else
-            low = user.acr_level;
-    }
-    return high;
-}
-
-/* Names the rule that was nearest, or forbade, and what its condition missed; true where it could
- * not be evaluated. */
-static bool name_rule(struct decision *out, const struct facts *facts, uint32_t rule)
-{
-    const struct rule *r = &facts->app->rule_list[rule];
-    struct cel_run run = {0};
-    out->rule = r->id;
-    if (!r->when || cel_test(r->when, facts, &run) != CEL_IS_ERROR)
-        return false;
-    out->missing = run.missing;
-    return true;
-}
-
-/* `faulty`: the rule to be named as one that can't be evaluated, where `rule` itself can. */
-static bool refuse(struct decision *out, const struct facts *facts, enum reason reason,
-                   uint32_t rule, uint32_t faulty)
-{
-    out->reason = reason;
-    if (rule != NO_RULE && name_rule(out, facts, rule))
-        faulty = rule;
-    out->is_fault = faulty != NO_RULE;
-    if (out->is_fault)
-        out->faulty_rule = facts->app->rule_list[faulty].id;
-    return true;
-}
-
-/* Steps 1 to 5 of the text above; false where none of them is it. */
-static bool conclude(const struct tally *t, const struct facts *facts, struct decision *out)
-{
-    uint32_t user_rule = t->open_user_forbid, device_rule = t->open_device_forbid;
-    bool is_open = user_rule != NO_RULE || device_rule != NO_RULE;
-    bool holds = t->permit != NO_RULE;
-    if (t->firm_forbid != NO_RULE)
-        return refuse(out, facts, REASON_FORBIDDEN, t->firm_forbid, NO_RULE);
-    if (holds && !is_open) {
-        /* The one way to a permit. */
-        out->verdict = DECISION_PERMIT;
-        out->reason = REASON_PERMITTED;
-        out->rule = facts->app->rule_list[t->permit].id;
-        return true;
-    }
-    if (is_open && !holds && t->lacks_user == NO_RULE && t->lacks_device == NO_RULE)
-        return refuse(out, facts, REASON_FORBIDDEN,
-                      user_rule < device_rule ? user_rule : device_rule, NO_RULE);
-    if (user_rule == NO_RULE && !holds)
-        user_rule = t->lacks_user;
-    if (user_rule != NO_RULE)
-        return refuse(out, facts, REASON_IDENTITY_REQUIRED, user_rule, NO_RULE);
-    if (device_rule == NO_RULE && !holds)
-        device_rule = t->lacks_device;
-    if (device_rule != NO_RULE)
-        return refuse(out, facts, REASON_DEVICE_REQUIRED, device_rule, NO_RULE);
-    return false;
-}
-
-static void conclude_step_up(const struct tally *t, const struct facts *facts, struct decision *out)
-{
-    if (t->step_up == NO_RULE) {
-        refuse(out, facts, REASON_DENIED, t->nearest, t->faulty);
-        return;
-    }
-    refuse(out, facts, REASON_ASSURANCE_TOO_LOW, t->step_up, t->faulty);
-    out->needs_acr_level = level_needed(facts->app->rule_list[t->step_up].when, facts);
-}
-
-/* ---- readings of a path ---- */
-
-/* Longer than any pattern: what stands behind can only be met by "**". */
-#define LAX_MAX_SEGMENTS (PATH_MAX_SEGMENTS + 2)
-
-struct reading {
-    const struct slice *segments;
+/* Which guard names the facts of the request hold. */
+struct held {
+    uint32_t absent;  /* bits 1 << enum cel_guard_fact: facts that are not there */
+    uint32_t crowded; /* have more texts than there is room for */
     uint32_t count;
-    bool is_cut; /* what stands behind a ";" is left out */
+    uint32_t at[HELD_MAX];
 };
-
-static bool has_lax_reading(const struct application *app)
-{
-    return app->paths.allow_encoded_slash || app->paths.allow_empty_segments;
-}
-
-/* The path as an application reads it that decodes "%2F" before it splits, or that merges slashes.
- * Where such paths are let in, a forbid holds against that reading too. */
-static struct reading read_laxly(const struct path *path, struct slice out[LAX_MAX_SEGMENTS])
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < path->segment_count; i++) {
-        struct slice rest = path->segments[i];
-        for (bool has_more = true; has_more && count < LAX_MAX_SEGMENTS;) {
-            has_more = rest.len && memchr(rest.ptr, '/', rest.len);
-            const struct slice part = slice_cut(&rest, '/');
-            if (part.len || (!has_more && i + 1 == path->segment_count))
-                out[count++] = part;
-        }
-    }
-    return (struct reading){out, count, false};
-}
-
-/* ---- by the index ---- */
 
 enum walk_mode { WALK_FORBIDS, WALK_PERMITS, WALK_STEP_UPS };
 
 struct walk {
     const struct facts *facts;
     const struct application *app;
+    const struct rules *rules;
+    uint32_t first; /* the number of the first of `rules` */
     struct reading reading;
     enum walk_mode mode;
+    bool has_held; /* `held` is made, for `rules` */
     struct tally tally;
-    struct answer memo[MEMO_SLOTS];
+    struct memo *memo; /* of `rules` */
+    struct held *held;
 };
 
-static char fold_at(struct slice s, size_t i)
+static void use_rules(struct walk *w, const struct rules *rules, uint32_t first)
 {
-    return path_fold(i ? s.ptr[i - 1] : '\0', s.ptr[i]);
+    w->rules = rules;
+    w->first = first;
+    w->has_held = false;
+    memset(w->memo->at, 0, (rules->memo_count + 1) / 2);
 }
+
+static uint8_t ask_atom(struct walk *w, uint32_t number)
+{
+    struct cel_run run = {0};
+    switch (cel_test(w->rules->atoms[number], w->facts, &run)) {
+    case CEL_IS_FALSE:
+        return MEMO_FALSE;
+    case CEL_IS_TRUE:
+        return MEMO_TRUE;
+    case CEL_IS_ERROR:
+        break;
+    }
+    return (uint8_t)(MEMO_ERROR | (run.lacks_user && !w->facts->user ? LACKS_USER : 0) |
+                     (run.lacks_device && !w->facts->device ? LACKS_DEVICE : 0));
+}
+
+static uint8_t answer_of_atom(struct walk *w, uint32_t number)
+{
+    if (number >= w->rules->memo_count)
+        return ask_atom(w, number);
+    uint8_t *slot = &w->memo->at[number / 2];
+    const unsigned shift = number % 2 * 4;
+    uint8_t answer = *slot >> shift & 15;
+    if (answer == MEMO_EMPTY) {
+        answer = ask_atom(w, number);
+        *slot |= (uint8_t)(answer << shift);
+    }
+    return answer;
+}
+
+/* What && says of the atoms (policy/cel.h). */
+static struct answer answer_of(struct walk *w, const struct rule_entry *e)
+{
+    uint8_t errors = 0;
+    if (!e->clause)
+        return (struct answer){.outcome = CEL_IS_TRUE};
+    const struct clause *clause = &w->rules->clauses[e->clause - 1];
+    for (uint32_t i = 0; i < clause->count; i++) {
+        const uint8_t answer = answer_of_atom(w, clause->atoms[i]);
+        if (answer == MEMO_FALSE)
+            return (struct answer){.outcome = CEL_IS_FALSE};
+        errors |= answer & MEMO_ERROR ? answer : 0;
+    }
+    if (!errors)
+        return (struct answer){.outcome = CEL_IS_TRUE};
+    return (struct answer){CEL_IS_ERROR, errors & LACKS_USER, errors & LACKS_DEVICE};
+}
+
+/* ---- guards ---- */
+
+/* The texts of a fact; false where it is missing. A fact of one text is a list in *one. */
+static bool texts_of(const struct facts *f, enum cel_guard_fact fact, struct slice *one,
+                     struct slices *out)
+{
+    *out = (struct slices){one, 1};
+    switch (fact) {
+    case GUARD_USER_GROUPS:
+        *out = f->user ? f->user->groups : (struct slices){0};
+        return f->user;
+    case GUARD_USER_SCOPES:
+        *out = f->user ? f->user->scopes : (struct slices){0};
+        return f->user;
+    case GUARD_DEVICE_UNITS:
+        *out = f->device ? f->device->organizational_units : (struct slices){0};
+        return f->device;
+    case GUARD_USER_ID:
+        *one = f->user ? f->user->id : (struct slice){0};
+        return one->len > 0;
+    case GUARD_DEVICE_TRUST:
+        *one = f->device ? f->device->trust : (struct slice){0};
+        return one->len > 0;
+    case GUARD_SERVICE_ID:
+        *one = f->service ? f->service->id : (struct slice){0};
+        return one->len > 0;
+    case GUARD_NONE:
+    case GUARD_COUNT:
+        break;
+    }
+    return false;
+}
+
+static uint32_t number_of(const struct guard_names *names, enum cel_guard_fact fact,
+                          struct slice text)
+{
+    uint32_t slot = (uint32_t)guard_hash(fact, text) & names->mask;
+    for (; names->at[slot].number; slot = (slot + 1) & names->mask)
+        if (names->at[slot].fact == fact && slice_eq(names->at[slot].text, text))
+            return names->at[slot].number;
+    return 0;
+}
+
+static void hold(struct held *held, uint32_t number)
+{
+    for (uint32_t i = 0; i < held->count; i++)
+        if (held->at[i] == number)
+            return;
+    held->at[held->count++] = number;
+}
+
+static void hold_all(struct walk *w, enum cel_guard_fact fact, struct slices texts)
+{
+    for (uint32_t i = 0; i < texts.count; i++) {
+        const uint32_t number = number_of(&w->rules->names, fact, texts.at[i]);
+        if (number)
+            hold(w->held, number);
+    }
+}
+
+static void make_held(struct walk *w)
+{
+    struct held *held = w->held;
+    held->count = 0;
+    held->absent = 0;
+    held->crowded = 0;
+    w->has_held = true;
+    for (enum cel_guard_fact fact = GUARD_NONE + 1; fact < GUARD_COUNT; fact++) {
+        struct slice one;
+        struct slices texts;
+        if (!texts_of(w->facts, fact, &one, &texts))
+            held->absent |= 1u << fact;
+        else if (texts.count > HELD_MAX - held->count)
+            held->crowded |= 1u << fact;
+        else
+            hold_all(w, fact, texts);
+    }
+}
+
+/* ---- rules at their places in the tree ---- */
+
+static bool method_fits(const struct walk *w, const struct rule_entry *e)
+{
+    const struct request *request = w->facts->request;
+    if (e->methods == METHODS_ALL)
+        return true;
+    if (!(e->methods & 1u << request->method))
+        return false;
+    if (request->method != METHOD_OTHER)
+        return true;
+    const struct slices *names = &w->rules->list[e->rule].other_methods;
+    for (uint32_t i = 0; i < names->count; i++)
+        if (slice_eq(names->at[i], request->method_name))
+            return true;
+    return false;
+}
+
+/* A permit has to fit without the parameters too: whether the application sees them or not, one
+ * rule permits. */
+static bool fits_cut(const struct walk *w, const struct rule_entry *e)
+{
+    const struct path *path = &w->facts->request->path;
+    return !path->has_parameters ||
+           rule_fits_path(w->app, &w->rules->list[e->rule],
+                          (struct reading){path->segments, path->segment_count, true});
+}
+
+/* Everything but its condition. */
+static bool entry_fits(const struct walk *w, const struct rule_entry *e)
+{
+    return method_fits(w, e) &&
+           !(e->may_expire && rule_has_expired(&w->rules->list[e->rule], w->facts)) &&
+           (w->mode == WALK_FORBIDS || fits_cut(w, e));
+}
+
+static void judge_entry(struct walk *w, const struct rule_entry *e)
+{
+    const uint32_t number = w->first + e->rule;
+    if (!entry_fits(w, e))
+        return;
+    switch (w->mode) {
+    case WALK_FORBIDS:
+        tally_forbid(&w->tally, number, answer_of(w, e));
+        return;
+    case WALK_PERMITS:
+        tally_permit(&w->tally, number, answer_of(w, e));
+        return;
+    case WALK_STEP_UPS:
+        if (e->may_step_up && rule_would_step_up(&w->rules->list[e->rule], w->facts))
+            tally_note(&w->tally.step_up, number);
+        return;
+    }
+}
+
+/* Lists are in the order of rules: behind the first that decides, none can. */
+static const uint32_t *stop_of(const struct walk *w)
+{
+    return w->mode == WALK_FORBIDS   ? &w->tally.firm_forbid
+           : w->mode == WALK_PERMITS ? &w->tally.permit
+                                     : &w->tally.step_up;
+}
+
+static void judge_list(struct walk *w, const struct rule_list *list)
+{
+    const uint32_t *stop = stop_of(w);
+    for (uint32_t i = 0; i < list->count && w->first + list->at[i].rule < *stop; i++)
+        judge_entry(w, &list->at[i]);
+}
+
+static const struct guard_run *find_run(const struct rule_guards *g, uint32_t number)
+{
+    uint32_t low = 0, high = g->run_count;
+    while (low < high) {
+        const uint32_t middle = low + (high - low) / 2;
+        if (g->runs[middle].number == number)
+            return &g->runs[middle];
+        if (number < g->runs[middle].number)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return NULL;
+}
+
+#define USER_GUARDS (1u << GUARD_USER_GROUPS | 1u << GUARD_USER_SCOPES | 1u << GUARD_USER_ID)
+#define DEVICE_GUARDS (1u << GUARD_DEVICE_TRUST | 1u << GUARD_DEVICE_UNITS)
+
+/* Could a rule that is found by a missing fact still add to the tally? Its condition is not true;
+ * where the user or device is lacking as a whole, an error of it says so. */
+static bool may_add(const struct walk *w, const struct rule_guards *g, const struct rule_entry *e)
+{
+    const struct tally *t = &w->tally;
+    const struct facts *f = w->facts;
+    const uint32_t number = w->first + e->rule;
+    if (w->mode == WALK_PERMITS)
+        return t->nearest > number || t->faulty > number || (!f->user && t->lacks_user > number) ||
+               (!f->device && g->may_lack_device && t->lacks_device > number);
+    if (!f->user && USER_GUARDS >> e->guard & 1)
+        return t->open_user_forbid > number;
+    if (!f->device && DEVICE_GUARDS >> e->guard & 1)
+        return t->open_device_forbid > number || (!f->user && t->open_user_forbid > number);
+    return true;
+}
+
+/* Those whose fact is missing, one by one, as long as there is something to learn; and those whose
+ * fact has too many texts to be found by. */
+static void judge_others(struct walk *w, const struct rule_set *set)
+{
+    const struct rule_guards *g = set->guards;
+    const uint32_t crowded = w->held->crowded & g->facts;
+    const uint32_t absent = w->mode == WALK_STEP_UPS ? 0 : w->held->absent & g->facts;
+    const bool is_one_kind = !crowded && (w->mode == WALK_PERMITS || !(absent & ~USER_GUARDS) ||
+                                          !(absent & ~DEVICE_GUARDS));
+    const uint32_t *stop = stop_of(w);
+    if (!(absent | crowded))
+        return;
+    for (uint32_t i = 0; i < set->all.count && w->first + set->all.at[i].rule < *stop; i++) {
+        const struct rule_entry *e = &set->all.at[i];
+        if (crowded >> e->guard & 1 || (absent >> e->guard & 1 && may_add(w, g, e)))
+            judge_entry(w, e);
+        else if (absent >> e->guard & 1 && is_one_kind)
+            return; /* nor do those behind it */
+    }
+}
+
+/* The first permit for this method and path is near, whatever its condition says. */
+static void note_nearest(struct walk *w, const struct rule_set *set)
+{
+    uint32_t i = set->guards->first_by_method[w->facts->request->method];
+    for (; i < set->all.count && w->first + set->all.at[i].rule < w->tally.nearest; i++)
+        if (entry_fits(w, &set->all.at[i]))
+            tally_note(&w->tally.nearest, w->first + set->all.at[i].rule);
+}
+
+static void judge_by_guards(struct walk *w, const struct rule_set *set)
+{
+    const struct rule_guards *g = set->guards;
+    if (!w->has_held)
+        make_held(w);
+    judge_list(w, &g->open);
+    for (uint32_t i = 0; i < w->held->count; i++) {
+        const struct guard_run *run = find_run(g, w->held->at[i]);
+        if (run)
+            judge_list(w, &run->rules);
+    }
+    judge_others(w, set);
+    if (w->mode == WALK_PERMITS && w->tally.permit == NO_RULE)
+        note_nearest(w, set);
+}
+
+static void judge_set(struct walk *w, const struct rule_set *set)
+{
+    if (set->guards)
+        judge_by_guards(w, set);
+    else
+        judge_list(w, &set->all);
+}
+
+/* ---- the tree ---- */
 
 /* `text` is folded already where the application folds. */
 static int compare_bytes(struct slice s, struct slice text, bool fold)
@@ -294,87 +410,6 @@ static const struct rule_node *find_text(const struct rule_node *n, struct slice
     return NULL;
 }
 
-static bool method_fits(const struct walk *w, const struct rule_entry *e)
-{
-    const struct request *request = w->facts->request;
-    if (e->methods == METHODS_ALL)
-        return true;
-    if (!(e->methods & 1u << request->method))
-        return false;
-    if (request->method != METHOD_OTHER)
-        return true;
-    const struct slices *names = &w->app->rule_list[e->rule].other_methods;
-    for (uint32_t i = 0; i < names->count; i++)
-        if (slice_eq(names->at[i], request->method_name))
-            return true;
-    return false;
-}
-
-static bool pattern_fits(const struct application *app, const struct pattern *p,
-                         struct reading reading);
-
-static bool some_pattern_fits(const struct application *app, const struct rule *r,
-                              struct reading reading)
-{
-    for (uint32_t i = 0; i < r->path_count; i++)
-        if (pattern_fits(app, &r->paths[i], reading))
-            return true;
-    return !r->path_count;
-}
-
-static struct answer answer_of(struct walk *w, const struct rule_entry *e)
-{
-    if (!e->condition)
-        return (struct answer){.outcome = CEL_IS_TRUE};
-    struct answer *slot = &w->memo[e->condition & (MEMO_SLOTS - 1)];
-    if (slot->condition != e->condition) {
-        *slot = ask(w->app->rules->conditions[e->condition - 1], w->facts);
-        slot->condition = e->condition;
-    }
-    return *slot;
-}
-
-/* A permit has to fit without the parameters too: whether the application sees them or not, one
- * rule permits. */
-static bool fits_cut(const struct walk *w, const struct rule *r)
-{
-    const struct path *path = &w->facts->request->path;
-    return !path->has_parameters ||
-           some_pattern_fits(w->app, r,
-                             (struct reading){path->segments, path->segment_count, true});
-}
-
-static void judge_entry(struct walk *w, const struct rule_entry *e)
-{
-    const struct rule *r = &w->app->rule_list[e->rule];
-    if (has_expired(r, w->facts))
-        return;
-    switch (w->mode) {
-    case WALK_FORBIDS:
-        tally_forbid(&w->tally, e->rule, answer_of(w, e));
-        return;
-    case WALK_PERMITS:
-        if (fits_cut(w, r))
-            tally_permit(&w->tally, e->rule, answer_of(w, e));
-        return;
-    case WALK_STEP_UPS:
-        if (e->may_step_up && fits_cut(w, r) && would_step_up(r, w->facts))
-            note(&w->tally.step_up, e->rule);
-        return;
-    }
-}
-
-/* Sets are in the order of rules: behind the first that decides, none can. */
-static void judge_set(struct walk *w, const struct rule_set *set)
-{
-    const uint32_t *stop = w->mode == WALK_FORBIDS   ? &w->tally.firm_forbid
-                           : w->mode == WALK_PERMITS ? &w->tally.permit
-                                                     : &w->tally.step_up;
-    for (uint32_t i = 0; i < set->count && set->at[i].rule < *stop; i++)
-        if (method_fits(w, &set->at[i]))
-            judge_entry(w, &set->at[i]);
-}
-
 /* Each node is reached by one way, so the walk is never longer than the tree; it is as deep as a
  * pattern. */
 static void walk_node(struct walk *w, const struct rule_node *n, uint32_t depth)
@@ -396,146 +431,100 @@ static void walk_node(struct walk *w, const struct rule_node *n, uint32_t depth)
             walk_node(w, n->globs[i].node, depth + 1);
 }
 
-static void walk_forbids(struct walk *w, struct reading reading)
+static void walk_reading(struct walk *w, const struct rule_node *forbids, struct reading reading)
 {
     w->reading = reading;
-    walk_node(w, w->app->rules->forbids, 0);
+    walk_node(w, forbids, 0);
     if (!w->facts->request->path.has_parameters)
         return;
     w->reading.is_cut = true;
-    walk_node(w, w->app->rules->forbids, 0);
+    walk_node(w, forbids, 0);
 }
 
 /* Apart, for the room that it takes on the stack. */
-static __attribute__((noinline)) void walk_forbids_laxly(struct walk *w)
+static __attribute__((noinline)) void walk_laxly(struct walk *w, const struct rule_node *forbids)
 {
     struct slice room[LAX_MAX_SEGMENTS];
-    walk_forbids(w, read_laxly(&w->facts->request->path, room));
+    walk_reading(w, forbids, read_laxly(&w->facts->request->path, room));
+}
+
+static struct reading reading_of(const struct facts *facts)
+{
+    const struct path *path = &facts->request->path;
+    return (struct reading){path->segments, path->segment_count, false};
+}
+
+static void walk_forbids(struct walk *w, const struct rule_node *forbids)
+{
+    if (!forbids || w->tally.firm_forbid < w->first)
+        return;
+    w->mode = WALK_FORBIDS;
+    walk_reading(w, forbids, reading_of(w->facts));
+    if (has_lax_reading(w->app))
+        walk_laxly(w, forbids);
+}
+
+static void walk_permits(struct walk *w, const struct rule_node *permits, enum walk_mode mode)
+{
+    if (!permits || w->tally.firm_forbid != NO_RULE)
+        return;
+    w->mode = mode;
+    w->reading = reading_of(w->facts);
+    walk_node(w, permits, 0);
+}
+
+/* ---- the order of the questions ---- */
+
+static const struct rules *baseline_rules(const struct hearing *h)
+{
+    return h->baseline->rules[h->app->paths.fold_case];
+}
+
+static void judge(struct walk *w, const struct hearing *h, struct decision *out)
+{
+    tally_requirements(&w->tally, h, false);
+    if (h->baseline->forbid_count) {
+        use_rules(w, baseline_rules(h), h->first_forbid);
+        walk_forbids(w, w->rules->forbids);
+    }
+    use_rules(w, h->app->rules, h->first_rule);
+    walk_forbids(w, w->rules->forbids);
+    walk_permits(w, w->rules->permits, WALK_PERMITS);
+    if (tally_conclude(&w->tally, h, out))
+        return;
+    if (w->rules->has_step_up && w->facts->user && w->tally.permit == NO_RULE)
+        walk_permits(w, w->rules->permits, WALK_STEP_UPS);
+    tally_conclude_step_up(&w->tally, h, out);
+}
+
+/* Beside what was counted. A forbid that holds leaves nothing for them to change. */
+static void judge_shadows(struct walk *w, const struct hearing *h, struct decision *out)
+{
+    if (w->tally.firm_forbid != NO_RULE)
+        return;
+    tally_requirements(&w->tally, h, true);
+    walk_forbids(w, w->rules->shadow_forbids);
+    walk_permits(w, w->rules->shadow_permits, WALK_PERMITS);
+    if (h->baseline->forbid_count) {
+        use_rules(w, baseline_rules(h), h->first_forbid);
+        walk_forbids(w, w->rules->shadow_forbids);
+    }
+    tally_conclude_shadow(&w->tally, h, out);
 }
 
 void decide(const struct snapshot *s, const struct facts *facts, struct decision *out)
 {
-    *out = (struct decision){.reason = REASON_DENIED, .snapshot = s ? s->number : 0};
-    const struct rules *rules = facts->app->rules;
-    const struct path *path = &facts->request->path;
-    if (!rules)
-        return;
-    const struct reading whole = {path->segments, path->segment_count, false};
-    struct walk w = {.facts = facts, .app = facts->app, .mode = WALK_FORBIDS, .tally = empty_tally};
-    walk_forbids(&w, whole);
-    if (has_lax_reading(facts->app))
-        walk_forbids_laxly(&w);
-    w.reading = whole;
-    if (w.tally.firm_forbid == NO_RULE) {
-        w.mode = WALK_PERMITS;
-        walk_node(&w, rules->permits, 0);
-    }
-    if (conclude(&w.tally, facts, out))
-        return;
-    if (rules->has_step_up && facts->user) {
-        w.mode = WALK_STEP_UPS;
-        walk_node(&w, rules->permits, 0);
-    }
-    conclude_step_up(&w.tally, facts, out);
-}
-
-/* ---- the slow twin ---- */
-
-static bool bytes_fit(struct slice s, struct slice text, bool fold)
-{
-    if (s.len != text.len)
-        return false;
-    for (size_t i = 0; i < s.len; i++)
-        if (fold ? fold_at(s, i) != fold_at(text, i) : s.ptr[i] != text.ptr[i])
-            return false;
-    return true;
-}
-
-static bool segment_fits(const struct pattern_segment *p, struct slice s, bool fold)
-{
-    switch (p->kind) {
-    case PATTERN_TEXT:
-        return bytes_fit(s, p->text, fold);
-    case PATTERN_ONE:
-        return s.len > 0;
-    case PATTERN_GLOB:
-        return s.len >= p->text.len + p->tail.len &&
-               bytes_fit(slice_from(s.ptr, p->text.len), p->text, fold) &&
-               bytes_fit(slice_skip(s, s.len - p->tail.len), p->tail, fold);
-    case PATTERN_REST:
-        return true;
-    }
-    return false;
-}
-
-static bool pattern_fits(const struct application *app, const struct pattern *p,
-                         struct reading reading)
-{
-    for (uint32_t i = 0; i < p->count; i++) {
-        if (p->segments[i].kind == PATTERN_REST)
-            return true;
-        if (i >= reading.count)
-            return false;
-        struct slice s = reading.segments[i];
-        if (reading.is_cut)
-            s = slice_cut(&(struct slice){s.ptr, s.len}, ';');
-        if (!segment_fits(&p->segments[i], s, app->paths.fold_case))
-            return false;
-    }
-    return p->count == reading.count;
-}
-
-static bool names_method(const struct rule *r, const struct request *request)
-{
-    if (!r->methods && !r->other_methods.count)
-        return true;
-    if (request->method != METHOD_OTHER)
-        return r->methods >> request->method & 1;
-    for (uint32_t i = 0; i < r->other_methods.count; i++)
-        if (slice_eq(r->other_methods.at[i], request->method_name))
-            return true;
-    return false;
-}
-
-static bool rule_fits(const struct application *app, const struct rule *r,
-                      const struct request *request)
-{
-    if (r->is_shadow || !names_method(r, request))
-        return false;
-    const struct path *path = &request->path;
-    struct slice room[LAX_MAX_SEGMENTS];
-    struct reading reading = {path->segments, path->segment_count, false};
-    bool whole = some_pattern_fits(app, r, reading);
-    reading.is_cut = true;
-    bool cut = some_pattern_fits(app, r, reading);
-    if (r->effect == RULE_PERMIT)
-        return whole && cut;
-    if (whole || cut || !has_lax_reading(app))
-        return whole || cut;
-    reading = read_laxly(path, room);
-    whole = some_pattern_fits(app, r, reading);
-    reading.is_cut = true;
-    return whole || some_pattern_fits(app, r, reading);
-}
-
-void decide_slowly(const struct snapshot *s, const struct facts *facts, struct decision *out)
-{
-    *out = (struct decision){.reason = REASON_DENIED, .snapshot = s ? s->number : 0};
-    const struct application *app = facts->app;
-    struct tally t = empty_tally;
-    for (uint32_t i = 0; i < app->rule_count; i++) {
-        const struct rule *r = &app->rule_list[i];
-        if (has_expired(r, facts) || !rule_fits(app, r, facts->request))
-            continue;
-        struct answer a = ask(r->when, facts);
-        if (r->effect == RULE_FORBID) {
-            tally_forbid(&t, i, a);
-            continue;
-        }
-        tally_permit(&t, i, a);
-        if (would_step_up(r, facts))
-            note(&t.step_up, i);
-    }
-    if (!conclude(&t, facts, out))
-        conclude_step_up(&t, facts, out);
+    struct memo memo __attribute__((uninitialized)); /* use_rules empties what is used of it */
+    struct held held __attribute__((uninitialized)); /* make_held */
+    const struct hearing h = hearing_of(s, facts);
+    struct walk w = {.facts = facts, .app = facts->app, .tally = tally_empty};
+    w.memo = &memo;
+    w.held = &held;
+    *out = (struct decision){
+        .reason = REASON_DENIED, .snapshot = s ? s->number : 0, .valid_until_s = INT64_MAX};
+    if (!h.app->rules || (h.baseline->forbid_count && !baseline_rules(&h)))
+        return; /* never compiled */
+    judge(&w, &h, out);
+    if (h.app->rules->shadow_permits || h.app->rules->shadow_forbids || h.baseline->has_shadow)
+        judge_shadows(&w, &h, out);
 }

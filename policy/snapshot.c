@@ -234,6 +234,7 @@ static void build_charter(struct build *b)
     if (!b->s->charter)
         return;
     const struct charter *c = b->s->charter->charter;
+    b->s->baseline = &c->baseline;
     status->serial = c->serial;
     b->s->grace_s = c->grace_s;
     b->s->not_after_s = c->not_after_s + c->grace_s;

@@ -35,7 +35,8 @@ struct snapshot {
     int64_t not_after_s; /* the charter's, with its grace */
     int64_t grace_s;     /* the charter's */
     struct charter_ref *charter;
-    struct bundle_ref **bundles; /* one an entity that has one, in the charter's order */
+    const struct baseline *baseline; /* the charter's; NULL without one */
+    struct bundle_ref **bundles;     /* one an entity that has one, in the charter's order */
     uint32_t bundle_count;
     const struct application **applications; /* all that may be reached */
     uint32_t application_count;

@@ -6,6 +6,7 @@
 #include <criterion/criterion.h>
 
 #include "base/hash.h"
+#include "policy/charter.h"
 #include "policy/compile.h"
 
 #define GET (1u << METHOD_GET)
@@ -26,6 +27,8 @@ struct spec {
 
 struct world {
     struct bundle bundle;
+    struct charter charter;
+    struct snapshot snapshot;
     struct application app;
     struct facts_user user;
     struct facts_device device;
@@ -107,9 +110,26 @@ static void world_init(struct world *w, const struct spec *specs, uint32_t count
     w->facts = (struct facts){.app = &w->app, .request = &w->request};
 }
 
+/* A baseline of these requirements and forbids. */
+static void world_charter(struct world *w, const struct spec *specs, uint32_t count)
+{
+    struct baseline *b = &w->charter.baseline;
+    arena_init(&w->charter.arena, NULL);
+    b->requirements = arena_array(&w->charter.arena, struct rule, count);
+    b->forbids = arena_array(&w->charter.arena, struct rule, count);
+    for (uint32_t i = 0; i < count; i++)
+        make_rule(&w->charter.arena,
+                  specs[i].effect == RULE_REQUIRE ? &b->requirements[b->requirement_count++]
+                                                  : &b->forbids[b->forbid_count++],
+                  &specs[i]);
+    charter_compile(&w->charter);
+    w->snapshot = (struct snapshot){.number = 7, .baseline = b};
+}
+
 static void world_fini(struct world *w)
 {
     arena_fini(&w->bundle.arena);
+    arena_fini(&w->charter.arena);
 }
 
 static void ask_for(struct world *w, enum method method, const char *target)
@@ -125,7 +145,10 @@ static bool decisions_eq(const struct decision *a, const struct decision *b)
     return a->verdict == b->verdict && a->reason == b->reason && slice_eq(a->rule, b->rule) &&
            slice_eq(a->missing, b->missing) && a->is_fault == b->is_fault &&
            slice_eq(a->faulty_rule, b->faulty_rule) && a->needs_acr_level == b->needs_acr_level &&
-           a->snapshot == b->snapshot;
+           a->snapshot == b->snapshot && a->is_baseline == b->is_baseline &&
+           a->explanations == b->explanations && a->valid_until_s == b->valid_until_s &&
+           a->shadow.differs == b->shadow.differs && a->shadow.verdict == b->shadow.verdict &&
+           slice_eq(a->shadow.rule, b->shadow.rule);
 }
 
 /* decide(), and that the slow twin says the same. */
@@ -134,8 +157,8 @@ static struct decision decided(const struct world *w)
     struct decision quick, slow;
     memset(&quick, 0xff, sizeof(quick));
     memset(&slow, 0xff, sizeof(slow));
-    decide(NULL, &w->facts, &quick);
-    decide_slowly(NULL, &w->facts, &slow);
+    decide(&w->snapshot, &w->facts, &quick);
+    decide_slowly(&w->snapshot, &w->facts, &slow);
     cr_assert(decisions_eq(&quick, &slow));
     return quick;
 }
@@ -582,6 +605,180 @@ Test(decide, keeps_many_conditions_of_one_path_apart)
     world_fini(&w);
 }
 
+/* ---- the baseline ---- */
+
+#define BASELINE(w, ...)                                                                           \
+    static const struct spec baseline_of_##w[] = {__VA_ARGS__};                                    \
+    world_charter(&w, baseline_of_##w, sizeof(baseline_of_##w) / sizeof(*baseline_of_##w))
+
+Test(decide, permits_nothing_that_a_requirement_of_the_baseline_does_not)
+{
+    static const struct {
+        bool has_user;
+        bool has_device;
+        const char *trust;
+        int64_t level;
+        enum reason reason;
+        const char *rule;
+        int64_t needed;
+    } table[] = {
+        {true, true, "managed", 500, REASON_PERMITTED, "all", 0},
+        {true, true, "private", 500, REASON_FORBIDDEN, "managed", 0},
+        {true, true, "", 500, REASON_FORBIDDEN, "managed", 0}, /* can't be told: does not hold */
+        {true, false, "", 500, REASON_DEVICE_REQUIRED, "managed", 0},
+        {false, true, "managed", 0, REASON_IDENTITY_REQUIRED, "assured", 0},
+        {false, true, "private", 0, REASON_FORBIDDEN, "managed", 0},
+        {true, true, "managed", 300, REASON_ASSURANCE_TOO_LOW, "assured", 400},
+        {true, true, "private", 300, REASON_FORBIDDEN, "managed", 0},
+    };
+    WORLD(w, STRICT, {.id = "all", .effect = RULE_PERMIT});
+    BASELINE(
+        w, {.id = "managed", .effect = RULE_REQUIRE, .when = "device.trust == 'managed'"},
+        {.id = "assured",
+         .effect = RULE_REQUIRE,
+         .when = "user.acr_level >= 400",
+         .remedy = REMEDY_STEP_UP},
+        {.id = "past", .effect = RULE_REQUIRE, .when = "false", .expires_s = 100},
+        {.id = "trial", .effect = RULE_REQUIRE, .when = "user.acr_level >= 0", .is_shadow = true});
+    w.user = tax_officer;
+    w.device = laptop;
+    w.facts.now.s = 100;
+    ask_for(&w, METHOD_GET, "/a");
+    for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
+        w.user.acr_level = table[i].level;
+        w.device.trust = slice_of(table[i].trust);
+        w.facts.user = table[i].has_user ? &w.user : NULL;
+        w.facts.device = table[i].has_device ? &w.device : NULL;
+        struct decision d = decided(&w);
+        cr_expect_eq(d.reason, table[i].reason, "row %zu: reason %d", i, d.reason);
+        cr_expect(slice_eq(d.rule, slice_of(table[i].rule)), "row %zu: %.*s", i, SLICE_ARG(d.rule));
+        cr_expect_eq(d.needs_acr_level, table[i].needed, "row %zu", i);
+        cr_expect_eq(d.is_baseline, d.reason != REASON_PERMITTED, "row %zu", i);
+        cr_expect_eq(d.explanations != NULL, d.is_baseline, "row %zu", i);
+    }
+    w.device.trust = SLICE("managed");
+    w.user.acr_level = 500;
+    w.facts.now.s = 99;
+    expect(&w, DECISION_DENY, REASON_FORBIDDEN, "past");
+    world_fini(&w);
+}
+
+Test(decide, asks_for_the_highest_level_that_permit_and_requirements_need)
+{
+    WORLD(w, STRICT,
+          {.id = "p",
+           .effect = RULE_PERMIT,
+           .when = "user.acr_level >= 350",
+           .remedy = REMEDY_STEP_UP});
+    BASELINE(w,
+             {.id = "a",
+              .effect = RULE_REQUIRE,
+              .when = "user.acr_level >= 400",
+              .remedy = REMEDY_STEP_UP},
+             {.id = "b",
+              .effect = RULE_REQUIRE,
+              .when = "user.acr_level >= 450",
+              .remedy = REMEDY_STEP_UP});
+    w.user = tax_officer;
+    w.facts.user = &w.user;
+    ask_for(&w, METHOD_GET, "/a");
+    expect(&w, DECISION_DENY, REASON_ASSURANCE_TOO_LOW, "p");
+    cr_expect_eq(decided(&w).needs_acr_level, 450);
+    w.user.acr_level = 400;
+    expect(&w, DECISION_DENY, REASON_ASSURANCE_TOO_LOW, "b");
+    cr_expect_eq(decided(&w).needs_acr_level, 450);
+    w.user.acr_level = 450;
+    expect(&w, DECISION_PERMIT, REASON_PERMITTED, "p");
+    world_fini(&w);
+}
+
+Test(decide, forbids_by_the_baseline_whatever_the_application_says)
+{
+    WORLD(w, ((struct path_options){.fold_case = true}), {.id = "all", .effect = RULE_PERMIT},
+          {.id = "no", .effect = RULE_FORBID, .paths = "/a"});
+    BASELINE(w, {.id = "never", .effect = RULE_FORBID, .methods = GET, .paths = "/Admin/**"});
+    ask_for(&w, METHOD_GET, "/aDMIN/x");
+    expect(&w, DECISION_DENY, REASON_FORBIDDEN, "never");
+    ask_for(&w, METHOD_POST, "/admin/x");
+    expect(&w, DECISION_PERMIT, REASON_PERMITTED, "all");
+    ask_for(&w, METHOD_GET, "/a");
+    expect(&w, DECISION_DENY, REASON_FORBIDDEN, "no");
+    cr_expect_not(decided(&w).is_baseline);
+    world_fini(&w);
+}
+
+Test(decide, denies_by_a_baseline_that_was_never_compiled)
+{
+    WORLD(w, STRICT, {.id = "all", .effect = RULE_PERMIT});
+    BASELINE(w, {.id = "never", .effect = RULE_FORBID, .paths = "/x"});
+    ask_for(&w, METHOD_GET, "/a");
+    w.charter.baseline.rules[0] = NULL;
+    struct decision d;
+    decide(&w.snapshot, &w.facts, &d);
+    cr_expect_eq(d.verdict, DECISION_DENY);
+    world_fini(&w);
+}
+
+/* ---- shadow, and how long a decision stands ---- */
+
+Test(decide, says_what_rules_in_shadow_would_have_changed)
+{
+    static const struct {
+        const char *target;
+        enum verdict verdict;
+        bool differs;
+        enum verdict shadow;
+        const char *rule;
+    } table[] = {
+        {"/open", DECISION_PERMIT, false, DECISION_DENY, ""},
+        {"/closing", DECISION_PERMIT, true, DECISION_DENY, "closes"},
+        {"/opening", DECISION_DENY, true, DECISION_PERMIT, "opens"},
+        {"/forbidden", DECISION_DENY, false, DECISION_DENY, ""},
+        {"/both", DECISION_DENY, false, DECISION_DENY, ""},
+        {"/trial", DECISION_PERMIT, true, DECISION_DENY, "trial"},
+    };
+    WORLD(w, STRICT, {.id = "p", .effect = RULE_PERMIT, .paths = "/open /closing /trial"},
+          {.id = "opens", .effect = RULE_PERMIT, .paths = "/opening /both", .is_shadow = true},
+          {.id = "closes", .effect = RULE_FORBID, .paths = "/closing /both", .is_shadow = true},
+          {.id = "opens-not", .effect = RULE_PERMIT, .paths = "/forbidden", .is_shadow = true},
+          {.id = "f", .effect = RULE_FORBID, .paths = "/forbidden"});
+    BASELINE(w, {.id = "trial",
+                 .effect = RULE_REQUIRE,
+                 .when = "request.path != '/trial'",
+                 .is_shadow = true});
+    for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
+        ask_for(&w, METHOD_GET, table[i].target);
+        w.request.decoded_path = slice_of(table[i].target);
+        struct decision d = decided(&w);
+        cr_expect_eq(d.verdict, table[i].verdict, "%s", table[i].target);
+        cr_expect_eq(d.shadow.differs, table[i].differs, "%s", table[i].target);
+        cr_expect_eq(d.shadow.verdict, table[i].shadow, "%s", table[i].target);
+        cr_expect(slice_eq(d.shadow.rule, slice_of(table[i].rule)), "%s", table[i].target);
+    }
+    world_fini(&w);
+}
+
+Test(decide, stands_until_the_rule_that_decided_expires)
+{
+    WORLD(w, STRICT, {.id = "p", .effect = RULE_PERMIT, .paths = "/a /b", .expires_s = 200},
+          {.id = "q", .effect = RULE_PERMIT, .paths = "/a /c", .expires_s = 300},
+          {.id = "f", .effect = RULE_FORBID, .paths = "/b", .expires_s = 150},
+          {.id = "never", .effect = RULE_PERMIT, .paths = "/d"});
+    static const struct {
+        const char *target;
+        int64_t until;
+    } table[] = {{"/a", 200}, {"/b", 150}, {"/c", 300}, {"/d", INT64_MAX}, {"/e", INT64_MAX}};
+    for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
+        ask_for(&w, METHOD_GET, table[i].target);
+        w.facts.now.s = 100;
+        struct decision d = decided(&w);
+        cr_expect_eq(d.valid_until_s, table[i].until, "%s", table[i].target);
+        w.facts.now.s = d.valid_until_s - 1;
+        cr_expect_eq(decided(&w).verdict, d.verdict);
+    }
+    world_fini(&w);
+}
+
 /* ---- generated policies ---- */
 
 static uint64_t draw(uint64_t *seed, uint64_t below)
@@ -618,23 +815,78 @@ static const char *const some_conditions[] = {
 static const char *const some_segments[] = {"a",  "b",        "A",        "c",    "x-1",
                                             "",   "\xc3\xa9", "\xc3\x89", "a;p",  "x-1;a=b",
                                             ";p", "z-1",      "a/b",      "b//;p"};
-static const char *const some_ids[] = {"r0", "r1", "r2", "r3", "r4",  "r5",
-                                       "r6", "r7", "r8", "r9", "r10", "r11"};
+/* Such as an index can find by the texts of a fact. */
+static const char *const found_conditions[] = {
+    "'tax' in user.groups",
+    "'suspended' in user.groups",
+    "'nobody' in user.groups",
+    "'tax' in user.groups || 'suspended' in user.groups",
+    "'suspended' in user.groups && device.trust == 'managed' && user.acr_level >= 400",
+    "user.acr_level >= 400 && 'tax' in user.groups",
+    "user.id in ['fas:1', 'fas:2']",
+    "user.id == 'fas:1' && request.method == 'GET'",
+    "device.trust == 'managed'",
+    "'managed' == device.trust && user.acr_level >= 450",
+    "'x' in device.organizational_units || 'finance' in device.organizational_units",
+    "service.id == 'robot'",
+    "'read' in user.scopes && has(user.acr)",
+    "!('tax' in user.groups)",
+    "'tax' in user.groups || device.trust == 'managed'",
+};
+#define SPECS_MAX 40
+static const char *const some_ids[SPECS_MAX] = {
+    "r0",  "r1",  "r2",  "r3",  "r4",  "r5",  "r6",  "r7",  "r8",  "r9",
+    "r10", "r11", "r12", "r13", "r14", "r15", "r16", "r17", "r18", "r19",
+    "r20", "r21", "r22", "r23", "r24", "r25", "r26", "r27", "r28", "r29",
+    "r30", "r31", "r32", "r33", "r34", "r35", "r36", "r37", "r38", "r39"};
 
-static uint32_t draw_specs(uint64_t *seed, struct spec *out)
+static void draw_spec(uint64_t *seed, struct spec *out, const char *id)
 {
     static const uint32_t methods[] = {ANY, ANY, GET, POST, GET | POST, 1u << METHOD_OTHER};
-    uint32_t count = (uint32_t)draw(seed, sizeof(some_ids) / sizeof(*some_ids) + 1);
-    for (uint32_t i = 0; i < count; i++)
-        out[i] = (struct spec){.id = some_ids[i],
-                               .effect = draw(seed, 4) ? RULE_PERMIT : RULE_FORBID,
-                               .methods = PICK(seed, methods),
-                               .other_method = draw(seed, 5) ? NULL : "PROPFIND",
-                               .paths = PICK(seed, some_paths),
-                               .when = PICK(seed, some_conditions),
-                               .remedy = draw(seed, 2) ? REMEDY_NONE : REMEDY_STEP_UP,
-                               .is_shadow = !draw(seed, 8),
-                               .expires_s = draw(seed, 6) ? 0 : 100 * (int64_t)draw(seed, 3)};
+    *out = (struct spec){.id = id,
+                         .effect = draw(seed, 4) ? RULE_PERMIT : RULE_FORBID,
+                         .methods = PICK(seed, methods),
+                         .other_method = draw(seed, 5) ? NULL : "PROPFIND",
+                         .paths = PICK(seed, some_paths),
+                         .when = PICK(seed, some_conditions),
+                         .remedy = draw(seed, 2) ? REMEDY_NONE : REMEDY_STEP_UP,
+                         .is_shadow = !draw(seed, 8),
+                         .expires_s = draw(seed, 6) ? 0 : 100 * (int64_t)draw(seed, 3)};
+}
+
+/* Mostly a few rules all over the paths; now and then so many on one that they are found by what
+ * they ask for. */
+static uint32_t draw_specs(uint64_t *seed, struct spec *out)
+{
+    const bool is_crowd = !draw(seed, 4);
+    const char *path = PICK(seed, some_paths);
+    const bool has_forbids = draw(seed, 2);
+    uint32_t count = (uint32_t)draw(seed, is_crowd ? SPECS_MAX + 1 : 13);
+    for (uint32_t i = 0; i < count; i++) {
+        draw_spec(seed, &out[i], some_ids[i]);
+        if (!is_crowd)
+            continue;
+        out[i].paths = draw(seed, 8) ? path : out[i].paths;
+        out[i].when = draw(seed, 10) ? PICK(seed, found_conditions) : out[i].when;
+        out[i].effect = has_forbids ? out[i].effect : RULE_PERMIT;
+    }
+    return count;
+}
+
+static uint32_t draw_baseline(uint64_t *seed, struct spec *out)
+{
+    static const char *const ids[] = {"b0", "b1", "b2", "b3"};
+    uint32_t count = draw(seed, 2) ? 0 : (uint32_t)draw(seed, 5);
+    for (uint32_t i = 0; i < count; i++) {
+        draw_spec(seed, &out[i], ids[i]);
+        out[i].effect = RULE_FORBID;
+        if (draw(seed, 2))
+            continue;
+        out[i].effect = RULE_REQUIRE;
+        out[i].methods = ANY;
+        out[i].other_method = out[i].paths = NULL;
+        out[i].when = out[i].when ? out[i].when : "user.acr_level >= 200";
+    }
     return count;
 }
 
@@ -654,16 +906,26 @@ static void draw_request(uint64_t *seed, struct world *w, struct slice *segments
     }
 }
 
+/* More than have room. */
+static const struct slice many_groups[300] = {[7] = SLICE_INIT("tax"), [200] = SLICE_INIT("x")};
+
 static void draw_people(uint64_t *seed, struct world *w)
 {
     static const struct slice groups[] = {SLICE_INIT("tax"), SLICE_INIT("suspended")};
     static const int64_t levels[] = {0, 300, 400, 450, 500};
+    static const struct slice units[] = {SLICE_INIT("finance")}, scopes[] = {SLICE_INIT("read")};
+    static const struct facts_service robot = {.id = SLICE_INIT("robot")};
     w->user = tax_officer;
     w->user.groups = (struct slices){groups, (uint32_t)draw(seed, 3)};
+    if (!draw(seed, 20))
+        w->user.groups = (struct slices){many_groups, draw(seed, 2) ? 300 : 256};
     w->user.acr_level = PICK(seed, levels);
     w->user.acr = draw(seed, 2) ? SLICE("high") : SLICE("");
     w->device = laptop;
     w->device.trust = draw(seed, 2) ? SLICE("managed") : SLICE("private");
+    w->device.organizational_units = (struct slices){units, (uint32_t)draw(seed, 2)};
+    w->user.scopes = (struct slices){scopes, (uint32_t)draw(seed, 2)};
+    w->facts.service = draw(seed, 3) ? NULL : &robot;
     w->facts.user = draw(seed, 3) ? &w->user : NULL;
     w->facts.device = draw(seed, 3) ? &w->device : NULL;
     w->facts.now.s = 99 + (int64_t)draw(seed, 3);
@@ -672,9 +934,9 @@ static void draw_people(uint64_t *seed, struct world *w)
 Test(decide, says_what_the_plain_loop_says_on_generated_policies, .timeout = 300)
 {
     uint64_t seed = 20260101;
-    uint32_t seen[REASON_COUNT] = {0};
+    uint32_t seen[REASON_COUNT] = {0}, differing = 0;
     for (int policy = 0; policy < 5000; policy++) {
-        struct spec specs[12], reversed[12];
+        struct spec specs[SPECS_MAX], reversed[SPECS_MAX], baseline[4];
         uint32_t count = draw_specs(&seed, specs);
         struct path_options options = {.fold_case = !draw(&seed, 3),
                                        .allow_encoded_slash = !draw(&seed, 3)};
@@ -683,27 +945,31 @@ Test(decide, says_what_the_plain_loop_says_on_generated_policies, .timeout = 300
         struct world w, back;
         world_init(&w, specs, count, options);
         world_init(&back, reversed, count, options);
+        world_charter(&w, baseline, draw_baseline(&seed, baseline));
         for (int i = 0; i < 20; i++) {
             struct slice segments[8];
             draw_request(&seed, &w, segments);
             draw_people(&seed, &w);
             struct decision quick, slow, turned;
-            decide(NULL, &w.facts, &quick);
-            decide_slowly(NULL, &w.facts, &slow);
+            decide(&w.snapshot, &w.facts, &quick);
+            decide_slowly(&w.snapshot, &w.facts, &slow);
             cr_assert(decisions_eq(&quick, &slow),
                       "policy %d, request %d: %d by %.*s, not %d by %.*s", policy, i, quick.reason,
                       SLICE_ARG(quick.rule), slow.reason, SLICE_ARG(slow.rule));
             /* The order of the rules never matters. */
             back.facts = w.facts;
             back.facts.app = &back.app;
-            decide(NULL, &back.facts, &turned);
-            cr_assert(turned.verdict == quick.verdict && turned.reason == quick.reason);
+            decide(&w.snapshot, &back.facts, &turned);
+            cr_assert(turned.verdict == quick.verdict && turned.reason == quick.reason &&
+                      turned.shadow.differs == quick.shadow.differs);
             seen[quick.reason]++;
+            differing += quick.shadow.differs;
         }
         world_fini(&w);
         world_fini(&back);
     }
     /* The draw is worth something: every outcome came often. */
+    cr_expect_geq(differing, 200, "%u", differing);
     static const enum reason all[] = {REASON_PERMITTED,       REASON_DENIED,
                                       REASON_FORBIDDEN,       REASON_IDENTITY_REQUIRED,
                                       REASON_DEVICE_REQUIRED, REASON_ASSURANCE_TOO_LOW};

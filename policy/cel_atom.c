@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* What the index of rules may know of a condition: its conjuncts, which of two are the same, and by
+ * which texts it can be found. Owns: the reading of steps for that. What it does not recognise it
+ * says nothing of. */
+#include "base/buf.h"
+#include "policy/cel_in.h"
+
+#define KEY_MAX_BYTES (1u << 20) /* a text of CEL_MAX_TEXT_BYTES needs far less */
+
+/* ---- conjuncts ---- */
+
+uint32_t cel_atoms(const struct cel *c, struct arena *a, const struct cel *const **out)
+{
+    const bool is_and = c->root->op == OP_AND;
+    const uint32_t count = is_and ? c->root->count : 1;
+    const struct cel **atoms = arena_array(a, const struct cel *, count);
+    *out = atoms;
+    atoms[0] = c;
+    for (uint32_t i = 0; is_and && i < count; i++) {
+        struct cel *atom = arena_new(a, struct cel);
+        *atom = *c;
+        atom->root = c->root->args[i];
+        atoms[i] = atom;
+    }
+    return count;
+}
+
+/* ---- sameness ---- */
+
+static bool has_args(const struct cel_step *s)
+{
+    switch ((enum cel_op)s->op) {
+    case OP_VALUE:
+    case OP_FACT:
+    case OP_LOOP_VALUE:
+    case OP_HAS:
+        return false;
+    default:
+        return true;
+    }
+}
+
+/* Whether argument `i` of the step is a text, where it is constant. */
+static bool takes_text(const struct cel_step *s, uint32_t i)
+{
+    switch ((enum cel_op)s->op) {
+    case OP_EQUAL_STRING:
+    case OP_STARTS:
+    case OP_ENDS:
+    case OP_CONTAINS:
+        return true;
+    case OP_COMPARE:
+        return s->scalar == CEL_STRING;
+    case OP_IN_STRING:
+        return i == 0;
+    default:
+        return false;
+    }
+}
+
+static bool write_key(struct buf *out, const struct cel_step *s, bool is_text)
+{
+    const uint8_t head[] = {s->op, s->scalar, s->list_depth, s->order, s->fact, s->slot};
+    bool ok = buf_add(out, slice_from(head, sizeof(head))) &&
+              buf_add(out, slice_from(&s->count, sizeof(s->count)));
+    if (s->op == OP_VALUE && is_text)
+        return ok && buf_add(out, slice_from(&s->value.s.len, sizeof(s->value.s.len))) &&
+               buf_add(out, s->value.s);
+    if (s->op == OP_VALUE) /* of a list the place: two lists are taken for different */
+        return ok && buf_add(out, slice_from(&s->value, sizeof(s->value)));
+    for (uint32_t i = 0; ok && has_args(s) && i < s->count; i++)
+        ok = write_key(out, s->args[i], takes_text(s, i));
+    return ok;
+}
+
+struct slice cel_key(const struct cel *c, struct arena *a)
+{
+    struct buf out;
+    buf_init(&out, KEY_MAX_BYTES);
+    const struct slice key = write_key(&out, c->root, false)
+                                 ? arena_copy(a, buf_slice(&out))
+                                 : arena_copy(a, slice_from(&c, sizeof(c)));
+    buf_fini(&out);
+    return key;
+}
+
+static bool reads_device(const struct cel_step *s)
+{
+    if (s->op == OP_FACT || s->op == OP_HAS)
+        return s->fact >= CEL_FACT_device_id && s->fact < CEL_FACT_service_id;
+    for (uint32_t i = 0; has_args(s) && i < s->count; i++)
+        if (reads_device(s->args[i]))
+            return true;
+    return false;
+}
+
+bool cel_reads_device(const struct cel *c)
+{
+    return reads_device(c->root);
+}
+
+/* ---- guards ---- */
+
+static enum cel_guard_fact guard_fact(const struct cel_step *s, bool is_list)
+{
+    if (s->op != OP_FACT)
+        return GUARD_NONE;
+    switch ((enum cel_fact)s->fact) {
+    case CEL_FACT_user_groups:
+        return is_list ? GUARD_USER_GROUPS : GUARD_NONE;
+    case CEL_FACT_user_scopes:
+        return is_list ? GUARD_USER_SCOPES : GUARD_NONE;
+    case CEL_FACT_device_organizational_units:
+        return is_list ? GUARD_DEVICE_UNITS : GUARD_NONE;
+    case CEL_FACT_user_id:
+        return is_list ? GUARD_NONE : GUARD_USER_ID;
+    case CEL_FACT_device_trust:
+        return is_list ? GUARD_NONE : GUARD_DEVICE_TRUST;
+    case CEL_FACT_service_id:
+        return is_list ? GUARD_NONE : GUARD_SERVICE_ID;
+    default:
+        return GUARD_NONE;
+    }
+}
+
+static bool add_guard(struct cel_guard *out, enum cel_guard_fact fact, struct slice text)
+{
+    if (fact == GUARD_NONE || (out->fact != GUARD_NONE && out->fact != fact) ||
+        out->count == GUARD_MAX_TEXTS)
+        return false;
+    out->fact = fact;
+    out->texts[out->count++] = text;
+    return true;
+}
+
+/* `fact in ["a", "b"]`. */
+static bool add_listed(struct cel_guard *out, const struct cel_step *s)
+{
+    const struct cel_list list = s->args[1]->value.list;
+    for (size_t i = 0; i < list.count; i++)
+        if (!add_guard(out, guard_fact(s->args[0], false), list.at[i].s))
+            return false;
+    return list.count > 0;
+}
+
+static bool find_guard(const struct cel_step *s, struct cel_guard *out)
+{
+    switch ((enum cel_op)s->op) {
+    case OP_OR:
+        for (uint32_t i = 0; i < s->count; i++)
+            if (!find_guard(s->args[i], out))
+                return false;
+        return true;
+    case OP_IN_STRING:
+        if (s->args[0]->op == OP_VALUE)
+            return add_guard(out, guard_fact(s->args[1], true), s->args[0]->value.s);
+        return s->args[1]->op == OP_VALUE && add_listed(out, s);
+    case OP_IN_SORTED:
+        return s->scalar == CEL_STRING && !s->list_depth && add_listed(out, s);
+    case OP_EQUAL_STRING:
+        if (s->order != ORDER_EQUAL)
+            return false;
+        if (s->args[0]->op == OP_VALUE)
+            return add_guard(out, guard_fact(s->args[1], false), s->args[0]->value.s);
+        return s->args[1]->op == OP_VALUE &&
+               add_guard(out, guard_fact(s->args[0], false), s->args[1]->value.s);
+    default:
+        return false;
+    }
+}
+
+bool cel_guard(const struct cel *c, struct cel_guard *out)
+{
+    out->fact = GUARD_NONE;
+    out->count = 0;
+    return find_guard(c->root, out);
+}

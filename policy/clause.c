@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* Conditions → clauses of atoms. Rules share most of what they ask ("user.acr_level >= 300"): each
+ * distinct condition, and each distinct conjunct of them, is there once. Owns: which atoms are
+ * worth remembering while a request is judged, and by which of its conjuncts a condition is best
+ * found. */
+#include "base/map.h"
+#include "policy/compile_in.h"
+
+/* An atom while it is counted. */
+struct part {
+    const struct cel *test;
+    uint32_t uses;   /* by rules */
+    uint32_t number; /* in the end */
+};
+
+/* A text that a condition can be found by. */
+struct name {
+    struct slice text;
+    enum cel_guard_fact fact;
+    uint32_t uses;
+    uint32_t number; /* 0: no condition is found by it */
+};
+
+/* A distinct condition. */
+struct condition {
+    struct part **parts;
+    uint32_t count;
+    uint32_t uses;
+    struct compiled_clause compiled;
+};
+
+struct work {
+    struct arena *keep;
+    struct arena *scratch;
+    struct rules *rules;
+    struct map conditions; /* text → struct condition */
+    struct map parts;      /* key → struct part */
+    struct map names;      /* fact and text → struct name */
+    struct part **part_list;
+    struct condition **condition_list;
+    uint32_t part_count;
+    uint32_t part_room;
+    uint32_t condition_count;
+    uint32_t name_count; /* that have a number */
+};
+
+uint64_t guard_hash(enum cel_guard_fact fact, struct slice text)
+{
+    /* FNV-1a: what is in the table is the policy's, so nobody outside can make it long. */
+    uint64_t hash = 0xcbf29ce484222325u ^ (uint64_t)fact;
+    for (size_t i = 0; i < text.len; i++)
+        hash = (hash ^ (unsigned char)text.ptr[i]) * 0x100000001b3u;
+    return hash ^ hash >> 32;
+}
+
+static struct part *part_of(struct work *w, const struct cel *test)
+{
+    const struct slice key = cel_key(test, w->scratch);
+    struct part *part = map_get(&w->parts, key);
+    if (part)
+        return part;
+    part = arena_new(w->scratch, struct part);
+    part->test = test;
+    map_set(&w->parts, key, part);
+    if (w->part_count == w->part_room) {
+        struct part **more = arena_array(w->scratch, struct part *, w->part_room * 2 + 64);
+        if (w->part_count)
+            memcpy(more, w->part_list, w->part_count * sizeof(struct part *));
+        w->part_list = more;
+        w->part_room = w->part_room * 2 + 64;
+    }
+    w->part_list[w->part_count++] = part;
+    return part;
+}
+
+static struct condition *make_condition(struct work *w, const struct rule *r)
+{
+    struct condition *c = arena_new(w->scratch, struct condition);
+    const struct cel *const *atoms;
+    c->count = cel_atoms(r->when, w->keep, &atoms);
+    c->parts = arena_array(w->scratch, struct part *, c->count);
+    for (uint32_t i = 0; i < c->count; i++)
+        c->parts[i] = part_of(w, atoms[i]);
+    c->compiled.number = ++w->condition_count;
+    c->compiled.reads_device = cel_reads_device(r->when);
+    w->condition_list[w->condition_count - 1] = c;
+    return c;
+}
+
+static struct name *name_of(struct work *w, enum cel_guard_fact fact, struct slice text)
+{
+    char *key = arena_bytes(w->scratch, text.len + 1);
+    key[0] = (char)fact;
+    if (text.len)
+        memcpy(key + 1, text.ptr, text.len);
+    struct name *name = map_get(&w->names, slice_from(key, text.len + 1));
+    if (name)
+        return name;
+    name = arena_new(w->scratch, struct name);
+    *name = (struct name){.text = text, .fact = fact};
+    map_set(&w->names, slice_from(key, text.len + 1), name);
+    return name;
+}
+
+static void count_names(struct work *w, const struct condition *c)
+{
+    struct cel_guard guard;
+    for (uint32_t i = 0; i < c->count; i++) {
+        if (!cel_guard(c->parts[i]->test, &guard))
+            continue;
+        for (uint32_t k = 0; k < guard.count; k++)
+            name_of(w, guard.fact, guard.texts[k])->uses += c->uses;
+    }
+}
+
+/* The conjunct whose texts are in the fewest rules finds it best. */
+static void choose_guard(struct work *w, struct condition *c)
+{
+    struct cel_guard guard;
+    uint32_t best = UINT32_MAX, best_part = 0;
+    for (uint32_t i = 0; i < c->count; i++) {
+        uint32_t most = 0;
+        if (!cel_guard(c->parts[i]->test, &guard))
+            continue;
+        for (uint32_t k = 0; k < guard.count; k++) {
+            const uint32_t uses = name_of(w, guard.fact, guard.texts[k])->uses;
+            most = uses > most ? uses : most;
+        }
+        if (most < best) {
+            best = most;
+            best_part = i;
+        }
+    }
+    if (best == UINT32_MAX || !cel_guard(c->parts[best_part]->test, &guard))
+        return;
+    uint32_t *texts = arena_array(w->scratch, uint32_t, guard.count);
+    for (uint32_t k = 0; k < guard.count; k++) {
+        struct name *name = name_of(w, guard.fact, guard.texts[k]);
+        if (!name->number)
+            name->number = ++w->name_count;
+        texts[k] = name->number;
+    }
+    c->compiled.guard = guard.fact;
+    c->compiled.texts = texts;
+    c->compiled.text_count = guard.count;
+}
+
+static void make_names(struct work *w)
+{
+    uint32_t room = 2;
+    size_t at = 0;
+    const struct map_entry *entry;
+    while (room < w->name_count * 2)
+        room *= 2;
+    struct guard_name *table = arena_array(w->keep, struct guard_name, room);
+    while ((entry = map_next(&w->names, &at))) {
+        const struct name *name = entry->value;
+        if (!name->number)
+            continue;
+        uint32_t slot = (uint32_t)guard_hash(name->fact, name->text) & (room - 1);
+        while (table[slot].number)
+            slot = (slot + 1) & (room - 1);
+        table[slot] = (struct guard_name){name->text, name->number, name->fact};
+    }
+    w->rules->names = (struct guard_names){table, room - 1};
+}
+
+/* The shared ones first: those are remembered. */
+static void number_parts(struct work *w, bool is_read_twice)
+{
+    const struct cel **atoms = arena_array(w->keep, const struct cel *, w->part_count);
+    uint32_t count = 0;
+    for (int round = 0; round < 2; round++) {
+        for (uint32_t i = 0; i < w->part_count; i++) {
+            struct part *p = w->part_list[i];
+            if ((is_read_twice || p->uses > 1) != (round == 0))
+                continue;
+            p->number = count;
+            atoms[count++] = p->test;
+        }
+        if (round == 0)
+            w->rules->memo_count = count < MEMO_MAX_ATOMS ? count : MEMO_MAX_ATOMS;
+    }
+    w->rules->atoms = atoms;
+    w->rules->atom_count = count;
+}
+
+static void make_clauses(struct work *w)
+{
+    struct clause *clauses = arena_array(w->keep, struct clause, w->condition_count);
+    for (uint32_t i = 0; i < w->condition_count; i++) {
+        const struct condition *c = w->condition_list[i];
+        uint32_t *atoms = arena_array(w->keep, uint32_t, c->count);
+        for (uint32_t k = 0; k < c->count; k++)
+            atoms[k] = c->parts[k]->number;
+        clauses[i] = (struct clause){atoms, c->count};
+    }
+    w->rules->clauses = clauses;
+}
+
+const struct compiled_clause *compile_clauses(struct arena *a, struct arena *scratch,
+                                              struct rules *rules, bool is_read_twice)
+{
+    struct work w = {.keep = a, .scratch = scratch, .rules = rules};
+    struct compiled_clause *out = arena_array(scratch, struct compiled_clause, rules->count);
+    struct condition **of_rule = arena_array(scratch, struct condition *, rules->count);
+    w.condition_list = arena_array(scratch, struct condition *, rules->count);
+    map_init(&w.conditions);
+    map_init(&w.parts);
+    map_init(&w.names);
+    for (uint32_t i = 0; i < rules->count; i++) {
+        const struct rule *r = &rules->list[i];
+        if (!r->when)
+            continue;
+        if (!(of_rule[i] = map_get(&w.conditions, r->when_text))) {
+            of_rule[i] = make_condition(&w, r);
+            map_set(&w.conditions, r->when_text, of_rule[i]);
+        }
+        /* A rule of several patterns may be come to several times. */
+        const uint32_t uses = r->path_count > 1 ? 2 : 1;
+        of_rule[i]->uses += uses;
+        for (uint32_t k = 0; k < of_rule[i]->count; k++)
+            of_rule[i]->parts[k]->uses += uses;
+    }
+    number_parts(&w, is_read_twice);
+    for (uint32_t i = 0; i < w.condition_count; i++)
+        count_names(&w, w.condition_list[i]);
+    for (uint32_t i = 0; i < w.condition_count; i++)
+        choose_guard(&w, w.condition_list[i]);
+    for (uint32_t i = 0; i < rules->count; i++)
+        if (of_rule[i])
+            out[i] = of_rule[i]->compiled;
+    make_clauses(&w);
+    make_names(&w);
+    map_fini(&w.conditions);
+    map_fini(&w.parts);
+    map_fini(&w.names);
+    return out;
+}
