@@ -36,6 +36,8 @@ static const struct {
     TEXT("url.path",                             path,             true),
     TEXT("trace.id",                             trace_id,         false),
     TEXT("belfry.missing",                       missing,          false),
+    TEXT("rule.ruleset",                         ruleset,          false),
+    TEXT("belfry.shadow.rule",                   shadow_rule,      false),
     TEXT("belfry.detail",                        detail,           true),
     TEXT("belfry.provider",                      user_provider,    false),
     TEXT("belfry.service",                       service,          true),

@@ -11,11 +11,13 @@
 /* The text fields of an event, in the order in which they lie behind the fixed part of a record. */
 #define FIELD(name) offsetof(struct event, name)
 static const uint16_t text_fields[] = {
-    FIELD(entity),           FIELD(application),   FIELD(rule),    FIELD(missing),
-    FIELD(method),           FIELD(host),          FIELD(path),    FIELD(client_address),
-    FIELD(user_provider),    FIELD(user_roles),    FIELD(service), FIELD(device),
-    FIELD(device_authority), FIELD(device_serial), FIELD(detail),  FIELD(trace_id),
-    FIELD(tls_version),      FIELD(tls_cipher),
+    FIELD(entity),         FIELD(application),   FIELD(rule),
+    FIELD(missing),        FIELD(ruleset),       FIELD(shadow_rule),
+    FIELD(method),         FIELD(host),          FIELD(path),
+    FIELD(client_address), FIELD(user_provider), FIELD(user_roles),
+    FIELD(service),        FIELD(device),        FIELD(device_authority),
+    FIELD(device_serial),  FIELD(detail),        FIELD(trace_id),
+    FIELD(tls_version),    FIELD(tls_cipher),
 };
 #undef FIELD
 #define TEXT_FIELDS (sizeof text_fields / sizeof text_fields[0])

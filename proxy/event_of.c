@@ -85,6 +85,8 @@ void event_of_decision(const struct exchange *x, struct event *out)
         out->kind = EVENT_REFUSAL;
     out->rule = x->decision.rule;
     out->missing = x->decision.missing;
+    out->ruleset = x->decision.is_baseline ? SLICE("baseline") : SLICE("");
+    out->shadow_rule = x->decision.shadow.rule;
     out->detail = slice_of(x->detail);
     if (out->is_permit)
         out->status = 0; /* the application's is in the end's event */

@@ -243,6 +243,8 @@ static enum next decision(struct exchange *x)
         decide(now->edition->snapshot, &x->facts, &x->decision);
     else if ((why = exchange_judge_by(x, now)) != REASON_PERMITTED) /* while it waited for keys */
         return refuse(x, why, NULL);
+    if (x->decision.shadow.differs)
+        metric_add(&x->worker->metrics, METRIC_SHADOW_DIFFERENCES_TOTAL, 1);
     if (x->is_to_be_judged) /* the keys of now are not there */
         return refuse(x, REASON_KEYS_UNAVAILABLE, NULL);
     if (x->decision.verdict != DECISION_PERMIT)

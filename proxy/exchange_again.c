@@ -20,6 +20,8 @@ int64_t exchange_good_until(const struct exchange *x)
         until = x->facts.user->expires.s;
     if (x->facts.device && x->facts.device->not_after.s < until)
         until = x->facts.device->not_after.s;
+    if (x->decision.valid_until_s <= until) /* the rule that permits is not there any more then */
+        until = x->decision.valid_until_s - 1;
     return until;
 }
 

@@ -25,6 +25,8 @@ struct event {
     struct slice application;
     struct slice rule;
     struct slice missing;
+    struct slice ruleset;     /* "baseline" where the rule is the charter's */
+    struct slice shadow_rule; /* in shadow: would have made the other verdict; empty: none */
     struct slice method;
     struct slice host;
     struct slice path; /* canonical, redacted by the writer */

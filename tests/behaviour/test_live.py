@@ -211,6 +211,29 @@ def test_a_stream_is_cut_when_a_forbid_comes(gate, http):
 
 
 @both_protocols
+def test_a_stream_is_cut_when_the_rule_that_let_it_in_expires(gate, http):
+    ends = int(time.time()) + 4
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ends))
+    with changed(gate, OPEN_RULE, f"{OPEN_RULE}\n        expires: {stamp}"):
+        with Stream(gate, FREE, http) as stream:
+            assert gate.ask(FREE).status == 200
+            stream.is_cut("denied")
+            assert ends <= time.time() < ends + 2
+        assert gate.ask(FREE).status == 403, "no reload was needed"
+
+
+def test_a_rule_in_shadow_is_seen_in_audit_and_metrics_only(gate):
+    trial = OPEN_RULE + '\n      - id: live-trial\n        forbid: { paths: ["/trial"] }\n        mode: shadow'
+    with changed(gate, OPEN_RULE, trial):
+        before = gate.metric("belfry_shadow_differences_total")
+        answers = [gate.ask(FREE, path) for path in ("/trial", "/other")]
+        assert [answer.status for answer in answers] == [200, 200]
+        events = [gate.decision(answer.get("belfry-reference")) for answer in answers]
+        assert [event.get("belfry.shadow.rule") for event in events] == ["live-trial", None]
+        until(lambda: gate.metric("belfry_shadow_differences_total") == before + 1, "it is not counted")
+
+
+@both_protocols
 def test_a_stream_is_cut_when_its_application_goes(gate, http):
     with Stream(gate, FREE, http) as stream, changed(gate, f"host: {FREE}", "host: elsewhere.finance.localhost"):
         stream.is_cut("not_delegated")

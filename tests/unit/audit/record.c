@@ -77,6 +77,8 @@ Test(record, brings_every_field_over)
                              .application = SLICE("22"),
                              .rule = SLICE("333"),
                              .missing = SLICE("4"),
+                             .ruleset = SLICE("4b"),
+                             .shadow_rule = SLICE("4c"),
                              .method = SLICE("5"),
                              .host = SLICE("6"),
                              .path = SLICE("7"),
@@ -112,6 +114,7 @@ Test(record, brings_every_field_over)
     const struct slice *got = &out.entity;
     cr_expect(slice_eq(*got, SLICE("1")) && slice_eq(out.application, SLICE("22")));
     cr_expect(slice_eq(out.rule, SLICE("333")) && slice_eq(out.missing, SLICE("4")));
+    cr_expect(slice_eq(out.ruleset, SLICE("4b")) && slice_eq(out.shadow_rule, SLICE("4c")));
     cr_expect(slice_eq(out.method, SLICE("5")) && slice_eq(out.host, SLICE("6")));
     cr_expect(slice_eq(out.path, SLICE("7")) && slice_eq(out.client_address, SLICE("8")));
     cr_expect(slice_eq(out.user_provider, SLICE("9")) && slice_eq(out.user_roles, SLICE("10")));
