@@ -143,3 +143,24 @@ bool hex_decode(uint8_t *out, struct slice in)
     }
     return true;
 }
+
+size_t form_encode(char *out, const void *bytes, size_t len)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    const uint8_t *in = bytes;
+    char *at = out;
+    for (size_t i = 0; i < len; i++) {
+        const char lower = ascii_lower((char)in[i]);
+        if ((lower >= 'a' && lower <= 'z') || (in[i] >= '0' && in[i] <= '9') ||
+            (in[i] && strchr("-._*", in[i]))) {
+            *at++ = (char)in[i];
+        } else if (in[i] == ' ') {
+            *at++ = '+';
+        } else {
+            *at++ = '%';
+            *at++ = digits[in[i] >> 4];
+            *at++ = digits[in[i] & 15];
+        }
+    }
+    return (size_t)(at - out);
+}

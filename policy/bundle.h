@@ -15,6 +15,18 @@ enum language { LANGUAGE_NL, LANGUAGE_FR, LANGUAGE_DE, LANGUAGE_EN, LANGUAGE_COU
 /* The zero is the strictest. */
 enum device_mode { DEVICE_REQUIRED_BY_TLS = 0, DEVICE_REQUIRED, DEVICE_OPTIONAL, DEVICE_NONE };
 
+/* How the gateway shows a provider that it is the client. */
+enum client_auth {
+    CLIENT_SECRET_BASIC, /* RFC 6749 §2.3.1 */
+    CLIENT_PRIVATE_KEY   /* private_key_jwt: RFC 7523 §2.2 */
+};
+struct client {
+    struct slice id; /* empty: it is none there */
+    enum client_auth auth;
+    struct slice secret;    /* the name of the secret, or of the key, in SECRETS_DIR/ENTITY */
+    uint32_t key_algorithm; /* enum algorithm; 0: the usual one of the key's kind */
+};
+
 /* An issuer of tokens, one entity's. Two bundles with one `issuer` have two providers. */
 struct provider {
     struct slice id;

@@ -68,6 +68,13 @@ bool load_file(struct loader *l, const struct yaml *n, struct slice *out);
 /* `ca_file` or `ca_pem`, one of which must be there: certificates that may vouch for others. */
 void load_ca(struct loader *l, const struct yaml *map, struct slice *ca_pem); /* load_authority.c */
 
+/* `key: ${secret:NAME}`: the name. A literal is a finding. load_client.c */
+bool load_secret_name(struct loader *l, const struct yaml *map, const char *key,
+                      struct slice *out_name);
+/* client_id, client_secret or private_key, private_key_algorithm: members of `map`, whose keys the
+ * caller checks. True where it is whole. */
+bool load_client(struct loader *l, const struct yaml *map, struct client *c);
+
 /* A second element with one id. True where it is the first. */
 bool load_unique(struct loader *l, struct map *seen, struct slice id, const struct yaml *map,
                  void *value);

@@ -414,9 +414,9 @@ bool config_listens_on(const struct config *c, uint16_t port)
  * at the start. */
 static bool is_reloadable(const struct key *k)
 {
-    static const struct slice names[] = {SLICE_INIT(".certificates_dir"), SLICE_INIT(".keys_dir"),
-                                         SLICE_INIT("trust.min_charter_serial"),
-                                         SLICE_INIT("log.level")};
+    static const struct slice names[] = {
+        SLICE_INIT(".certificates_dir"), SLICE_INIT(".keys_dir"), SLICE_INIT(".secrets_dir"),
+        SLICE_INIT("trust.min_charter_serial"), SLICE_INIT("log.level")};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (slice_eq(k->full, names[i]))
             return true;

@@ -33,6 +33,7 @@ struct config {
     struct slice state_dir;        /* NUL behind */
     struct slice certificates_dir; /* NUL behind */
     struct slice keys_dir;         /* NUL behind */
+    struct slice secrets_dir;      /* NUL behind; empty: none */
     struct slice store_url;
     struct redis_address store;
     int64_t store_max_stale_ms;

@@ -132,3 +132,11 @@ Test(codec, hex_is_lower_case_and_reads_either)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         cr_assert_not(hex_decode(bytes, bad[i]), "row %zu", i);
 }
+
+Test(codec, a_form_says_bytes_as_urlencoded_says_them)
+{
+    static const char in[] = "aZ09-._* +&=%/\x00\xc3\xa9~";
+    char out[FORM_ROOM(sizeof in)];
+    const size_t len = form_encode(out, in, sizeof in - 1);
+    cr_expect(slice_eq(slice_from(out, len), SLICE("aZ09-._*+%2B%26%3D%25%2F%00%C3%A9%7E")));
+}
