@@ -27,6 +27,24 @@ struct client {
     uint32_t key_algorithm; /* enum algorithm; 0: the usual one of the key's kind */
 };
 
+/* What a provider calls a level of assurance. */
+struct acr_value {
+    int64_t level;
+    struct slice value;
+};
+
+/* Signing in at a provider in a browser. */
+struct sign_in {
+    struct client client;              /* id empty: nobody signs in there, it only issues tokens */
+    struct slice name[LANGUAGE_COUNT]; /* for the chooser; empty: the provider's id */
+    struct slices scopes;              /* "openid" among them */
+    struct acr_value *acr_values;      /* by level, upwards */
+    uint32_t acr_value_count;
+    bool has_userinfo;       /* it is asked at each sign-in */
+    bool has_logout;         /* a sign-out ends the session at the provider, too */
+    int64_t refresh_after_s; /* what is known of a person is never older than this */
+};
+
 /* An issuer of tokens, one entity's. Two bundles with one `issuer` have two providers. */
 struct provider {
     struct slice id;
@@ -44,6 +62,7 @@ struct provider {
     int64_t leeway_s;          /* clock skew, 0..60, default 30 */
     int64_t max_token_age_s;   /* exp - iat and now - iat at most this; default 24 h */
     int64_t keys_max_stale_s;  /* the last good key set is used at most this long; default 24 h */
+    struct sign_in sign_in;
     uint8_t digest[32]; /* of all settings: keys and verified tokens are kept under (entity, id,
                            digest) */
 };
