@@ -17,6 +17,7 @@ import socket
 import ssl
 import subprocess
 import time
+import urllib.parse
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LIBC = ctypes.CDLL(None)
@@ -205,11 +206,25 @@ class Scenery:
     def start_provider(self, name, port=0):
         home = self.pki / "certificates/idp.localhost"
         self.spawn(f"idp-{name}", ["node", ROOT / "demo/idp/server.js", "--name", name, "--port", port,
-                                   "--cert", home / "fullchain.pem", "--key", home / "key.pem"])
+                                   "--cert", home / "fullchain.pem", "--key", home / "key.pem", "--ca", self.trust])
 
     def wait_provider(self, name):
         part = f"idp-{name}"
         self.providers[name] = self.until(part, lambda: self.said(part), "is demo/idp/node_modules there?")
+
+    def tell_provider(self, name, order, **query):
+        """An order of demo/idp/server.js, such as ("login", origin="https://login.finance.localhost:8443")."""
+        line = Line(int(self.providers[name]["issuer"].rsplit(":", 1)[1]), "idp.localhost", self.trust)
+        status, _, answer = line.ask("POST", f"/demo/{order}?{urllib.parse.urlencode(query)}")
+        line.close()
+        if status != 200:
+            raise Trouble(f"the provider of {name} does not take the order {order}", self.log(f"idp-{name}"))
+        return json.loads(answer)
+
+    def introduce_login_hosts(self, gateway_port):
+        """Each entity's provider sends people back to that entity's login host on this gateway."""
+        for name in self.providers:
+            self.tell_provider(name, "login", origin=f"https://login.{name}.localhost:{gateway_port}")
 
     def start_application(self, name, port, gateway_port):
         host = APPLICATIONS[name]
