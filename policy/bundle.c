@@ -43,6 +43,7 @@ static void load_bundle(struct loader *l, const struct yaml *root)
                                         SLICE_INIT("not_after"),
                                         SLICE_INIT("identity_providers"),
                                         SLICE_INIT("device_authorities"),
+                                        SLICE_INIT("sign_in"),
                                         SLICE_INIT("applications"),
                                         SLICE_INIT("tests")};
     struct bundle *b = l->bundle;

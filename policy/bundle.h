@@ -164,6 +164,18 @@ struct rule {
 
 struct rules; /* the compiled index: policy/compile.h */
 
+/* How long somebody who signed in there in a browser stays signed in: without a request, and in any
+ * case. */
+struct session_limits {
+    int64_t idle_s;
+    int64_t absolute_s;
+};
+struct session_options {
+    struct session_limits bound;   /* to a device's certificate */
+    struct session_limits unbound; /* to none: shorter, since its cookie is good on any machine */
+    bool allows_unbound;
+};
+
 struct application {
     struct slice id;
     struct slice entity;
@@ -190,7 +202,9 @@ struct application {
     uint32_t queue_length;    /* requests of a worker that wait for one; 0: none waits */
     uint32_t max_connections; /* per address of an upstream and worker; 0: the configuration's */
     uint32_t retries;         /* of one request; 0: none */
-    int64_t hsts_max_age_s;   /* RFC 6797; 0: not said */
+    struct session_options sessions;
+    bool is_sign_in;        /* the entity's login host: it has no upstream and no rule */
+    int64_t hsts_max_age_s; /* RFC 6797; 0: not said */
     bool hsts_subdomains;
     bool hsts_preload;
     struct rule *rule_list;
@@ -210,8 +224,9 @@ struct bundle {
     struct authority *authorities;
     uint32_t authority_count;
     struct application *applications;
-    uint32_t application_count;
-    struct policy_test *tests; /* policy/policy_test.h */
+    uint32_t application_count;        /* the login host among them, the last */
+    const struct application *sign_in; /* NULL: nobody signs in in a browser */
+    struct policy_test *tests;         /* policy/policy_test.h */
     uint32_t test_count;
 };
 

@@ -9,6 +9,10 @@
 #define MAX_PROVIDERS 32 /* of one application: two with one issuer are looked for pair by pair */
 #define GIB ((int64_t)1 << 30)
 #define MIB ((int64_t)1 << 20)
+#define SIGN_IN_MAX_BODY 65536 /* a provider's logout token is a few KiB */
+#define MINUTE_S 60
+#define HOUR_S (60 * MINUTE_S)
+#define DAY_S (24 * HOUR_S)
 
 void load_languages(struct loader *l, const struct yaml *map, const char *key, const char *what,
                     struct slice out[LANGUAGE_COUNT])
@@ -187,7 +191,7 @@ static void load_flag(struct loader *l, const struct yaml *map, const char *key,
         (void)yaml_bool(n, key, out, l->out);
 }
 
-#define YEAR_S (365 * 24 * 3600)
+#define YEAR_S (365 * DAY_S)
 
 static void load_hsts(struct loader *l, const struct yaml *map, struct application *app)
 {
@@ -233,6 +237,43 @@ static void load_device(struct loader *l, const struct yaml *map, struct applica
             "a device is asked for, but there are no device_authorities, so none is ever known");
 }
 
+/* What is not said follows the other of the two: an idle time never outlives the whole. */
+static void load_session_limits(struct loader *l, const struct yaml *map, const char *idle,
+                                const char *absolute, struct session_limits *out)
+{
+    (void)load_duration_s(l, map, absolute, 5 * MINUTE_S, 7 * DAY_S, &out->absolute_s);
+    if (out->idle_s > out->absolute_s)
+        out->idle_s = out->absolute_s;
+    /* That somebody was there is written down once a minute: less than five would end sessions in
+     * use. */
+    if (load_duration_s(l, map, idle, 5 * MINUTE_S, 7 * DAY_S, &out->idle_s) &&
+        out->idle_s > out->absolute_s)
+        findings_error(l->out, yaml_place(yaml_get(map, slice_of(idle))), "conflict",
+                       "'%s' is longer than '%s', which ends the session before", idle, absolute);
+}
+
+static void load_sessions(struct loader *l, const struct yaml *map, struct application *app)
+{
+    static const struct slice allow = SLICE_INIT("allow");
+    static const struct slice keys[] = {SLICE_INIT("idle"), SLICE_INIT("absolute"),
+                                        SLICE_INIT("unbound"), SLICE_INIT("unbound_idle"),
+                                        SLICE_INIT("unbound_absolute")};
+    const struct yaml *sessions = load_map(l, map, "sessions", LOAD_OPTIONAL);
+    struct session_options *s = &app->sessions;
+    uint32_t choice;
+    *s = (struct session_options){.bound = {HOUR_S, 10 * HOUR_S},
+                                  .unbound = {15 * MINUTE_S, HOUR_S}};
+    if (!sessions)
+        return;
+    (void)yaml_check_keys(sessions, "sessions", keys, COUNT_OF(keys), l->out);
+    load_session_limits(l, sessions, "idle", "absolute", &s->bound);
+    load_session_limits(l, sessions, "unbound_idle", "unbound_absolute", &s->unbound);
+    s->allows_unbound = load_choice(l, sessions, "unbound", LOAD_OPTIONAL, &allow, 1, &choice);
+    if (s->allows_unbound && app->device <= DEVICE_REQUIRED)
+        findings_error(l->out, yaml_place(yaml_get(sessions, SLICE("unbound"))), "conflict",
+                       "the application requires a device: no session of it can be unbound");
+}
+
 struct seen {
     struct map ids;
     struct map hosts;
@@ -251,7 +292,7 @@ static void load_application(struct loader *l, const struct yaml *map, struct ap
         SLICE_INIT("paths"),       SLICE_INIT("forward_token"),
         SLICE_INIT("client_cert"), SLICE_INIT("limits"),
         SLICE_INIT("websocket"),   SLICE_INIT("hsts"),
-        SLICE_INIT("rules"),
+        SLICE_INIT("sessions"),    SLICE_INIT("rules"),
     };
     app->entity = l->bundle->entity;
     app->place = yaml_place(map);
@@ -273,7 +314,31 @@ static void load_application(struct loader *l, const struct yaml *map, struct ap
     load_limits(l, map, app);
     load_websocket(l, map, app);
     load_hsts(l, map, app);
+    load_sessions(l, map, app);
     load_rules(l, map, app);
+}
+
+/* `sign_in`: the host on which all applications of the entity have people sent back by the
+ * providers. A door like an application's, but that no certificate is asked for (providers call it,
+ * too) and that there is nothing behind it. */
+static void load_sign_in(struct loader *l, const struct yaml *root, struct application *app,
+                         struct seen *seen)
+{
+    static const struct slice keys[] = {SLICE_INIT("host"), SLICE_INIT("hsts")};
+    const struct yaml *map = load_map(l, root, "sign_in", LOAD_REQUIRED);
+    if (!map)
+        return;
+    (void)yaml_check_keys(map, "sign_in", keys, COUNT_OF(keys), l->out);
+    app->id = SLICE("sign-in");
+    app->entity = l->bundle->entity;
+    app->place = yaml_place(map);
+    app->is_sign_in = true;
+    app->device = DEVICE_NONE;
+    app->max_body_bytes = SIGN_IN_MAX_BODY;
+    (void)load_unique(l, &seen->ids, app->id, map, app);
+    load_host(l, map, app, &seen->hosts);
+    load_hsts(l, map, app);
+    l->bundle->sign_in = app;
 }
 
 void load_applications(struct loader *l, const struct yaml *root)
@@ -283,12 +348,15 @@ void load_applications(struct loader *l, const struct yaml *root)
     struct seen seen;
     if (!count)
         return;
+    const bool has_sign_in = yaml_get(root, SLICE("sign_in")) != NULL;
     map_init(&seen.ids);
     map_init(&seen.hosts);
-    l->bundle->applications = arena_array(l->a, struct application, count);
-    l->bundle->application_count = count;
+    l->bundle->applications = arena_array(l->a, struct application, count + has_sign_in);
+    l->bundle->application_count = count + has_sign_in;
     for (uint32_t i = 0; i < count; i++)
         load_application(l, yaml_item(list, i), &l->bundle->applications[i], &seen);
+    if (has_sign_in)
+        load_sign_in(l, root, &l->bundle->applications[count], &seen);
     map_fini(&seen.ids);
     map_fini(&seen.hosts);
 }

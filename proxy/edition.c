@@ -98,7 +98,7 @@ struct edition *edition_make(struct snapshot *take_snapshot, struct keyring *tak
                           .networks = entity ? entity->upstream_networks : NULL,
                           .network_count = entity ? entity->upstream_network_count : 0,
                           .hsts = hsts_of(app, &e->arena)};
-        if (upstream_is_tls(&app->upstreams[0])) {
+        if (app->upstream_count && upstream_is_tls(&app->upstreams[0])) {
             const struct door *was = edition_door(last, app->host);
             e->doors[e->door_count].upstream_tls =
                 upstream_context_make(app, s->keys_dir, was ? was->upstream_tls : NULL, &why);
