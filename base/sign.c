@@ -11,6 +11,7 @@
 #include <openssl/err.h>
 #include <openssl/param_build.h>
 #include <openssl/pem.h>
+#include <openssl/pkcs12.h>
 #include <openssl/rsa.h>
 
 #include <limits.h>
@@ -359,24 +360,31 @@ bool private_key_make(struct private_key *out, enum algorithm algorithm, struct 
     return true;
 }
 
-/* Without this OpenSSL would ask on the terminal. */
-static int no_password(char *out, int room, int is_write, void *owner)
+#define PASSPHRASE_MAX_BYTES 1024 /* PEM_BUFSIZE: what OpenSSL gives room for */
+#define PBKDF2_ROUNDS 600000      /* a third of a second here, once a signature */
+
+/* Without this OpenSSL would ask on the terminal. `owner`: the passphrase, or NULL. */
+static int give_passphrase(char *out, int room, int is_write, void *owner)
 {
-    (void)out;
-    (void)room;
+    const struct secret *passphrase = owner;
     (void)is_write;
-    (void)owner;
-    return -1;
+    if (!passphrase || passphrase->len > (size_t)room)
+        return -1;
+    memcpy(out, passphrase->bytes, passphrase->len);
+    return (int)passphrase->len;
 }
 
-bool private_key_read(struct private_key *out, struct slice pem, struct fault *f)
+static bool read_pem(struct private_key *out, struct slice pem, const struct secret *passphrase,
+                     const char *what, struct fault *f)
 {
     BIO *in = pem.len <= INT_MAX ? BIO_new_mem_buf(pem.ptr, (int)pem.len) : NULL;
-    EVP_PKEY *pkey = in ? PEM_read_bio_PrivateKey(in, NULL, no_password, NULL) : NULL;
+    EVP_PKEY *pkey =
+        in ? PEM_read_bio_PrivateKey(in, NULL, give_passphrase, (void *)(uintptr_t)passphrase)
+           : NULL;
     BIO_free(in);
     ERR_clear_error();
     if (!pkey)
-        return fault_set(f, FAULT_SYNTAX, "no private key in PEM (PKCS#8, without a password)");
+        return fault_set(f, FAULT_SYNTAX, "%s", what);
     enum algorithm algorithm = algorithm_of(pkey);
     if (!algorithm) {
         EVP_PKEY_free(pkey);
@@ -388,13 +396,68 @@ bool private_key_read(struct private_key *out, struct slice pem, struct fault *f
     return true;
 }
 
+bool private_key_read(struct private_key *out, struct slice pem, struct fault *f)
+{
+    return read_pem(out, pem, NULL, "no private key in PEM (PKCS#8, without a password)", f);
+}
+
+bool private_key_is_locked(struct slice pem)
+{
+    static const char head[] = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
+    return pem.len && memmem(pem.ptr, pem.len, head, sizeof head - 1);
+}
+
+bool private_key_unlock(struct private_key *out, struct slice pem, const struct secret *passphrase,
+                        struct fault *f)
+{
+    if (!passphrase->len || passphrase->len > PASSPHRASE_MAX_BYTES)
+        return fault_set(f, FAULT_CONFIG, "a passphrase has from 1 to %d bytes",
+                         PASSPHRASE_MAX_BYTES);
+    return read_pem(out, pem, passphrase, "the passphrase is another, or the key is damaged", f);
+}
+
+/* The key under the passphrase; NULL where OpenSSL can't. */
+static X509_SIG *lock(const struct private_key *k, const struct secret *passphrase)
+{
+    PKCS8_PRIV_KEY_INFO *plain = EVP_PKEY2PKCS8(k->pkey);
+    X509_ALGOR *how =
+        PKCS5_pbe2_set_iv(EVP_aes_256_cbc(), PBKDF2_ROUNDS, NULL, 0, NULL, NID_hmacWithSHA256);
+    X509_SIG *locked = plain && how ? PKCS8_set0_pbe((const char *)passphrase->bytes,
+                                                     (int)passphrase->len, plain, how)
+                                    : NULL;
+    if (!locked)
+        X509_ALGOR_free(how); // else it belongs to `locked`
+    PKCS8_PRIV_KEY_INFO_free(plain);
+    return locked;
+}
+
+bool private_key_lock(const struct private_key *k, const struct secret *passphrase,
+                      struct secret *out_pem, struct fault *f)
+{
+    const char *text = NULL;
+    long len = 0;
+    if (!passphrase->len || passphrase->len > PASSPHRASE_MAX_BYTES)
+        return fault_set(f, FAULT_CONFIG, "a passphrase has from 1 to %d bytes",
+                         PASSPHRASE_MAX_BYTES);
+    X509_SIG *locked = lock(k, passphrase);
+    BIO *memory = locked ? BIO_new(BIO_s_mem()) : NULL;
+    if (memory && PEM_write_bio_PKCS8(memory, locked) == 1)
+        len = BIO_get_mem_data(memory, &text);
+    if (len > 0)
+        secret_init(out_pem, text, (size_t)len);
+    BIO_free(memory);
+    X509_SIG_free(locked);
+    ERR_clear_error();
+    return len > 0 || fault_set(f, FAULT_INTERNAL, "cannot lock the private key");
+}
+
 bool private_key_print(const struct private_key *k, struct secret *out_pem, struct fault *f)
 {
     const char *text = NULL;
     BIO *memory = BIO_new(BIO_s_mem()); // wiped when it is freed
     long len = 0;
     if (memory &&
-        PEM_write_bio_PKCS8PrivateKey(memory, k->pkey, NULL, NULL, 0, no_password, NULL) == 1)
+        PEM_write_bio_PKCS8PrivateKey(memory, k->pkey, NULL, NULL, 0, give_passphrase, NULL) == 1)
         len = BIO_get_mem_data(memory, &text);
     if (len > 0)
         secret_init(out_pem, text, (size_t)len);

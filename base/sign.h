@@ -66,6 +66,13 @@ struct private_key {
 /* Ed25519, ES256 or ES384. */
 MUST_USE bool private_key_make(struct private_key *out, enum algorithm algorithm, struct fault *f);
 MUST_USE bool private_key_read(struct private_key *out, struct slice pem, struct fault *f);
+/* A key that lies under a passphrase (RFC 5958 EncryptedPrivateKeyInfo), of 1 to 1,024 bytes.
+ * Locked it is with AES-256 under PBKDF2 of 600,000 rounds of SHA-256. */
+bool private_key_is_locked(struct slice pem);
+MUST_USE bool private_key_unlock(struct private_key *out, struct slice pem,
+                                 const struct secret *passphrase, struct fault *f);
+MUST_USE bool private_key_lock(const struct private_key *k, const struct secret *passphrase,
+                               struct secret *out_pem, struct fault *f);
 /* PEM, owned by the caller. */
 MUST_USE bool private_key_print(const struct private_key *k, struct secret *out_pem,
                                 struct fault *f);

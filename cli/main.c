@@ -16,7 +16,8 @@ static const struct {
      "check -c FILE              is the configuration right, are certificates and keys there?"},
     {"reload", cli_reload,
      "reload -c FILE             check, then have the running gateway take it over"},
-    {"policy", cli_policy, "policy check|test|publish  bundles and charter: write, test, publish"},
+    {"policy", cli_policy,
+     "policy VERB                bundles and charter: write, test, sign, publish, look"},
     {"key", cli_key, "key generate|show|ring     keys of the federation, of entities, of gateways"},
     {"version", cli_version, "version                    what this is"},
 };

@@ -16,9 +16,19 @@ static const struct verb {
 } verbs[] = {
     {"check", verb_check, "FILE... [--charter FILE]"},
     {"test", verb_test, "FILE..."},
+    {"sign", verb_sign,
+     "FILE --key KEYFILE... [--out FILE | -c belfry.yaml | --store URL]\n"
+     "--draft NAME --digest DIGEST --key KEYFILE... (-c belfry.yaml | --store URL)"},
     {"publish", verb_publish,
-     "FILE --key KEYFILE... (-c belfry.yaml | --store URL)\n"
-     "--charter FILE --key KEYFILE... (-c belfry.yaml | --store URL)"},
+     "FILE [--key KEYFILE]... (-c belfry.yaml | --store URL)\n"
+     "--charter FILE [--key KEYFILE]... (-c belfry.yaml | --store URL)\n"
+     "--draft NAME [--digest DIGEST --key KEYFILE...] (-c belfry.yaml | --store URL)"},
+    {"show", verb_show,
+     "[NAME | --draft NAME] [--out FILE] (-c belfry.yaml | --store URL)\n"
+     "FILE [--out FILE] [-c belfry.yaml | --store URL]"},
+    {"renew", verb_renew, "NAME --not-after TIME --key KEYFILE... (-c belfry.yaml | --store URL)"},
+    {"roll-back", verb_roll_back,
+     "NAME --to SERIAL [--not-after TIME] --key KEYFILE... (-c belfry.yaml | --store URL)"},
 };
 
 static void print_usage(const struct verb *v)

@@ -14,7 +14,11 @@
 /* The verbs get what stands behind their name. */
 int verb_check(int argc, char **argv);
 int verb_test(int argc, char **argv);
+int verb_sign(int argc, char **argv);
 int verb_publish(int argc, char **argv);
+int verb_show(int argc, char **argv);
+int verb_renew(int argc, char **argv);
+int verb_roll_back(int argc, char **argv);
 
 int policy_usage(const char *verb); /* NULL: of all; EXIT_USAGE */
 int policy_trouble(const struct fault *f);

@@ -1,189 +1,170 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* `belfry policy publish`: checks first, as a gateway would, on the very bytes that are then
- * signed. */
+/* `belfry policy sign` and `publish`. One person writes and signs, another reads and signs; what
+ * enough of them have signed is published. Between them it lies in a file, or in the store. What
+ * lies in the store may have been put there by anybody: so who signs it names the digest of what he
+ * read. */
 #include <stdio.h>
 
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "base/yaml.h"
+#include "cli/policy_desk.h"
 #include "cli/policy_in.h"
-#include "cli/signing_key.h"
-#include "policy/compile.h"
-#include "policy/policy_test.h"
-#include "policy/store.h"
-#include "proxy/config.h"
 
-struct signer {
-    const char *path;
-    const char *id; /* NULL: the key's own */
-    struct signing_key key;
-};
+#define DRAFT_MODE 0644
 
-struct publish {
-    const char *path;
-    bool is_charter;
-    struct signer signers[ENVELOPE_SIGNATURES_MAX];
-    size_t signer_count;
-    const char *config_path;
-    const char *store_url;
-};
-
-/* False where the arguments are not understood. */
-static bool read_options(struct publish *p, int argc, char **argv)
+static bool has_store(const struct desk_options *o)
 {
-    for (int i = 0; i < argc; i++) {
-        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
-        struct signer *last = p->signer_count ? &p->signers[p->signer_count - 1] : NULL;
-        if (argv[i][0] != '-') {
-            if (p->path)
-                return false;
-            p->path = argv[i];
-            continue;
-        }
-        i++;
-        if (!value)
-            return false;
-        if (strcmp(argv[i - 1], "--charter") == 0 && !p->path) {
-            p->path = value;
-            p->is_charter = true;
-        } else if (strcmp(argv[i - 1], "--key") == 0 && p->signer_count < ENVELOPE_SIGNATURES_MAX) {
-            p->signers[p->signer_count++].path = value;
-        } else if (strcmp(argv[i - 1], "--key-id") == 0 && last && !last->id) {
-            last->id = value;
-        } else if (strcmp(argv[i - 1], "-c") == 0 && !p->config_path) {
-            p->config_path = value;
-        } else if (strcmp(argv[i - 1], "--store") == 0 && !p->store_url) {
-            p->store_url = value;
-        } else {
-            return false;
-        }
-    }
-    return p->path && p->signer_count && !p->config_path != !p->store_url;
+    return o->config_path || o->store_url;
 }
 
-/* What is to be signed: the payload, owned by the caller, and what the store is told of it. */
-struct document_text {
-    struct slice payload;
-    struct slice entity; /* owned; empty: the charter */
-    int64_t serial;
-};
-
-static bool prepare_charter(struct slice text, const char *path, struct document_text *out,
-                            struct findings *f)
+/* Whether the draft is the one that was read. */
+static bool is_what_was_read(const struct paper *p, const char *digest, struct fault *f)
 {
-    struct charter *c = charter_load(text, path, f);
-    if (!c)
-        return false;
-    out->payload = mem_slice(text);
-    out->serial = c->serial;
-    charter_free(c);
-    return true;
+    char is[PAPER_DIGEST_CHARS + 1];
+    paper_digest(p, is);
+    return strcmp(is, digest) == 0 ||
+           fault_set(f, FAULT_TRUST, "the draft's digest is %s, not '%s': read it again", is,
+                     digest);
 }
 
-/* The bytes with everything inside are loaded as a gateway will: without a folder. */
-static bool prepare_bundle(struct slice text, const char *path, struct document_text *out,
-                           struct findings *f)
+static int take_draft(const struct desk *d, const struct desk_options *o, struct paper *p)
 {
-    if (!bundle_inline(text, path, policy_folder(path), &out->payload, f))
-        return false;
-    struct bundle *b = bundle_load(out->payload, path, SLICE(""), f);
-    if (!b)
-        return false;
-    bundle_compile(b);
-    const bool is_good = policy_test_run(b, policy_now(), f);
-    out->entity = mem_slice(b->entity);
-    out->serial = b->serial;
-    bundle_free(b);
-    return is_good;
-}
-
-static int prepare(const struct publish *p, struct document_text *out)
-{
-    struct slice text;
-    struct fault fault;
-    struct findings f;
-    if (!file_read(&text, p->path, YAML_MAX_BYTES, &fault))
-        return policy_trouble(&fault);
-    findings_init(&f);
-    const bool is_good = p->is_charter ? prepare_charter(text, p->path, out, &f)
-                                       : prepare_bundle(text, p->path, out, &f);
-    mem_slice_free(&text);
-    const int code = policy_conclude(&f, stderr);
-    return is_good ? code : EXIT_REFUSED;
-}
-
-static bool read_signer(struct signer *s, struct envelope_signer *out, struct fault *f)
-{
-    if (!signing_key_read(&s->key, s->path, f))
-        return false;
-    out->id = s->id ? slice_of(s->id) : slice_from(s->key.id, sizeof s->key.id);
-    out->key = &s->key.key;
-    return key_id_is_valid(out->id) ||
-           fault_set(f, FAULT_CONFIG,
-                     "'%s' is no key id; allowed are letters, digits, '.', '_' and '-'", s->id);
-}
-
-static bool seal(struct publish *p, const struct document_text *d, struct buf *out, struct fault *f)
-{
-    struct envelope_signer signers[ENVELOPE_SIGNATURES_MAX];
-    for (size_t i = 0; i < p->signer_count; i++)
-        if (!read_signer(&p->signers[i], &signers[i], f))
-            return false;
-    return envelope_seal(out, p->is_charter ? DOCUMENT_CHARTER : DOCUMENT_BUNDLE, d->payload,
-                         signers, p->signer_count, f);
-}
-
-static bool sign_and_send(struct publish *p, const struct redis_address *address,
-                          const struct document_text *d, struct fault *f)
-{
-    struct buf envelope;
-    uint64_t n = 0;
-    buf_init(&envelope, ENVELOPE_MAX_BYTES);
-    const bool is_sent = seal(p, d, &envelope, f) &&
-                         store_publish(address, p->is_charter ? DOCUMENT_CHARTER : DOCUMENT_BUNDLE,
-                                       d->entity, d->serial, buf_slice(&envelope), &n, f);
-    for (size_t i = 0; i < p->signer_count; i++)
-        signing_key_fini(&p->signers[i].key);
-    buf_fini(&envelope);
-    if (is_sent)
-        (void)printf("published %s%.*s, serial %lld, as event %llu\n",
-                     p->is_charter ? "the charter" : "the bundle of ", SLICE_ARG(d->entity),
-                     (long long)d->serial, (unsigned long long)n);
-    return is_sent;
-}
-
-/* The store is where the configuration says, or where --store says. */
-static int send_to_store(struct publish *p, const struct document_text *d)
-{
-    struct redis_address address = {.port = 0};
-    struct config *config = NULL;
     struct fault f;
-    if (p->config_path) {
-        struct findings findings;
-        findings_init(&findings);
-        config = config_read(p->config_path, &findings);
-        const int code = policy_conclude(&findings, stderr);
-        if (!config)
-            return code == EXIT_OK ? EXIT_TROUBLE : code;
-        address = config->store;
-    } else if (!redis_address_parse(&address, slice_of(p->store_url), &f)) {
-        return policy_trouble(&f);
+    const int code = desk_take(d, STORE_DRAFT, o->draft, p);
+    if (code != EXIT_OK)
+        return code;
+    if (!p->bytes.len)
+        (void)fault_set(&f, FAULT_CONFIG, "the store has no draft of '%s'", o->draft);
+    else if (!o->digest || is_what_was_read(p, o->digest, &f))
+        return EXIT_OK;
+    paper_fini(p);
+    return policy_trouble(&f);
+}
+
+/* ---- sign ---- */
+
+/* FILE.signed, where nothing else was said; a draft is signed where it lies. */
+static int write_signed(const struct desk_options *o, const struct paper *p, bool was_draft)
+{
+    char path[4096];
+    struct fault f;
+    const char *to = o->out ? o->out : o->words[0];
+    const bool has_suffix = !o->out && !was_draft;
+    if ((size_t)snprintf(path, sizeof(path), "%s%s", to, has_suffix ? ".signed" : "") >=
+        sizeof(path))
+        (void)fault_set(&f, FAULT_CONFIG, "the name of the file is too long");
+    else if (file_write(path, p->bytes, DRAFT_MODE, &f)) {
+        char digest[PAPER_DIGEST_CHARS + 1];
+        paper_digest(p, digest);
+        (void)printf("%s: serial %lld, %u signatures, digest %s\n", path, (long long)p->serial,
+                     p->envelope.signature_count, digest);
+        return EXIT_OK;
     }
-    const bool is_sent = sign_and_send(p, &address, d, &f);
-    config_free(config);
-    return is_sent ? EXIT_OK : policy_trouble(&f);
+    return policy_trouble(&f);
+}
+
+static int sign_file(struct desk_options *o)
+{
+    struct paper p;
+    struct fault f;
+    int code = paper_from_file(&p, o->words[0]);
+    if (code != EXIT_OK)
+        return code;
+    const bool was_draft = p.envelope.signature_count > 0;
+    code = desk_sign(&o->signers, &p, &f) ? write_signed(o, &p, was_draft) : policy_trouble(&f);
+    paper_fini(&p);
+    return code;
+}
+
+static int sign_at_desk(const struct desk *d, struct desk_options *o)
+{
+    struct paper p;
+    struct fault f;
+    int code = o->draft ? take_draft(d, o, &p) : paper_from_file(&p, o->words[0]);
+    if (code != EXIT_OK)
+        return code;
+    if (!o->draft)
+        code = desk_join(d, &p);
+    if (code == EXIT_OK)
+        code = desk_sign(&o->signers, &p, &f) ? desk_keep(d, &p) : policy_trouble(&f);
+    paper_fini(&p);
+    return code;
+}
+
+int verb_sign(int argc, char **argv)
+{
+    struct desk_options o = {.word_count = 0};
+    struct desk d;
+    if (!desk_options_read(&o, DESK_STORE | DESK_KEYS | DESK_DRAFT | DESK_DIGEST | DESK_OUT, argc,
+                           argv) ||
+        !o.signers.count || o.word_count != !o.draft || !o.draft != !o.digest ||
+        (has_store(&o) ? o.out != NULL : o.draft != NULL))
+        return policy_usage("sign");
+    if (!has_store(&o))
+        return sign_file(&o);
+    int code = desk_open(&d, &o);
+    if (code == EXIT_OK) {
+        code = sign_at_desk(&d, &o);
+        desk_close(&d);
+    }
+    return code;
+}
+
+/* ---- publish ---- */
+
+/* What can be known here is judged here; the gateways judge all of it. */
+static int judge_and_publish(const struct desk *d, const struct paper *p)
+{
+    struct fault why = {.code = FAULT_TRUST};
+    switch (desk_judge(d, p, &why)) {
+    case DESK_GOOD:
+    case DESK_UNKNOWN:
+        return desk_publish(d, p);
+    case DESK_MISSING:
+        desk_print_signatures(d, p, stderr);
+        break;
+    case DESK_REFUSED:
+        break;
+    }
+    (void)fault_within(&why, "not published");
+    return policy_trouble(&why);
+}
+
+static int publish_at_desk(const struct desk *d, struct desk_options *o)
+{
+    struct paper p;
+    struct fault f;
+    const char *path = o->charter ? o->charter : o->words[0];
+    int code = o->draft ? take_draft(d, o, &p) : paper_from_file(&p, path);
+    if (code != EXIT_OK)
+        return code;
+    if (o->charter && p.kind != DOCUMENT_CHARTER)
+        (void)fault_set(&f, FAULT_SYNTAX, "'%s' is no charter", path);
+    else if (desk_sign(&o->signers, &p, &f) &&
+             (p.envelope.signature_count ||
+              fault_set(&f, FAULT_TRUST, "nobody has signed '%s'", path))) {
+        code = judge_and_publish(d, &p);
+        paper_fini(&p);
+        return code;
+    }
+    paper_fini(&p);
+    return policy_trouble(&f);
 }
 
 int verb_publish(int argc, char **argv)
 {
-    struct publish p = {.path = NULL};
-    struct document_text d = {.serial = 0};
-    if (!read_options(&p, argc, argv))
+    struct desk_options o = {.word_count = 0};
+    struct desk d;
+    if (!desk_options_read(&o, DESK_STORE | DESK_KEYS | DESK_DRAFT | DESK_DIGEST | DESK_CHARTER,
+                           argc, argv) ||
+        !has_store(&o) || o.word_count + !!o.draft + !!o.charter != 1 || (o.digest && !o.draft) ||
+        (o.draft && o.signers.count && !o.digest))
         return policy_usage("publish");
-    int code = prepare(&p, &d);
-    if (code == EXIT_OK)
-        code = send_to_store(&p, &d);
-    mem_slice_free(&d.payload);
-    mem_slice_free(&d.entity);
+    int code = desk_open(&d, &o);
+    if (code == EXIT_OK) {
+        code = publish_at_desk(&d, &o);
+        desk_close(&d);
+    }
     return code;
 }

@@ -1,39 +1,9 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* Puts the content of named files into a bundle's text, so that what is signed is whole. The text
- * is edited, not printed anew: comments, order and every other byte stay as their writer left them.
- * Only the form `ca_file: NAME` on one line is edited, and where the source is not what the tree
- * says, nothing is guessed. */
+/* Puts the content of named files into a bundle's text, so that what is signed is whole. Only
+ * the form `ca_file: NAME` on one line is edited. */
 #include "base/buf.h"
 #include "base/mem.h"
-#include "policy/load_in.h"
-
-/* From `from` to `to` the source is replaced by `text`. */
-struct edit {
-    size_t from;
-    size_t to;
-    struct slice text;
-};
-
-struct edits {
-    struct edit *at;
-    size_t count;
-};
-
-/* How long the scalar is in the source, quotes included; 0 where it is none that we edit. */
-static size_t source_len(struct slice source, const struct yaml *n)
-{
-    const struct slice text = yaml_text(n);
-    if (yaml_is_plain(n))
-        return slice_starts(source, text) ? text.len : 0;
-    const char quote = source.len ? source.ptr[0] : '\0';
-    if (quote != '"' && quote != '\'')
-        return 0;
-    /* A name with escapes in it would be shorter or longer than its source. */
-    const struct slice inner = slice_skip(source, 1);
-    const bool is_same =
-        slice_starts(inner, text) && inner.len > text.len && inner.ptr[text.len] == quote;
-    return is_same ? text.len + 2 : 0;
-}
+#include "policy/edit_in.h"
 
 /* A text of one line in double quotes (YAML 1.2.2 §5.7): it may stand anywhere, also in a flow map.
  */
@@ -63,14 +33,6 @@ static struct slice quoted(struct arena *a, struct slice text)
     return (struct slice){out, len};
 }
 
-static void add_edit(struct edits *edits, struct edit edit)
-{
-    size_t i = edits->count++;
-    for (; i && edits->at[i - 1].from > edit.from; i--) /* mostly in order already */
-        edits->at[i] = edits->at[i - 1];
-    edits->at[i] = edit;
-}
-
 /* The member `from` of a map becomes the member `to`, with the file's content. */
 static void inline_member(struct loader *l, const struct yaml *map, const char *from,
                           const char *to, struct edits *edits)
@@ -84,7 +46,8 @@ static void inline_member(struct loader *l, const struct yaml *map, const char *
             load_source_at(l, yaml_place(key).line, yaml_place(key).column);
         const struct slice source =
             load_source_at(l, yaml_place(value).line, yaml_place(value).column);
-        const size_t key_len = source_len(key_source, key), len = source_len(source, value);
+        const size_t key_len = edit_scalar_len(key_source, key),
+                     len = edit_scalar_len(source, value);
         if (!load_file(l, value, &content))
             return;
         if (!key_len || !len || source.ptr < key_source.ptr + key_len) {
@@ -95,8 +58,8 @@ static void inline_member(struct loader *l, const struct yaml *map, const char *
         const size_t key_at = (size_t)(key_source.ptr - l->text.ptr),
                      at = (size_t)(source.ptr - l->text.ptr);
         const size_t quote = yaml_is_plain(key) ? 0 : 1; /* quotes stay: {"a":b} needs them */
-        add_edit(edits, (struct edit){key_at + quote, key_at + key_len - quote, slice_of(to)});
-        add_edit(edits, (struct edit){at, at + len, quoted(l->a, content)});
+        edits_add(edits, (struct edit){key_at + quote, key_at + key_len - quote, slice_of(to)});
+        edits_add(edits, (struct edit){at, at + len, quoted(l->a, content)});
         return;
     }
 }
@@ -107,19 +70,6 @@ static void inline_list(struct loader *l, const struct yaml *list, const char *f
     for (size_t i = 0; i < yaml_count(list); i++)
         if (yaml_kind(yaml_item(list, i)) == YAML_MAP)
             inline_member(l, yaml_item(list, i), from, to, edits);
-}
-
-static bool apply(struct slice text, const struct edits *edits, struct buf *out)
-{
-    size_t at = 0;
-    for (size_t i = 0; i < edits->count; i++) {
-        const struct edit *edit = &edits->at[i];
-        if (!buf_add(out, (struct slice){text.ptr + at, edit->from - at}) ||
-            !buf_add(out, edit->text))
-            return false;
-        at = edit->to;
-    }
-    return buf_add(out, slice_skip(text, at));
 }
 
 static bool inline_files(struct loader *l, const struct yaml_doc *doc, struct slice *out_text)
@@ -140,7 +90,7 @@ static bool inline_files(struct loader *l, const struct yaml_doc *doc, struct sl
         return false;
     struct buf buf;
     buf_init(&buf, YAML_MAX_BYTES);
-    const bool is_good = apply(l->text, &edits, &buf);
+    const bool is_good = edits_apply(l->text, &edits, &buf);
     if (is_good)
         *out_text = mem_slice(buf_slice(&buf));
     else

@@ -187,57 +187,74 @@ bool envelope_verify(const struct envelope *e, enum document_kind kind,
     return holds;
 }
 
+static bool print_signature(struct buf *out, struct slice id,
+                            const uint8_t bytes[ED25519_SIGNATURE_BYTES], struct fault *f)
+{
+    char text[SIGNATURE_CHARS];
+    const size_t len = base64url_encode(text, bytes, ED25519_SIGNATURE_BYTES);
+    return buf_printf(out, "signature: %.*s %.*s\n", SLICE_ARG(id), (int)len, text) ||
+           fault_set(f, FAULT_LIMIT, "the signed document does not fit");
+}
+
 static bool seal_one(struct buf *out, struct slice message, const struct envelope_signer *signer,
                      struct fault *f)
 {
     uint8_t signature[ED25519_SIGNATURE_BYTES];
-    char text[SIGNATURE_CHARS];
     if (!key_id_is_valid(signer->id))
         return fault_set(f, FAULT_CONFIG, "'%.*s' is no key id", SLICE_ARG(signer->id));
     if (signer->key->algorithm != ALGORITHM_ED25519)
         return fault_set(f, FAULT_CONFIG, "key '%.*s' is not an Ed25519 key",
                          SLICE_ARG(signer->id));
-    if (!signature_make(signer->key, message, signature, f))
-        return false;
-    const size_t len = base64url_encode(text, signature, sizeof(signature));
-    if (!buf_printf(out, "signature: %.*s %.*s\n", SLICE_ARG(signer->id), (int)len, text))
-        return fault_set(f, FAULT_LIMIT, "the signed document does not fit");
-    return true;
+    return signature_make(signer->key, message, signature, f) &&
+           print_signature(out, signer->id, signature, f);
 }
 
-static bool seal_all(struct buf *out, struct slice message, struct slice payload,
+static bool seal_all(struct buf *out, struct slice message, const struct envelope *e,
                      const struct envelope_signer *signers, size_t count, struct fault *f)
 {
     if (!buf_add(out, SLICE(HEAD "\n")))
         return fault_set(f, FAULT_LIMIT, "the signed document does not fit");
+    for (uint32_t i = 0; i < e->signature_count; i++)
+        if (!print_signature(out, e->signatures[i].key_id, e->signatures[i].bytes, f))
+            return false;
     for (size_t i = 0; i < count; i++) {
         for (size_t n = 0; n < i; n++)
             if (slice_eq(signers[n].id, signers[i].id))
                 return fault_set(f, FAULT_CONFIG, "key '%.*s' would sign twice",
                                  SLICE_ARG(signers[i].id));
+        if (find_signature(e, signers[i].id))
+            return fault_set(f, FAULT_CONFIG, "key '%.*s' has signed this already",
+                             SLICE_ARG(signers[i].id));
         if (!seal_one(out, message, &signers[i], f))
             return false;
     }
-    if (!buf_add(out, SLICE("\n")) || !buf_add(out, payload))
+    if (!buf_add(out, SLICE("\n")) || !buf_add(out, e->payload))
         return fault_set(f, FAULT_LIMIT, "the signed document does not fit");
     return true;
+}
+
+bool envelope_seal_on(struct buf *out, enum document_kind kind, const struct envelope *e,
+                      const struct envelope_signer *signers, size_t count, struct fault *f)
+{
+    if (!e->payload.len || e->payload.len > DOCUMENT_MAX_BYTES)
+        return fault_set(f, FAULT_LIMIT, "a document must hold from 1 to %u bytes",
+                         DOCUMENT_MAX_BYTES);
+    if (!count || count + e->signature_count > ENVELOPE_SIGNATURES_MAX)
+        return fault_set(f, FAULT_CONFIG, "a document needs from 1 to %d signatures",
+                         ENVELOPE_SIGNATURES_MAX);
+    struct buf message;
+    const size_t before = buf_len(out);
+    message_make(&message, kind, e->payload);
+    const bool is_sealed = seal_all(out, buf_slice(&message), e, signers, count, f);
+    buf_fini(&message);
+    if (!is_sealed)
+        out->to = out->from + before;
+    return is_sealed;
 }
 
 bool envelope_seal(struct buf *out, enum document_kind kind, struct slice payload,
                    const struct envelope_signer *signers, size_t count, struct fault *f)
 {
-    if (!payload.len || payload.len > DOCUMENT_MAX_BYTES)
-        return fault_set(f, FAULT_LIMIT, "a document must hold from 1 to %u bytes",
-                         DOCUMENT_MAX_BYTES);
-    if (!count || count > ENVELOPE_SIGNATURES_MAX)
-        return fault_set(f, FAULT_CONFIG, "a document needs from 1 to %d signatures",
-                         ENVELOPE_SIGNATURES_MAX);
-    struct buf message;
-    const size_t before = buf_len(out);
-    message_make(&message, kind, payload);
-    const bool is_sealed = seal_all(out, buf_slice(&message), payload, signers, count, f);
-    buf_fini(&message);
-    if (!is_sealed)
-        out->to = out->from + before;
-    return is_sealed;
+    const struct envelope unsigned_yet = {.payload = payload};
+    return envelope_seal_on(out, kind, &unsigned_yet, signers, count, f);
 }

@@ -62,6 +62,11 @@ bool envelope_same_hand(const struct envelope_key *a, const struct envelope_key 
 MUST_USE bool envelope_verify(const struct envelope *e, enum document_kind kind,
                               const struct envelope_key *keys, size_t key_count, uint32_t needed,
                               struct fault *f);
+/* The same on top of the signatures that `e` has, in front of the new ones. A key id that signed
+ * already is FAULT_CONFIG. */
+MUST_USE bool envelope_seal_on(struct buf *out, enum document_kind kind, const struct envelope *e,
+                               const struct envelope_signer *signers, size_t count,
+                               struct fault *f);
 /* Appends the sealed form to `out`; on failure `out` is as it was. */
 MUST_USE bool envelope_seal(struct buf *out, enum document_kind kind, struct slice payload,
                             const struct envelope_signer *signers, size_t count, struct fault *f);

@@ -63,8 +63,3 @@ MUST_USE bool store_remember(const char *state_dir, struct serials *known,
  * written is logged. */
 MUST_USE bool store_recall(const char *state_dir, struct documents **out, struct serials *known,
                            struct fault *f);
-/* Puts one document in the store and tells all gateways; *n is the number of the event. A serial
- * that is not higher than the one there is FAULT_TRUST. Waits at most 5 s for each answer. */
-MUST_USE bool store_publish(const struct redis_address *address, enum document_kind kind,
-                            struct slice entity, int64_t serial, struct slice envelope, uint64_t *n,
-                            struct fault *f);

@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/logger.h"
 #include "base/mem.h"
+#include "policy/store_client.h"
 
 #define PATIENCE_S 10.
 
@@ -198,13 +199,24 @@ static bool has(const char *entity, const char *text)
     return b && slice_eq(b->bytes, slice_of(text));
 }
 
+static bool try_to_publish(enum document_kind kind, const char *entity, int64_t serial,
+                           const char *text, uint64_t *n, struct fault *f)
+{
+    struct store_client *c = store_open(&world.address, f);
+    cr_assert(c, "%s", f->text);
+    const bool is_published =
+        store_publish(c, kind, slice_of(entity), serial, slice_of(text), n, f);
+    store_close(c);
+    return is_published;
+}
+
 static uint64_t publish(const char *entity, int64_t serial, const char *text)
 {
     struct fault f;
     uint64_t n = 0;
-    cr_assert(store_publish(&world.address, *entity ? DOCUMENT_BUNDLE : DOCUMENT_CHARTER,
-                            slice_of(entity), serial, slice_of(text), &n, &f),
-              "%s", f.text);
+    cr_assert(
+        try_to_publish(*entity ? DOCUMENT_BUNDLE : DOCUMENT_CHARTER, entity, serial, text, &n, &f),
+        "%s", f.text);
     return n;
 }
 
@@ -402,8 +414,7 @@ Test(store, a_serial_that_is_not_higher_is_refused)
     for (size_t i = 0; i < sizeof(old) / sizeof(old[0]); i++) {
         struct fault f = {.code = FAULT_UNSET};
         uint64_t n = 0;
-        cr_expect_not(store_publish(&world.address, DOCUMENT_BUNDLE, SLICE("finance"), old[i],
-                                    SLICE("x"), &n, &f));
+        cr_expect_not(try_to_publish(DOCUMENT_BUNDLE, "finance", old[i], "x", &n, &f));
         cr_expect_eq(f.code, FAULT_TRUST);
         cr_expect_not_null(strstr(f.text, "'9'"), "%s", f.text);
     }
@@ -430,10 +441,97 @@ Test(store, publishes_no_name_and_no_serial_that_is_none)
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
         struct fault f;
         uint64_t n = 0;
-        cr_expect_not(store_publish(&world.address, table[i].kind, slice_of(table[i].entity),
-                                    table[i].serial, SLICE("x"), &n, &f));
+        cr_expect_not(try_to_publish(table[i].kind, table[i].entity, table[i].serial, "x", &n, &f));
     }
     cr_expect_eq(integer("DBSIZE"), 0);
+}
+
+/* ---- what people work with ---- */
+
+static struct store_client *client(void)
+{
+    struct fault f;
+    struct store_client *c = store_open(&world.address, &f);
+    cr_assert(c, "%s", f.text);
+    return c;
+}
+
+static void expect_on(struct store_client *c, enum store_shelf shelf, const char *entity,
+                      const char *text)
+{
+    struct slice got;
+    struct fault f;
+    cr_assert(store_get(c, shelf, slice_of(entity), &got, &f), "%s", f.text);
+    cr_expect(slice_eq(got, slice_of(text)), "'%.*s'", SLICE_ARG(got));
+    mem_slice_free(&got);
+}
+
+Test(store, a_draft_is_changed_by_who_saw_its_last_state_and_ends_with_the_publication)
+{
+    struct store_client *c = client();
+    struct fault f;
+    const struct slice entity = SLICE("finance");
+    expect_on(c, STORE_DRAFT, "finance", "");
+    cr_expect(store_put_draft(c, entity, SLICE(""), SLICE("one"), &f));
+    cr_expect_not(store_put_draft(c, entity, SLICE(""), SLICE("mine"), &f));
+    cr_expect_eq(f.code, FAULT_TRUST);
+    cr_expect(store_put_draft(c, entity, SLICE("one"), SLICE("two"), &f));
+    expect_on(c, STORE_DRAFT, "finance", "two");
+    cr_expect(store_put_draft(c, SLICE(""), SLICE(""), SLICE("of the charter"), &f));
+    publish("finance", 1, "finance one");
+    expect_on(c, STORE_DRAFT, "finance", "");
+    expect_on(c, STORE_DRAFT, "", "of the charter");
+    expect_on(c, STORE_DOCUMENT, "finance", "finance one");
+    store_close(c);
+}
+
+Test(store, the_last_publications_are_kept_and_no_more)
+{
+    struct store_client *c = client();
+    struct fault f;
+    struct slice got;
+    char text[32];
+    for (int i = 1; i <= STORE_HISTORY + 5; i++) {
+        (void)snprintf(text, sizeof(text), "finance %d", i);
+        publish("finance", i, text);
+    }
+    cr_expect_eq(integer("LLEN belfry:history:bundle:finance"), STORE_HISTORY);
+    for (uint32_t i = 0; i < STORE_HISTORY; i++) {
+        (void)snprintf(text, sizeof(text), "finance %d", (int)(STORE_HISTORY + 5 - i));
+        cr_assert(store_get_old(c, SLICE("finance"), i, &got, &f), "%s", f.text);
+        cr_expect(slice_eq(got, slice_of(text)));
+        mem_slice_free(&got);
+    }
+    cr_assert(store_get_old(c, SLICE("finance"), STORE_HISTORY, &got, &f));
+    cr_expect_eq(got.len, 0);
+    mem_slice_free(&got);
+    store_close(c);
+}
+
+Test(store, drafts_and_history_of_a_wrong_type_do_not_keep_a_document_from_being_published)
+{
+    command("SET belfry:drafts x");
+    command("SET belfry:history:bundle:finance x");
+    publish("finance", 1, "finance one");
+    cr_expect_eq(integer("XLEN belfry:events"), 1);
+}
+
+Test(store, who_has_a_document_or_a_draft_is_listed_once_and_by_name)
+{
+    struct store_client *c = client();
+    struct store_names names;
+    struct fault f;
+    publish("", 1, "charter");
+    publish("health", 1, "health one");
+    cr_expect(store_put_draft(c, SLICE("finance"), SLICE(""), SLICE("x"), &f));
+    cr_expect(store_put_draft(c, SLICE("health"), SLICE(""), SLICE("x"), &f));
+    command("HSET belfry:serials bundle:../x 1 surplus 2");
+    cr_assert(store_list(c, &names, &f), "%s", f.text);
+    cr_assert_eq(names.count, 2);
+    cr_expect_str_eq(names.at[0], "finance");
+    cr_expect_str_eq(names.at[1], "health");
+    mem_free(names.at);
+    store_close(c);
 }
 
 /* ---- state_dir ---- */
