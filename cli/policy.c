@@ -19,6 +19,9 @@ static const struct verb {
     {"sign", verb_sign,
      "FILE --key KEYFILE... [--out FILE | -c belfry.yaml | --store URL]\n"
      "--draft NAME --digest DIGEST --key KEYFILE... (-c belfry.yaml | --store URL)"},
+    {"eval", verb_eval,
+     "EXPRESSION [--facts FILE] [--json]\n"
+     "--batch"},
     {"publish", verb_publish,
      "FILE [--key KEYFILE]... (-c belfry.yaml | --store URL)\n"
      "--charter FILE [--key KEYFILE]... (-c belfry.yaml | --store URL)\n"

@@ -19,6 +19,7 @@ int verb_publish(int argc, char **argv);
 int verb_show(int argc, char **argv);
 int verb_renew(int argc, char **argv);
 int verb_roll_back(int argc, char **argv);
+int verb_eval(int argc, char **argv);
 
 int policy_usage(const char *verb); /* NULL: of all; EXIT_USAGE */
 int policy_trouble(const struct fault *f);

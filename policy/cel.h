@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* The condition language: a subset of CEL, compiled once with static types, run without allocation,
- * I/O or clock. What CEL defines means here what CEL says; what is left out is a clear error at
- * load. Compiled conditions live in the arena that they were compiled into, are immutable and may
- * be run on any thread. */
+/* The condition language: the core of CEL, compiled once with static types, run without allocation,
+ * I/O or clock. What CEL defines means here what CEL says; what is left out (messages, optionals,
+ * dynamic types) is a clear error at load. Compiled conditions live in the arena that they were
+ * compiled into, are immutable and may be run on any thread. Compiling may read time zones from the
+ * disk, so it is nothing for a worker. */
 #pragma once
 
 #include "base/arena.h"
@@ -15,13 +16,35 @@
 #define CEL_LIST_BOUND 256  /* groups and the like beyond this are refused when a token is read */
 #define CEL_MAX_COST 100000 /* worst case, in steps; lists of facts are CEL_LIST_BOUND long */
 
+/* What the lists, maps and texts that one run makes may take in all; a run that needs more is an
+ * error. */
+#define CEL_SCRATCH_BYTES 16384
+
 struct cel;
+
+/* A list of texts that the bundle names: `sets.NAME` or `sets["NAME"]`. */
+struct cel_set {
+    struct slice name;
+    struct slices members; /* in the order of cel_set_sort */
+};
+void cel_set_sort(struct slice *members, uint32_t count);
+
+/* What a condition can name besides the facts. Borrowed while it compiles, but for the members of
+ * sets: those are used where they lie. */
+struct cel_names {
+    const struct cel_set *sets;
+    uint32_t set_count;
+    const struct cel_variable *variables; /* for `policy eval` (policy/cel_eval.h) */
+    uint32_t variable_count;
+};
 
 /* NULL where it is wrong; findings say what, where (line and column in the policy's file, counted
  * from `at`, the place of the text's first character; its column is taken for the margin of every
  * further line, as in a block of YAML) and what is allowed. The result's type is bool. `text` is
  * not needed afterwards. */
 struct cel *cel_compile(struct arena *a, struct slice text, struct place at, struct findings *out);
+struct cel *cel_compile_with(struct arena *a, const struct cel_names *names, struct slice text,
+                             struct place at, struct findings *out);
 
 /* How a run went. An error is neither true nor false; the caller decides what it means (it fails
  * closed). */
@@ -36,6 +59,9 @@ struct cel_run {
     struct slice missing;
     bool lacks_user;
     bool lacks_device;
+    /* Out, with CEL_IS_ERROR where no fact was missing: what went wrong, such as "division by
+     * zero". Static text, else NULL. */
+    const char *error;
 };
 /* Errors are absorbed as CEL says: `false && error` is false, `true || error` is true, in either
  * order. has(user.x) with no user at all is an error that lacks_user, not false. A list is never

@@ -31,6 +31,7 @@ static bool has_args(const struct cel_step *s)
 {
     switch ((enum cel_op)s->op) {
     case OP_VALUE:
+    case OP_VARIABLE:
     case OP_FACT:
     case OP_LOOP_VALUE:
     case OP_HAS:
@@ -40,36 +41,22 @@ static bool has_args(const struct cel_step *s)
     }
 }
 
-/* Whether argument `i` of the step is a text, where it is constant. */
-static bool takes_text(const struct cel_step *s, uint32_t i)
+/* Types, functions, zones and patterns by their place: two that lie apart are taken for different.
+ */
+static bool write_key(struct buf *out, const struct cel_step *s)
 {
-    switch ((enum cel_op)s->op) {
-    case OP_EQUAL_STRING:
-    case OP_STARTS:
-    case OP_ENDS:
-    case OP_CONTAINS:
-        return true;
-    case OP_COMPARE:
-        return s->scalar == CEL_STRING;
-    case OP_IN_STRING:
-        return i == 0;
-    default:
-        return false;
-    }
-}
-
-static bool write_key(struct buf *out, const struct cel_step *s, bool is_text)
-{
-    const uint8_t head[] = {s->op, s->scalar, s->list_depth, s->order, s->fact, s->slot};
+    const uint8_t head[] = {s->op, s->kind, s->order, s->fact, s->slot, s->is_sorted};
     bool ok = buf_add(out, slice_from(head, sizeof(head))) &&
-              buf_add(out, slice_from(&s->count, sizeof(s->count)));
-    if (s->op == OP_VALUE && is_text)
+              buf_add(out, slice_from(&s->count, sizeof(s->count))) &&
+              buf_add(out, slice_from(&s->type, sizeof(s->type)));
+    const bool is_value = s->op == OP_VALUE || s->op == OP_VARIABLE;
+    if (is_value && (s->type->kind == KIND_STRING || s->type->kind == KIND_BYTES))
         return ok && buf_add(out, slice_from(&s->value.s.len, sizeof(s->value.s.len))) &&
                buf_add(out, s->value.s);
-    if (s->op == OP_VALUE) /* of a list the place: two lists are taken for different */
+    if (is_value) /* of a list the place too */
         return ok && buf_add(out, slice_from(&s->value, sizeof(s->value)));
     for (uint32_t i = 0; ok && has_args(s) && i < s->count; i++)
-        ok = write_key(out, s->args[i], takes_text(s, i));
+        ok = write_key(out, s->args[i]);
     return ok;
 }
 
@@ -77,7 +64,7 @@ struct slice cel_key(const struct cel *c, struct arena *a)
 {
     struct buf out;
     buf_init(&out, KEY_MAX_BYTES);
-    const struct slice key = write_key(&out, c->root, false)
+    const struct slice key = write_key(&out, c->root)
                                  ? arena_copy(a, buf_slice(&out))
                                  : arena_copy(a, slice_from(&c, sizeof(c)));
     buf_fini(&out);
@@ -156,7 +143,7 @@ static bool find_guard(const struct cel_step *s, struct cel_guard *out)
             return add_guard(out, guard_fact(s->args[1], true), s->args[0]->value.s);
         return s->args[1]->op == OP_VALUE && add_listed(out, s);
     case OP_IN_SORTED:
-        return s->scalar == CEL_STRING && !s->list_depth && add_listed(out, s);
+        return s->kind == KIND_STRING && add_listed(out, s);
     case OP_EQUAL_STRING:
         if (s->order != ORDER_EQUAL)
             return false;

@@ -3,6 +3,7 @@
  * that is compared. Leaves are free, nothing is ever short-cut here, lists of facts are
  * CEL_LIST_BOUND long. Sums and products stop at the largest number instead of going round. */
 #include "policy/cel_in.h"
+#include "policy/regex.h"
 
 /* What walks over the bytes of a text, which may be some KiB, against what looks at its first ones.
  */
@@ -29,84 +30,142 @@ static uint64_t larger(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
+/* Of each state of a pattern: for each byte of the longest text that matches() takes, of which a
+ * step is worth some tens. */
+#define MATCH_COST 128
+
+static uint64_t cost_of(struct walk *w, const struct cel_step *s);
+
+static bool has_elements(const struct cel_type *type)
+{
+    return type->kind == KIND_LIST || type->kind == KIND_MAP;
+}
+
+static bool holds_map(const struct cel_type *type)
+{
+    for (; type; type = type->element)
+        if (type->kind == KIND_MAP)
+            return true;
+    return false;
+}
+
 /* How many elements and elements of elements a value can hold; a scalar counts as one. */
-static uint64_t bound_of_value(union cel_value value, uint8_t list_depth)
+static uint64_t bound_of_value(union cel_value value, const struct cel_type *type)
 {
     uint64_t bound = 1;
-    for (size_t i = 0; list_depth && i < value.list.count; i++)
-        bound = add(bound, bound_of_value(value.list.at[i], (uint8_t)(list_depth - 1)));
+    if (!has_elements(type))
+        return 1;
+    for (size_t i = 0; i < value.list.count; i++) {
+        const size_t at = type->kind == KIND_MAP ? 2 * i + 1 : i;
+        bound = add(bound, bound_of_value(value.list.at[at], type->element));
+        bound = add(bound, type->kind == KIND_MAP);
+    }
     return bound;
 }
 
-static uint64_t bound_of(const struct walk *w, const struct cel_step *s)
+static uint64_t bound_of(struct walk *w, const struct cel_step *s)
 {
     uint64_t bound = 1;
-    if (!s->list_depth)
-        return 1;
     switch ((enum cel_op)s->op) {
     case OP_VALUE:
-        return bound_of_value(s->value, s->list_depth);
+    case OP_VARIABLE:
+        return bound_of_value(s->value, s->type);
     case OP_FACT:
-        return CEL_LIST_BOUND;
+        return !has_elements(s->type)      ? 1
+               : s->type->kind == KIND_MAP ? 2 * CEL_LIST_BOUND
+                                           : CEL_LIST_BOUND;
     case OP_LOOP_VALUE: // no element holds more than all of them
-        return w->loops[s->slot];
+        return has_elements(s->type) ? w->loops[s->slot] : 1;
     case OP_LIST:
+    case OP_MAP:
+    case OP_JOIN_LISTS:
         for (uint32_t i = 0; i < s->count; i++)
             bound = add(bound, bound_of(w, s->args[i]));
         return bound;
     case OP_TERNARY:
         return larger(bound_of(w, s->args[1]), bound_of(w, s->args[2]));
-    default: // gives no list; list_depth speaks of what it compares
+    case OP_INDEX_LIST:
+    case OP_INDEX_MAP:
+    case OP_FILTER:
+        return bound_of(w, s->args[0]);
+    case OP_TRANSFORM: // another loop may have had this variable since
+        w->loops[s->slot] = bound_of(w, s->args[0]);
+        return add(1, times(w->loops[s->slot], bound_of(w, s->args[1])));
+    default: // gives a scalar
         return 1;
     }
+}
+
+/* What an operation walks over, besides the one step that it is. */
+static uint64_t walked_by(struct walk *w, const struct cel_step *s)
+{
+    uint64_t keys;
+    switch ((enum cel_op)s->op) {
+    case OP_IN:
+    case OP_IN_STRING:
+        return bound_of(w, s->args[1]);
+    case OP_IN_MAP:
+    case OP_INDEX_MAP:
+        return bound_of(w, s->args[0]);
+    case OP_IN_SORTED:
+        return (uint64_t)(64 - __builtin_clzll(s->args[1]->value.list.count));
+    case OP_EQUAL: // of maps, each key is looked for
+        keys = larger(bound_of(w, s->args[0]), bound_of(w, s->args[1]));
+        return holds_map(s->type) ? times(keys, keys) : keys;
+    case OP_JOIN_LISTS:
+        return add(bound_of(w, s->args[0]), bound_of(w, s->args[1]));
+    case OP_MAP:
+        return (uint64_t)s->count * s->count / 4;
+    case OP_SIZE_STRING:
+    case OP_CONTAINS:
+        return TEXT_WALK_COST - 1;
+    case OP_CALL:
+        return s->function->cost - 1u;
+    default:
+        return 0;
+    }
+}
+
+/* The body, and of map() its condition, for each element. */
+static uint64_t cost_of_loop(struct walk *w, const struct cel_step *s)
+{
+    const uint64_t range_cost = cost_of(w, s->args[0]);
+    const uint64_t range = bound_of(w, s->args[0]);
+    uint64_t body = 0;
+    w->loops[s->slot] = range;
+    for (uint32_t i = 1; i < s->count; i++)
+        body = add(body, cost_of(w, s->args[i]));
+    return add(add(1, range_cost), times(range, larger(1, body)));
 }
 
 static uint64_t cost_of(struct walk *w, const struct cel_step *s)
 {
     uint64_t cost = 1;
-    uint64_t range;
     switch ((enum cel_op)s->op) {
     case OP_VALUE:
+    case OP_VARIABLE:
     case OP_FACT:
     case OP_LOOP_VALUE:
     case OP_HAS:
         return 0;
     case OP_EXISTS:
     case OP_ALL:
-        range = bound_of(w, s->args[0]);
-        w->loops[s->slot] = range;
-        return add(add(1, cost_of(w, s->args[0])), times(range, larger(1, cost_of(w, s->args[1]))));
+    case OP_EXISTS_ONE:
+    case OP_FILTER:
+    case OP_TRANSFORM:
+        return cost_of_loop(w, s);
     case OP_TERNARY:
         return add(add(1, cost_of(w, s->args[0])),
                    larger(cost_of(w, s->args[1]), cost_of(w, s->args[2])));
-    case OP_IN:
-    case OP_IN_STRING:
-        cost = add(cost, bound_of(w, s->args[1]));
-        break;
-    case OP_IN_SORTED:
-        cost += (uint64_t)(64 - __builtin_clzll(s->args[1]->value.list.count));
-        break;
-    case OP_EQUAL_LIST:
-        cost = add(cost, larger(bound_of(w, s->args[0]), bound_of(w, s->args[1])));
-        break;
-    case OP_SIZE_STRING:
-    case OP_CONTAINS:
-        cost = TEXT_WALK_COST;
-        break;
-    case OP_LIST:
-    case OP_SIZE_LIST:
-    case OP_NOT:
-    case OP_AND:
-    case OP_OR:
-    case OP_COMPARE:
-    case OP_EQUAL_STRING:
-    case OP_STARTS:
-    case OP_ENDS:
+    case OP_MATCHES:
+        return add(times(regex_states(s->regex), MATCH_COST), cost_of(w, s->args[0]));
+    default:
         break;
     }
     for (uint32_t i = 0; i < s->count; i++)
         cost = add(cost, cost_of(w, s->args[i]));
-    return cost;
+    // Bounds speak of loops, whose ranges are known once their cost was worked out.
+    return add(cost, walked_by(w, s));
 }
 
 uint64_t cel_cost_of(const struct cel_step *step)

@@ -195,6 +195,7 @@ struct quoted {
     size_t end;  /* the closing quote */
     size_t quote_len;
     bool is_raw;
+    bool is_bytes;
 };
 
 /* Finds the closing quote; false with a finding. A raw string has no escapes, so not of quotes
@@ -254,10 +255,11 @@ static bool read_code(const struct cel_text *t, size_t i, size_t end, size_t cou
     return true;
 }
 
-/* The escape whose backslash is at *i: its character goes to *out and *i behind it. False,
- * untouched, where there is no such escape. */
-static bool read_escape(const struct cel_text *t, size_t *i, size_t end, uint32_t *out)
+/* The escape whose backslash is at *i: its character, or of bytes its byte, goes to *out and *i
+ * behind it. False, untouched, where there is no such escape. */
+static bool read_escape(const struct cel_text *t, size_t *i, const struct quoted *q, uint32_t *out)
 {
+    const size_t end = q->end;
     static const char names[] = "abfnrtv\\?\"'`";
     static const char values[] = "\a\b\f\n\r\t\v\\?\"'`";
     const size_t at = *i + 1;
@@ -277,7 +279,7 @@ static bool read_escape(const struct cel_text *t, size_t *i, size_t end, uint32_
         *i = at + 3;
         return true;
     }
-    count = c == 'x' || c == 'X' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 0;
+    count = c == 'x' || c == 'X' ? 2 : q->is_bytes ? 0 : c == 'u' ? 4 : c == 'U' ? 8 : 0;
     if (!count || !read_code(t, at + 1, end, count, 16, &code))
         return false;
     if (code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff)) // no half of a pair is a code point
@@ -295,13 +297,17 @@ static bool decode_string(struct cel_text *t, const struct quoted *q, struct sli
     for (size_t i = q->body; i < q->end;) {
         uint32_t code;
         if (t->text.ptr[i] == '\\' && !q->is_raw) {
-            if (!read_escape(t, &i, q->end, &code)) {
+            if (!read_escape(t, &i, q, &code)) {
                 cel_error(t, i, CEL_SYNTAX,
                           "no such escape; allowed are \\a \\b \\f \\n \\r \\t \\v \\\\ \\? \\\" "
-                          "\\' \\`, \\xHH, \\uHHHH, \\UHHHHHHHH and \\OOO (000 to 377)");
+                          "\\' \\`, \\xHH, %s\\OOO (000 to 377)",
+                          q->is_bytes ? "" : "\\uHHHH, \\UHHHHHHHH and ");
                 return false;
             }
-            len += put_code_point(text + len, code);
+            if (q->is_bytes)
+                text[len++] = (char)code;
+            else
+                len += put_code_point(text + len, code);
             continue;
         }
         uint32_t point;
@@ -320,16 +326,15 @@ static bool decode_string(struct cel_text *t, const struct quoted *q, struct sli
 
 /* Whether a string literal begins here, with or without r and b in front (in any order and case).
  */
-static bool begins_string(const struct cel_text *t, size_t from, struct quoted *q, bool *is_bytes)
+static bool begins_string(const struct cel_text *t, size_t from, struct quoted *q)
 {
     size_t i = from;
-    *is_bytes = false;
     for (; i < from + 2; i++) {
         const char c = ascii_lower(peek(t, i));
         if (c == 'r' && !q->is_raw)
             q->is_raw = true;
-        else if (c == 'b' && !*is_bytes)
-            *is_bytes = true;
+        else if (c == 'b' && !q->is_bytes)
+            q->is_bytes = true;
         else
             break;
     }
@@ -339,7 +344,7 @@ static bool begins_string(const struct cel_text *t, size_t from, struct quoted *
 
 static struct cel_token lex_string(struct cel_text *t, size_t *offset, struct quoted *q)
 {
-    struct cel_token token = {.kind = TOKEN_STRING, .offset = *offset};
+    struct cel_token token = {.kind = q->is_bytes ? TOKEN_BYTES : TOKEN_STRING, .offset = *offset};
     if (!find_quote(t, *offset, q) || !decode_string(t, q, &token.value.s))
         return bad(*offset);
     *offset = q->end + q->quote_len;
@@ -401,9 +406,6 @@ static struct cel_token lex_sign(struct cel_text *t, size_t *offset)
     if (c == '&' || c == '|' || c == '=')
         cel_error(t, *offset, CEL_SYNTAX, "'%c' alone is no operator; did you mean '%c%c'?", c, c,
                   c);
-    else if (c == '`')
-        cel_error(t, *offset, CEL_NOT_CARRIED,
-                  "names in ` are not carried here; no fact needs them");
     else if (c > ' ' && c < 0x7f)
         cel_error(t, *offset, CEL_SYNTAX, "'%c' begins nothing in a condition", c);
     else
@@ -412,21 +414,35 @@ static struct cel_token lex_sign(struct cel_text *t, size_t *offset)
     return token;
 }
 
+/* `name`, behind a dot: a key of a map that is no plain name. */
+static struct cel_token lex_quoted_name(struct cel_text *t, size_t *offset)
+{
+    const size_t from = *offset + 1;
+    size_t end = from;
+    while (is_name_part(peek(t, end)) || (peek(t, end) && strchr(".-/ ", peek(t, end))))
+        end++;
+    if (peek(t, end) != '`' || end == from) {
+        cel_error(t, *offset, CEL_SYNTAX,
+                  "a name in ` has letters, digits and _ . - / or a space, and a ` behind it");
+        return bad(*offset);
+    }
+    const struct cel_token token = {
+        .kind = TOKEN_QUOTED_NAME, .offset = *offset, .value.s = {t->text.ptr + from, end - from}};
+    *offset = end + 1;
+    return token;
+}
+
 static struct cel_token lex_any(struct cel_text *t, size_t *offset)
 {
     const size_t from = *offset;
     struct quoted quoted = {.is_raw = false};
-    bool is_bytes;
     if (from >= t->text.len)
         return (struct cel_token){.kind = TOKEN_END, .offset = from};
-    if (begins_string(t, from, &quoted, &is_bytes)) {
-        if (!is_bytes)
-            return lex_string(t, offset, &quoted);
-        cel_error(t, from, CEL_NOT_CARRIED,
-                  "bytes (b\"...\") are not carried here; allowed are strings, numbers and bools");
-        return bad(from);
-    }
+    if (begins_string(t, from, &quoted))
+        return lex_string(t, offset, &quoted);
     const char c = t->text.ptr[from];
+    if (c == '`')
+        return lex_quoted_name(t, offset);
     if (is_digit(c) || (c == '.' && is_digit(peek(t, from + 1))))
         return lex_number(t, offset);
     if (!is_name_start(c))

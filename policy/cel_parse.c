@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 /* The grammar of CEL (cel-spec, langdef, "Syntax") by recursive descent, one function a rule. What
- * the grammar has and the subset has not is met here by its name, so that a person reads "indexing
- * is not carried" and not "unexpected '['". Owns: precedence, and the bound on depth: of the
+ * the grammar has and conditions have not is met here by its name, so that a person reads "messages
+ * are not carried" and not "unexpected '{'". Owns: precedence, and the bound on depth: of the
  * recursion here and, through cel_node.depth, of every walk over the tree later. */
 #include "policy/cel_in.h"
 
@@ -41,12 +41,10 @@ static struct cel_node *syntax(struct parser *p, const char *wanted)
     return NULL;
 }
 
-static struct cel_node *not_carried(struct parser *p, size_t offset, const char *what)
+static struct cel_node *not_carried(struct parser *p, size_t offset, const char *what,
+                                    const char *instead)
 {
-    cel_error(p->t, offset, CEL_NOT_CARRIED,
-              "%s not carried here; allowed are == != < <= > >= in, && || !, ?:, has(), size(), "
-              "startsWith(), endsWith(), contains(), exists() and all()",
-              what);
+    cel_error(p->t, offset, CEL_NOT_CARRIED, "%s not carried here; %s", what, instead);
     return NULL;
 }
 
@@ -101,7 +99,19 @@ static struct cel_node *make_named(struct parser *p, enum cel_node_kind kind, st
     return node;
 }
 
-/* Items up to `close`, which is taken. A list may end in a comma, arguments may not. */
+/* The value of a map's entry, behind its key. */
+static bool parse_entry_value(struct parser *p, struct args *args)
+{
+    if (!accept(p, TOKEN_COLON))
+        return syntax(p, "':' and the value of this key") != NULL;
+    struct cel_node *value = parse_expression(p);
+    if (value)
+        args_add(p, args, value);
+    return value != NULL;
+}
+
+/* Items up to `close`, which is taken; of a map, keys and values in turn. A list or map may end in
+ * a comma, arguments may not. */
 static bool parse_items(struct parser *p, enum cel_token_kind close, struct args *args)
 {
     while (!accept(p, close)) {
@@ -109,13 +119,17 @@ static bool parse_items(struct parser *p, enum cel_token_kind close, struct args
         if (!item)
             return false;
         args_add(p, args, item);
+        if (close == TOKEN_MAP_CLOSE && !parse_entry_value(p, args))
+            return false;
         const bool is_more = p->now.kind == TOKEN_COMMA;
         if (is_more) {
             advance(p);
             if (close == TOKEN_CLOSE && p->now.kind == TOKEN_CLOSE)
                 return syntax(p, "an argument") != NULL;
         } else if (p->now.kind != close) {
-            return syntax(p, close == TOKEN_CLOSE ? "',' or ')'" : "',' or ']'") != NULL;
+            return syntax(p, close == TOKEN_CLOSE        ? "',' or ')'"
+                             : close == TOKEN_LIST_CLOSE ? "',' or ']'"
+                                                         : "',' or '}'") != NULL;
         }
     }
     return true;
@@ -135,9 +149,9 @@ static struct cel_node *parse_number(struct parser *p, bool is_negative)
         cel_error(p->t, token.offset, CEL_TYPE, "a uint has no negative; write it without 'u'");
         return NULL;
     }
-    node->scalar = token.kind == TOKEN_INT    ? CEL_INT
-                   : token.kind == TOKEN_UINT ? CEL_UINT
-                                              : CEL_DOUBLE;
+    node->scalar = token.kind == TOKEN_INT    ? KIND_INT
+                   : token.kind == TOKEN_UINT ? KIND_UINT
+                                              : KIND_DOUBLE;
     if (!is_negative)
         node->value = token.value;
     else if (token.kind == TOKEN_DOUBLE)
@@ -148,7 +162,7 @@ static struct cel_node *parse_number(struct parser *p, bool is_negative)
     return node;
 }
 
-static struct cel_node *parse_literal(struct parser *p, enum cel_type scalar, union cel_value value)
+static struct cel_node *parse_literal(struct parser *p, enum cel_kind scalar, union cel_value value)
 {
     struct cel_node *node = make(p, NODE_LITERAL, p->now.offset, (struct args){.at = NULL});
     node->scalar = scalar;
@@ -200,10 +214,14 @@ static struct cel_node *parse_primary(struct parser *p)
     case TOKEN_DOUBLE:
         return parse_number(p, false);
     case TOKEN_STRING:
-        return parse_literal(p, CEL_STRING, token.value);
+        return parse_literal(p, KIND_STRING, token.value);
+    case TOKEN_BYTES:
+        return parse_literal(p, KIND_BYTES, token.value);
     case TOKEN_TRUE:
     case TOKEN_FALSE:
-        return parse_literal(p, CEL_BOOL, (union cel_value){.b = token.kind == TOKEN_TRUE});
+        return parse_literal(p, KIND_BOOL, (union cel_value){.b = token.kind == TOKEN_TRUE});
+    case TOKEN_NULL:
+        return parse_literal(p, KIND_NULL, (union cel_value){.i = 0});
     case TOKEN_NAME:
         return parse_name(p);
     case TOKEN_OPEN:
@@ -216,33 +234,58 @@ static struct cel_node *parse_primary(struct parser *p)
         advance(p);
         return parse_items(p, TOKEN_LIST_CLOSE, &args) ? make(p, NODE_LIST, token.offset, args)
                                                        : NULL;
-    case TOKEN_NULL:
-        return not_carried(p, token.offset, "null is");
     case TOKEN_MAP_OPEN:
-        return not_carried(p, token.offset, "maps ({...}) are");
+        advance(p);
+        return parse_items(p, TOKEN_MAP_CLOSE, &args) ? make(p, NODE_MAP, token.offset, args)
+                                                      : NULL;
     case TOKEN_DOT:
-        return not_carried(p, token.offset, "names with a leading dot are");
+        return not_carried(p, token.offset, "names with a leading dot are",
+                           "a fact is written without it, such as user.id");
     default: // every other token ends or joins values
         return syntax(p, "a value");
     }
 }
 
+static struct cel_node *parse_index(struct parser *p, struct cel_node *node)
+{
+    const size_t offset = p->now.offset;
+    struct args args = {.at = NULL};
+    advance(p);
+    if (p->now.kind == TOKEN_QUESTION)
+        return not_carried(p, offset, "optionals (x[?y]) are", "'key in map' asks before");
+    struct cel_node *key = parse_expression(p);
+    if (!key)
+        return NULL;
+    if (!accept(p, TOKEN_LIST_CLOSE))
+        return syntax(p, "']'");
+    args_add(p, &args, node);
+    args_add(p, &args, key);
+    return make(p, NODE_INDEX, offset, args);
+}
+
 static struct cel_node *parse_member(struct parser *p, struct cel_node *node)
 {
     while (node) {
-        if (p->now.kind == TOKEN_LIST_OPEN)
-            return not_carried(p, p->now.offset, "indexing (x[...]) is");
+        if (p->now.kind == TOKEN_LIST_OPEN) {
+            node = parse_index(p, node);
+            continue;
+        }
         if (p->now.kind == TOKEN_MAP_OPEN)
-            return not_carried(p, p->now.offset, "messages (Name{...}) are");
+            return not_carried(p, p->now.offset, "messages (Name{...}) are",
+                               "a map is written {key: value}");
         if (!accept(p, TOKEN_DOT))
             return node;
-        const struct cel_token name = p->now;
+        struct cel_token name = p->now;
         struct args args = {.at = NULL};
-        if (name.kind != TOKEN_NAME)
+        if (name.kind == TOKEN_QUESTION)
+            return not_carried(p, name.offset, "optionals (x.?y) are", "has(x.y) asks before");
+        if (name.kind != TOKEN_NAME && name.kind != TOKEN_QUOTED_NAME)
             return syntax(p, "a name");
         args_add(p, &args, node);
         advance(p);
-        if (!accept(p, TOKEN_OPEN))
+        if (name.kind == TOKEN_QUOTED_NAME)
+            name.raw = name.value.s;
+        if (name.kind == TOKEN_QUOTED_NAME || !accept(p, TOKEN_OPEN))
             node = make_named(p, NODE_SELECT, name, args);
         else if (parse_items(p, TOKEN_CLOSE, &args))
             node = make_named(p, NODE_METHOD, name, args);
@@ -252,18 +295,37 @@ static struct cel_node *parse_member(struct parser *p, struct cel_node *node)
     return NULL;
 }
 
-/* Unary = Member | "!" {"!"} Member | "-" {"-"} Member, where a minus belongs to a number only. */
+static struct cel_node *make_operator(struct parser *p, struct cel_token sign, struct args args)
+{
+    return make_named(p, NODE_OPERATOR, sign, args);
+}
+
+/* "-" {"-"} Member; the last minus belongs to a number that stands behind it. */
+static struct cel_node *parse_minus(struct parser *p)
+{
+    const struct cel_token sign = p->now;
+    uint32_t minuses = 0;
+    while (accept(p, TOKEN_MINUS))
+        minuses++;
+    const bool is_number =
+        p->now.kind == TOKEN_INT || p->now.kind == TOKEN_UINT || p->now.kind == TOKEN_DOUBLE;
+    struct cel_node *node = is_number ? parse_number(p, true) : parse_primary(p);
+    node = parse_member(p, node);
+    for (uint32_t left = minuses - is_number; node && left; left--) {
+        struct args args = {.at = NULL};
+        args_add(p, &args, node);
+        node = make_operator(p, sign, args);
+    }
+    return node;
+}
+
+/* Unary = Member | "!" {"!"} Member | "-" {"-"} Member */
 static struct cel_node *parse_unary(struct parser *p)
 {
     const size_t offset = p->now.offset;
     size_t nots = 0;
-    if (accept(p, TOKEN_MINUS)) {
-        if (p->now.kind != TOKEN_INT && p->now.kind != TOKEN_UINT && p->now.kind != TOKEN_DOUBLE)
-            return p->now.kind == TOKEN_BAD
-                       ? NULL
-                       : not_carried(p, offset, "a minus before anything but a number is");
-        return parse_member(p, parse_number(p, true));
-    }
+    if (p->now.kind == TOKEN_MINUS)
+        return parse_minus(p);
     while (accept(p, TOKEN_NOT))
         nots++;
     struct cel_node *node = parse_member(p, parse_primary(p));
@@ -277,21 +339,35 @@ static struct cel_node *parse_unary(struct parser *p)
     return node;
 }
 
-static const char *arithmetic(enum cel_token_kind kind)
+/* Operands of `part` with the signs of one level between them, to the left: a - b + c is
+ * (a - b) + c. */
+static struct cel_node *parse_arithmetic(struct parser *p, enum cel_token_kind first,
+                                         enum cel_token_kind last,
+                                         struct cel_node *(*part)(struct parser *))
 {
-    return kind == TOKEN_PLUS      ? "arithmetic (+) and joining are"
-           : kind == TOKEN_MINUS   ? "arithmetic (-) is"
-           : kind == TOKEN_STAR    ? "arithmetic (*) is"
-           : kind == TOKEN_SLASH   ? "arithmetic (/) is"
-           : kind == TOKEN_PERCENT ? "arithmetic (%) is"
-                                   : NULL;
+    struct cel_node *node = part(p);
+    while (node && p->now.kind >= first && p->now.kind <= last) {
+        const struct cel_token sign = p->now;
+        struct args args = {.at = NULL};
+        advance(p);
+        struct cel_node *right = part(p);
+        if (!right)
+            return NULL;
+        args_add(p, &args, node);
+        args_add(p, &args, right);
+        node = make_operator(p, sign, args);
+    }
+    return node;
+}
+
+static struct cel_node *parse_product(struct parser *p)
+{
+    return parse_arithmetic(p, TOKEN_STAR, TOKEN_PERCENT, parse_unary);
 }
 
 static struct cel_node *parse_operand(struct parser *p)
 {
-    struct cel_node *node = parse_unary(p);
-    const char *unknown = node ? arithmetic(p->now.kind) : NULL;
-    return unknown ? not_carried(p, p->now.offset, unknown) : node;
+    return parse_arithmetic(p, TOKEN_MINUS, TOKEN_PLUS, parse_product);
 }
 
 static bool is_relation(enum cel_token_kind kind)

@@ -1,28 +1,47 @@
 // SPDX-License-Identifier: EUPL-1.2
 /* The door of the condition language, and the run. A condition is walked as a tree of typed steps,
- * no deeper than CEL_MAX_DEPTH; nothing is allocated, and facts are read where they lie. Owns:
- * which field of struct facts a fact is, when it is missing, and what is remembered of an error:
- * what was absorbed is forgotten, since an answer to it would change nothing. */
+ * no deeper than CEL_MAX_DEPTH; nothing is allocated, and facts are read where they lie. What is
+ * made on the way (lists, texts) lies in a scratch on the stack, and is forgotten after each round
+ * of a loop that keeps none of it. Owns: which field of struct facts a fact is, when it is missing,
+ * and what is remembered of an error: what was absorbed is forgotten, since an answer to it would
+ * change nothing. */
 #include "policy/cel_in.h"
 
-#include <stdlib.h>
-
 #include "policy/bundle.h"
+#include "policy/regex.h"
 
-/* What went missing so far. */
-struct notes {
-    struct slice missing;
-    bool lacks_user;
-    bool lacks_device;
-};
+/* --- what goes wrong, and where things are made --- */
 
-struct run {
-    const struct facts *facts;
-    bool assume_acr_level;
-    struct notes notes;
-    const union cel_value *loops[CEL_MAX_LOOPS];
-    union cel_value *computed;
-};
+bool cel_fail(struct cel_frame *f, const char *why)
+{
+    if (!f->notes.error)
+        f->notes.error = why;
+    return false;
+}
+
+void *cel_scratch(struct cel_frame *f, size_t bytes)
+{
+    const size_t aligned = (bytes + 7) & ~(size_t)7;
+    if (f->arena)
+        return arena_alloc(f->arena, bytes);
+    if (aligned > (size_t)(f->end - f->at)) {
+        (void)cel_fail(f, "the lists and texts that it makes are too large");
+        return NULL;
+    }
+    void *out = f->at;
+    f->at += aligned;
+    return out;
+}
+
+bool cel_scratch_text(struct cel_frame *f, struct slice text, union cel_value *out)
+{
+    char *at = cel_scratch(f, text.len);
+    if (!at)
+        return false;
+    memcpy(at, text.ptr, text.len);
+    out->s = (struct slice){at, text.len};
+    return true;
+}
 
 /* --- facts --- */
 
@@ -62,7 +81,7 @@ static struct cel_list list_of(const struct slice *at, uint32_t count)
 
 /* The fact's value; its root is present. False where it is missing: no text but a query is ever
  * empty. */
-static bool read_fact(const struct run *r, enum cel_fact fact, union cel_value *out)
+static bool read_fact(const struct cel_frame *r, enum cel_fact fact, union cel_value *out)
 {
     const struct facts *f = r->facts;
 #define TEXT(root, name)                                                                           \
@@ -123,6 +142,9 @@ static bool read_fact(const struct run *r, enum cel_fact fact, union cel_value *
     case CEL_FACT_request_client_address:
         out->s = f->client_address;
         return out->s.len > 0;
+    case CEL_FACT_request_time:
+        out->time = (struct cel_time){f->now.s, 0};
+        return true;
     case CEL_FACT_request_protocol:
         out->s = f->request->protocol == PROTOCOL_H2 ? SLICE("h2") : SLICE("h1");
         return true;
@@ -135,7 +157,7 @@ static bool read_fact(const struct run *r, enum cel_fact fact, union cel_value *
 }
 
 /* Remembers the first fact that was missing, and every part that was absent. */
-static void note_missing(struct run *r, enum cel_fact fact)
+static void note_missing(struct cel_frame *r, enum cel_fact fact)
 {
     const enum root root = fact_names[fact].root;
     if (!r->notes.missing.len)
@@ -146,15 +168,14 @@ static void note_missing(struct run *r, enum cel_fact fact)
 
 /* --- values --- */
 
-static enum cel_outcome judge(const struct cel_step *s, struct run *r);
-static bool value_of(const struct cel_step *s, struct run *r, union cel_value *out);
+static enum cel_outcome judge(const struct cel_step *s, struct cel_frame *f);
 
 /* Both are asked for, also after an error: what a second one lacks is worth knowing. */
-static bool two_values(const struct cel_step *s, struct run *r, union cel_value *a,
+static bool two_values(const struct cel_step *s, struct cel_frame *f, union cel_value *a,
                        union cel_value *b)
 {
-    const bool has_first = value_of(s->args[0], r, a);
-    return value_of(s->args[1], r, b) && has_first;
+    const bool has_first = cel_run_step(s->args[0], f, a);
+    return cel_run_step(s->args[1], f, b) && has_first;
 }
 
 static int64_t count_code_points(struct slice s)
@@ -165,137 +186,243 @@ static int64_t count_code_points(struct slice s)
     return count;
 }
 
-static bool make_list(const struct cel_step *s, struct run *r, union cel_value *out)
+static bool make_list(const struct cel_step *s, struct cel_frame *f, union cel_value *out)
 {
-    union cel_value *at = r->computed + s->slot;
-    bool is_good = true;
-    for (uint32_t i = 0; i < s->count; i++)
-        is_good = value_of(s->args[i], r, &at[i]) && is_good;
+    union cel_value *at = cel_scratch(f, s->count * sizeof *at);
+    bool is_good = at != NULL;
+    for (uint32_t i = 0; at && i < s->count; i++)
+        is_good = cel_run_step(s->args[i], f, &at[i]) && is_good;
     out->list = (struct cel_list){at, s->count};
     return is_good;
 }
 
-/* False is an error, noted. */
-static bool value_of(const struct cel_step *s, struct run *r, union cel_value *out)
+static bool make_map(const struct cel_step *s, struct cel_frame *f, union cel_value *out)
+{
+    if (!make_list(s, f, out))
+        return false;
+    struct cel_list map = {out->list.at, 0};
+    for (; map.count < s->count / 2u; map.count++)
+        if (cel_lookup(map, map.at[2 * map.count], s->type))
+            return cel_fail(f, "a key stands in the map twice");
+    out->list = map;
+    return true;
+}
+
+static bool join_lists(const struct cel_step *s, struct cel_frame *f, union cel_value *out)
+{
+    union cel_value a;
+    union cel_value b;
+    if (!two_values(s, f, &a, &b))
+        return false;
+    const size_t count = a.list.count + b.list.count;
+    union cel_value *at = cel_scratch(f, count * sizeof *at);
+    if (!at)
+        return false;
+    if (a.list.count)
+        memcpy(at, a.list.at, a.list.count * sizeof *at);
+    if (b.list.count)
+        memcpy(at + a.list.count, b.list.at, b.list.count * sizeof *at);
+    out->list = (struct cel_list){at, count};
+    return true;
+}
+
+static bool index_list(const struct cel_step *s, struct cel_frame *f, union cel_value *out)
+{
+    union cel_value list;
+    union cel_value at;
+    if (!two_values(s, f, &list, &at))
+        return false;
+    if (at.i < 0 || (uint64_t)at.i >= list.list.count)
+        return cel_fail(f, "the list has no such element");
+    *out = list.list.at[at.i];
+    return true;
+}
+
+static bool index_map(const struct cel_step *s, struct cel_frame *f, union cel_value *out)
+{
+    union cel_value map;
+    union cel_value key;
+    if (!two_values(s, f, &map, &key))
+        return false;
+    const union cel_value *found = cel_lookup(map.list, key, s->type);
+    if (!found)
+        return cel_fail(f, "the map has no such key");
+    *out = *found;
+    return true;
+}
+
+static bool call(const struct cel_step *s, struct cel_frame *f, union cel_value *out)
+{
+    union cel_value args[CEL_MAX_ARGS];
+    bool is_good = true;
+    for (uint32_t i = 0; i < s->count; i++)
+        is_good = cel_run_step(s->args[i], f, &args[i]) && is_good;
+    return is_good && s->function->run(f, args, out);
+}
+
+/* --- loops --- */
+
+/* A list that is looped over, or the keys of a map. */
+struct range {
+    const union cel_value *at;
+    size_t count;
+    size_t stride;
+};
+
+static bool read_range(const struct cel_step *s, struct cel_frame *f, struct range *out)
+{
+    union cel_value value;
+    if (!cel_run_step(s->args[0], f, &value))
+        return false;
+    *out = (struct range){value.list.at, value.list.count, s->kind == KIND_MAP ? 2 : 1};
+    return true;
+}
+
+/* exists is ||, all is &&, over the elements (langdef, "Macros"). */
+static enum cel_outcome judge_loop(const struct cel_step *s, struct cel_frame *f,
+                                   enum cel_outcome stop)
+{
+    struct range range;
+    bool has_error = false;
+    if (!read_range(s, f, &range))
+        return CEL_IS_ERROR;
+    const struct cel_notes before = f->notes;
+    char *const mark = f->at;
+    for (size_t i = 0; i < range.count; i++) {
+        f->loops[s->slot] = &range.at[i * range.stride];
+        const enum cel_outcome outcome = judge(s->args[1], f);
+        f->at = mark;
+        if (outcome == stop) {
+            f->notes = before;
+            return stop;
+        }
+        has_error = has_error || outcome == CEL_IS_ERROR;
+    }
+    return has_error ? CEL_IS_ERROR : stop == CEL_IS_TRUE ? CEL_IS_FALSE : CEL_IS_TRUE;
+}
+
+/* No error of an element is absorbed, not even behind a second one that holds. */
+static enum cel_outcome judge_exists_one(const struct cel_step *s, struct cel_frame *f)
+{
+    struct range range;
+    size_t count = 0;
+    if (!read_range(s, f, &range))
+        return CEL_IS_ERROR;
+    char *const mark = f->at;
+    for (size_t i = 0; i < range.count; i++) {
+        f->loops[s->slot] = &range.at[i * range.stride];
+        const enum cel_outcome outcome = judge(s->args[1], f);
+        f->at = mark;
+        if (outcome == CEL_IS_ERROR)
+            return CEL_IS_ERROR;
+        count += outcome == CEL_IS_TRUE;
+    }
+    return count == 1 ? CEL_IS_TRUE : CEL_IS_FALSE;
+}
+
+/* filter and map. The result's room is taken first, so that what filter made for its questions can
+ * be forgotten. */
+static bool make_of_range(const struct cel_step *s, struct cel_frame *f, union cel_value *out)
+{
+    struct range range;
+    size_t count = 0;
+    const bool is_filter = s->op == OP_FILTER;
+    const struct cel_step *condition = is_filter ? s->args[1] : s->count > 2 ? s->args[2] : NULL;
+    if (!read_range(s, f, &range))
+        return false;
+    union cel_value *at = cel_scratch(f, range.count * sizeof *at);
+    if (!at)
+        return false;
+    for (size_t i = 0; i < range.count; i++) {
+        const union cel_value *element = &range.at[i * range.stride];
+        f->loops[s->slot] = element;
+        char *const mark = f->at;
+        const enum cel_outcome outcome = condition ? judge(condition, f) : CEL_IS_TRUE;
+        f->at = mark;
+        if (outcome == CEL_IS_ERROR)
+            return false;
+        if (outcome == CEL_IS_FALSE)
+            continue;
+        if (is_filter)
+            at[count] = *element;
+        else if (!cel_run_step(s->args[1], f, &at[count]))
+            return false;
+        count++;
+    }
+    out->list = (struct cel_list){at, count};
+    return true;
+}
+
+bool cel_run_step(const struct cel_step *s, struct cel_frame *f, union cel_value *out)
 {
     enum cel_outcome outcome;
     union cel_value of;
     switch ((enum cel_op)s->op) {
     case OP_VALUE:
+    case OP_VARIABLE:
         *out = s->value;
         return true;
     case OP_FACT:
-        if (has_root(r->facts, fact_names[s->fact].root) &&
-            read_fact(r, (enum cel_fact)s->fact, out))
+        if (has_root(f->facts, fact_names[s->fact].root) &&
+            read_fact(f, (enum cel_fact)s->fact, out))
             return true;
-        note_missing(r, (enum cel_fact)s->fact);
+        note_missing(f, (enum cel_fact)s->fact);
         return false;
     case OP_LOOP_VALUE:
-        *out = *r->loops[s->slot];
+        *out = *f->loops[s->slot];
         return true;
     case OP_LIST:
-        return make_list(s, r, out);
+        return make_list(s, f, out);
+    case OP_MAP:
+        return make_map(s, f, out);
+    case OP_JOIN_LISTS:
+        return join_lists(s, f, out);
+    case OP_INDEX_LIST:
+        return index_list(s, f, out);
+    case OP_INDEX_MAP:
+        return index_map(s, f, out);
+    case OP_FILTER:
+    case OP_TRANSFORM:
+        return make_of_range(s, f, out);
+    case OP_CALL:
+        return call(s, f, out);
     case OP_SIZE_STRING:
-        if (!value_of(s->args[0], r, &of))
+        if (!cel_run_step(s->args[0], f, &of))
             return false;
         out->i = count_code_points(of.s);
         return true;
+    case OP_SIZE_BYTES:
+        if (!cel_run_step(s->args[0], f, &of))
+            return false;
+        out->i = (int64_t)of.s.len;
+        return true;
     case OP_SIZE_LIST:
-        if (!value_of(s->args[0], r, &of))
+        if (!cel_run_step(s->args[0], f, &of))
             return false;
         out->i = (int64_t)of.list.count;
         return true;
+    case OP_TYPE_OF:
+        if (!cel_run_step(s->args[0], f, &of))
+            return false;
+        out->i = s->order;
+        return true;
+    case OP_TIME:
+        if (!cel_run_step(s->args[0], f, &of))
+            return false;
+        out->i = cel_time_part(of.time, s->zone, (enum cel_time_field)s->slot);
+        return true;
     case OP_TERNARY:
-        outcome = judge(s->args[0], r);
-        return outcome != CEL_IS_ERROR && value_of(s->args[outcome == CEL_IS_TRUE ? 1 : 2], r, out);
+        outcome = judge(s->args[0], f);
+        return outcome != CEL_IS_ERROR &&
+               cel_run_step(s->args[outcome == CEL_IS_TRUE ? 1 : 2], f, out);
     default: // every other step gives a bool
-        outcome = judge(s, r);
+        outcome = judge(s, f);
         out->b = outcome == CEL_IS_TRUE;
         return outcome != CEL_IS_ERROR;
     }
 }
 
 /* --- comparisons --- */
-
-/* By code points, which is by bytes in UTF-8 (RFC 3629 §1). */
-static int compare_text(struct slice a, struct slice b)
-{
-    const size_t len = a.len < b.len ? a.len : b.len;
-    const int order = len ? memcmp(a.ptr, b.ptr, len) : 0;
-    return order ? order : (a.len > b.len) - (a.len < b.len);
-}
-
-#define ORDER(a, b)                                                                                \
-    ((a) < (b) ? ORDER_LESS : (a) > (b) ? ORDER_GREATER : (a) == (b) ? ORDER_EQUAL : ORDER_NONE)
-
-/* One of ORDER_*. */
-static int compare(union cel_value a, union cel_value b, enum cel_type scalar)
-{
-    switch (scalar) {
-    case CEL_BOOL:
-        return ORDER(a.b, b.b);
-    case CEL_INT:
-        return ORDER(a.i, b.i);
-    case CEL_UINT:
-        return ORDER(a.u, b.u);
-    case CEL_DOUBLE:
-        return ORDER(a.d, b.d);
-    case CEL_STRING:
-        return ORDER(compare_text(a.s, b.s), 0);
-    }
-    return ORDER_NONE;
-}
-
-static bool is_equal(union cel_value a, union cel_value b, enum cel_type scalar, uint8_t list_depth)
-{
-    if (!list_depth)
-        return scalar == CEL_STRING ? slice_eq(a.s, b.s) : compare(a, b, scalar) == ORDER_EQUAL;
-    if (a.list.count != b.list.count)
-        return false;
-    for (size_t i = 0; i < a.list.count; i++)
-        if (!is_equal(a.list.at[i], b.list.at[i], scalar, (uint8_t)(list_depth - 1)))
-            return false;
-    return true;
-}
-
-/* The order of sorted lists: any that is total will do, so texts go by length first. */
-static int compare_sorted(const union cel_value *a, const union cel_value *b, enum cel_type scalar)
-{
-    if (scalar == CEL_UINT)
-        return (a->u > b->u) - (a->u < b->u);
-    if (scalar != CEL_STRING)
-        return (a->i > b->i) - (a->i < b->i);
-    if (a->s.len != b->s.len)
-        return a->s.len < b->s.len ? -1 : 1;
-    return a->s.len ? memcmp(a->s.ptr, b->s.ptr, a->s.len) : 0;
-}
-
-static int compare_void(const void *a, const void *b, void *scalar)
-{
-    return compare_sorted(a, b, *(const enum cel_type *)scalar);
-}
-
-void cel_sort(union cel_value *at, size_t count, enum cel_type scalar)
-{
-    qsort_r(at, count, sizeof(*at), compare_void, &scalar);
-}
-
-static bool in_sorted(struct cel_list list, const union cel_value *value, enum cel_type scalar)
-{
-    size_t from = 0;
-    size_t to = list.count;
-    while (from < to) {
-        const size_t middle = from + (to - from) / 2;
-        const int order = compare_sorted(value, &list.at[middle], scalar);
-        if (order == 0)
-            return true;
-        if (order < 0)
-            to = middle;
-        else
-            from = middle + 1;
-    }
-    return false;
-}
 
 /* "x" in user.groups: what most conditions ask. The length says no most of the time. */
 static bool in_texts(struct cel_list list, struct slice text)
@@ -306,11 +433,10 @@ static bool in_texts(struct cel_list list, struct slice text)
     return false;
 }
 
-static bool in_list(struct cel_list list, union cel_value value, enum cel_type scalar,
-                    uint8_t list_depth)
+static bool in_list(struct cel_list list, union cel_value value, const struct cel_type *type)
 {
     for (size_t i = 0; i < list.count; i++)
-        if (is_equal(list.at[i], value, scalar, list_depth))
+        if (cel_equal(list.at[i], value, type))
             return true;
     return false;
 }
@@ -323,18 +449,19 @@ static bool contains(struct slice text, struct slice part)
 /* What takes two values and gives a bool. */
 static bool judge_two(const struct cel_step *s, union cel_value a, union cel_value b)
 {
-    const enum cel_type scalar = (enum cel_type)s->scalar;
     switch ((enum cel_op)s->op) {
     case OP_IN_STRING:
         return in_texts(b.list, a.s);
     case OP_IN_SORTED:
-        return in_sorted(b.list, &a, scalar);
+        return cel_in_sorted(b.list, &a, (enum cel_kind)s->kind);
     case OP_IN:
-        return in_list(b.list, a, scalar, s->list_depth);
+        return in_list(b.list, a, s->type);
+    case OP_IN_MAP:
+        return cel_lookup(a.list, b, s->type) != NULL;
     case OP_EQUAL_STRING:
         return slice_eq(a.s, b.s) == (s->order == ORDER_EQUAL);
-    case OP_EQUAL_LIST:
-        return is_equal(a, b, scalar, s->list_depth) == (s->order == ORDER_EQUAL);
+    case OP_EQUAL:
+        return cel_equal(a, b, s->type) == (s->order == ORDER_EQUAL);
     case OP_STARTS:
         return slice_starts(a.s, b.s);
     case OP_ENDS:
@@ -342,22 +469,41 @@ static bool judge_two(const struct cel_step *s, union cel_value a, union cel_val
     case OP_CONTAINS:
         return contains(a.s, b.s);
     default: // OP_COMPARE
-        return (compare(a, b, scalar) & s->order) != 0;
+        return (cel_compare(a, b, (enum cel_kind)s->kind) & s->order) != 0;
     }
+}
+
+static enum cel_outcome judge_matches(const struct cel_step *s, struct cel_frame *f)
+{
+    union cel_value text;
+    if (!cel_run_step(s->args[0], f, &text))
+        return CEL_IS_ERROR;
+    if (text.s.len > REGEX_MAX_TEXT) {
+        (void)cel_fail(f, "matches() takes texts of at most 4096 bytes");
+        return CEL_IS_ERROR;
+    }
+    char *const mark = f->at;
+    void *room = cel_scratch(f, regex_room(s->regex));
+    if (!room)
+        return CEL_IS_ERROR;
+    const bool is_match = regex_search(s->regex, text.s, room);
+    f->at = mark;
+    return is_match ? CEL_IS_TRUE : CEL_IS_FALSE;
 }
 
 /* --- logic --- */
 
 /* && where `stop` is false, || where it is true: one that stops decides, whatever the others did or
  * could not; else an error is an error (cel-spec, langdef, "Logical Operators"). */
-static enum cel_outcome judge_chain(const struct cel_step *s, struct run *r, enum cel_outcome stop)
+static enum cel_outcome judge_chain(const struct cel_step *s, struct cel_frame *f,
+                                    enum cel_outcome stop)
 {
-    const struct notes before = r->notes;
+    const struct cel_notes before = f->notes;
     bool has_error = false;
     for (uint32_t i = 0; i < s->count; i++) {
-        const enum cel_outcome outcome = judge(s->args[i], r);
+        const enum cel_outcome outcome = judge(s->args[i], f);
         if (outcome == stop) {
-            r->notes = before;
+            f->notes = before;
             return stop;
         }
         has_error = has_error || outcome == CEL_IS_ERROR;
@@ -365,102 +511,129 @@ static enum cel_outcome judge_chain(const struct cel_step *s, struct run *r, enu
     return has_error ? CEL_IS_ERROR : stop == CEL_IS_TRUE ? CEL_IS_FALSE : CEL_IS_TRUE;
 }
 
-/* exists is ||, all is &&, over the elements (langdef, "Macros"). */
-static enum cel_outcome judge_loop(const struct cel_step *s, struct run *r, enum cel_outcome stop)
-{
-    union cel_value range;
-    bool has_error = false;
-    if (!value_of(s->args[0], r, &range))
-        return CEL_IS_ERROR;
-    const struct notes before = r->notes;
-    for (size_t i = 0; i < range.list.count; i++) {
-        r->loops[s->slot] = &range.list.at[i];
-        const enum cel_outcome outcome = judge(s->args[1], r);
-        if (outcome == stop) {
-            r->notes = before;
-            return stop;
-        }
-        has_error = has_error || outcome == CEL_IS_ERROR;
-    }
-    return has_error ? CEL_IS_ERROR : stop == CEL_IS_TRUE ? CEL_IS_FALSE : CEL_IS_TRUE;
-}
-
-static enum cel_outcome judge_has(const struct cel_step *s, struct run *r)
+static enum cel_outcome judge_has(const struct cel_step *s, struct cel_frame *f)
 {
     union cel_value ignored;
-    if (!has_root(r->facts, fact_names[s->fact].root)) {
-        note_missing(r, (enum cel_fact)s->fact);
+    if (!has_root(f->facts, fact_names[s->fact].root)) {
+        note_missing(f, (enum cel_fact)s->fact);
         return CEL_IS_ERROR;
     }
-    return read_fact(r, (enum cel_fact)s->fact, &ignored) ? CEL_IS_TRUE : CEL_IS_FALSE;
+    return read_fact(f, (enum cel_fact)s->fact, &ignored) ? CEL_IS_TRUE : CEL_IS_FALSE;
 }
 
 /* A step whose type is bool. */
-static enum cel_outcome judge(const struct cel_step *s, struct run *r)
+static enum cel_outcome judge(const struct cel_step *s, struct cel_frame *f)
 {
     enum cel_outcome outcome;
     union cel_value a;
     union cel_value b;
     switch ((enum cel_op)s->op) {
     case OP_AND:
-        return judge_chain(s, r, CEL_IS_FALSE);
+        return judge_chain(s, f, CEL_IS_FALSE);
     case OP_OR:
-        return judge_chain(s, r, CEL_IS_TRUE);
+        return judge_chain(s, f, CEL_IS_TRUE);
     case OP_NOT:
-        outcome = judge(s->args[0], r);
+        outcome = judge(s->args[0], f);
         return outcome == CEL_IS_ERROR  ? CEL_IS_ERROR
                : outcome == CEL_IS_TRUE ? CEL_IS_FALSE
                                         : CEL_IS_TRUE;
     case OP_HAS:
-        return judge_has(s, r);
+        return judge_has(s, f);
     case OP_EXISTS:
-        return judge_loop(s, r, CEL_IS_TRUE);
+        return judge_loop(s, f, CEL_IS_TRUE);
     case OP_ALL:
-        return judge_loop(s, r, CEL_IS_FALSE);
+        return judge_loop(s, f, CEL_IS_FALSE);
+    case OP_EXISTS_ONE:
+        return judge_exists_one(s, f);
+    case OP_MATCHES:
+        return judge_matches(s, f);
     case OP_TERNARY:
-        outcome = judge(s->args[0], r);
+        outcome = judge(s->args[0], f);
         return outcome == CEL_IS_ERROR ? CEL_IS_ERROR
-                                       : judge(s->args[outcome == CEL_IS_TRUE ? 1 : 2], r);
-    case OP_VALUE:
-    case OP_FACT:
-    case OP_LOOP_VALUE:
-        if (!value_of(s, r, &a))
-            return CEL_IS_ERROR;
-        return a.b ? CEL_IS_TRUE : CEL_IS_FALSE;
-    default:
-        if (!two_values(s, r, &a, &b))
+                                       : judge(s->args[outcome == CEL_IS_TRUE ? 1 : 2], f);
+    case OP_COMPARE:
+    case OP_EQUAL_STRING:
+    case OP_EQUAL:
+    case OP_IN:
+    case OP_IN_STRING:
+    case OP_IN_SORTED:
+    case OP_IN_MAP:
+    case OP_STARTS:
+    case OP_ENDS:
+    case OP_CONTAINS:
+        if (!two_values(s, f, &a, &b))
             return CEL_IS_ERROR;
         return judge_two(s, a, b) ? CEL_IS_TRUE : CEL_IS_FALSE;
+    default: // gives a value, which is a bool here
+        if (!cel_run_step(s, f, &a))
+            return CEL_IS_ERROR;
+        return a.b ? CEL_IS_TRUE : CEL_IS_FALSE;
     }
 }
 
 /* --- the door --- */
 
+static void read_notes(const struct cel_frame *f, enum cel_outcome outcome, struct cel_run *run)
+{
+    run->missing = f->notes.missing;
+    run->lacks_user = f->notes.lacks_user;
+    run->lacks_device = f->notes.lacks_device;
+    run->error = outcome == CEL_IS_ERROR && !f->notes.missing.len ? f->notes.error : NULL;
+}
+
+/* Apart, for the room that it takes on the stack. */
+static __attribute__((noinline)) enum cel_outcome judge_with_scratch(const struct cel_step *root,
+                                                                     struct cel_frame *f)
+{
+    char scratch[CEL_SCRATCH_BYTES]
+        __attribute__((uninitialized, aligned(16))); // written before read
+    f->at = scratch;
+    f->end = scratch + sizeof scratch;
+    return judge(root, f);
+}
+
 enum cel_outcome cel_test(const struct cel *c, const struct facts *facts, struct cel_run *run)
 {
-    union cel_value computed[CEL_MAX_COMPUTED]
-        __attribute__((uninitialized)); // written before read
-    struct run r;
-    r.facts = facts;
-    r.assume_acr_level = run->assume_acr_level;
-    r.notes = (struct notes){.lacks_user = false};
-    r.computed = computed;
-    const enum cel_outcome outcome = judge(c->root, &r);
-    run->missing = r.notes.missing;
-    run->lacks_user = r.notes.lacks_user;
-    run->lacks_device = r.notes.lacks_device;
+    struct cel_frame f;
+    f.facts = facts;
+    f.assume_acr_level = run->assume_acr_level;
+    f.notes = (struct cel_notes){.lacks_user = false};
+    f.at = f.end = NULL;
+    f.arena = NULL;
+    const enum cel_outcome outcome =
+        c->needs_scratch ? judge_with_scratch(c->root, &f) : judge(c->root, &f);
+    read_notes(&f, outcome, run);
     return outcome;
 }
 
-static struct cel *compile(struct cel_text *t)
+bool cel_run_value(const struct cel *c, const struct facts *facts, struct arena *a,
+                   struct cel_run *run, union cel_value *out)
+{
+    char *scratch = arena_alloc(a, CEL_SCRATCH_BYTES);
+    struct cel_frame f = {.facts = facts,
+                          .assume_acr_level = run->assume_acr_level,
+                          .at = scratch,
+                          .end = scratch + CEL_SCRATCH_BYTES};
+    const bool is_good = cel_run_step(c->root, &f, out);
+    read_notes(&f, is_good ? CEL_IS_TRUE : CEL_IS_ERROR, run);
+    return is_good;
+}
+
+static struct cel *compile(struct cel_text *t, bool is_condition)
 {
     if (t->text.len > CEL_MAX_TEXT_BYTES) {
         cel_error(t, 0, CEL_LIMIT, "the condition is longer than %d bytes", CEL_MAX_TEXT_BYTES);
         return NULL;
     }
     struct cel *c = arena_new(t->keep, struct cel);
+    struct cel_checker checker = {.t = t, .into = c};
     const struct cel_node *node = cel_parse(t);
-    c->root = node ? cel_type_check(t, node, c) : NULL;
+    if (node && is_condition) {
+        c->type = cel_type_of(KIND_BOOL);
+        c->root = cel_check_bool(&checker, node, "the condition");
+    } else if (node) {
+        c->root = cel_check(&checker, node, &c->type);
+    }
     if (!c->root || t->has_failed)
         return NULL;
     const uint64_t cost = cel_cost_of(c->root);
@@ -476,14 +649,27 @@ static struct cel *compile(struct cel_text *t)
     return c;
 }
 
-struct cel *cel_compile(struct arena *a, struct slice text, struct place at, struct findings *out)
+struct cel *cel_compile_type(struct arena *a, const struct cel_names *names, struct slice text,
+                             struct place at, struct findings *out, bool is_condition)
 {
     struct arena scratch;
     arena_init(&scratch, NULL);
-    struct cel_text t = {.text = text, .at = at, .out = out, .keep = a, .scratch = &scratch};
-    struct cel *c = compile(&t);
+    struct cel_text t = {
+        .text = text, .at = at, .out = out, .keep = a, .scratch = &scratch, .names = names};
+    struct cel *c = compile(&t, is_condition);
     arena_fini(&scratch);
     return c;
+}
+
+struct cel *cel_compile_with(struct arena *a, const struct cel_names *names, struct slice text,
+                             struct place at, struct findings *out)
+{
+    return cel_compile_type(a, names, text, at, out, true);
+}
+
+struct cel *cel_compile(struct arena *a, struct slice text, struct place at, struct findings *out)
+{
+    return cel_compile_type(a, NULL, text, at, out, true);
 }
 
 uint32_t cel_cost(const struct cel *c)

@@ -140,6 +140,27 @@ static void load_test(struct loader *l, const struct yaml *map, struct policy_te
         return;
 }
 
+bool policy_facts_load(struct policy_test *out, struct slice text, const char *file,
+                       struct arena *a, struct findings *findings)
+{
+    static const struct slice keys[] = {SLICE_INIT("given"), SLICE_INIT("request")};
+    struct loader l = {.a = a, .out = findings, .text = text};
+    const size_t before = findings->errors;
+    struct yaml_doc *doc = yaml_parse(text, file, findings);
+    const struct yaml *root = yaml_root(doc);
+    struct slice request;
+    *out = (struct policy_test){.method_name = SLICE("GET"), .method = METHOD_GET};
+    if (doc) {
+        (void)yaml_check_keys(root, "a file of facts", keys, COUNT_OF(keys), findings);
+        load_given(&l, root, out);
+        if (load_text(&l, root, "request", LOAD_OPTIONAL, &request))
+            (void)!policy_test_request(out, request, yaml_place(yaml_get(root, keys[1])), a,
+                                       findings);
+    }
+    yaml_free(doc);
+    return findings->errors == before;
+}
+
 void load_tests(struct loader *l, const struct yaml *root)
 {
     const struct yaml *list = load_list(l, root, "tests", LOAD_OPTIONAL);

@@ -127,23 +127,31 @@ static enum reason refused_before(const struct policy_test *t, const struct appl
                                                             : REASON_PERMITTED;
 }
 
-static void judge(const struct policy_test *t, const struct application *app, struct wall now,
-                  struct arena *a, struct decision *out)
+void policy_test_facts(const struct policy_test *t, const struct application *app, struct wall now,
+                       struct request *request, struct facts *out)
 {
-    struct request request = {.protocol = t->protocol,
-                              .method = t->method,
-                              .method_name = t->method_name,
-                              .host = t->host,
-                              .authority = t->host,
-                              .target = t->target};
-    struct facts facts = {.user = t->has_user ? &t->user : NULL,
+    *request = (struct request){.protocol = t->protocol,
+                                .method = t->method,
+                                .method_name = t->method_name,
+                                .host = t->host,
+                                .authority = t->host,
+                                .target = t->target};
+    *out = (struct facts){.user = t->has_user ? &t->user : NULL,
                           .device = t->has_device ? &t->device : NULL,
                           .service = t->has_service ? &t->service : NULL,
                           .app = app,
-                          .request = &request,
+                          .request = request,
                           .client_address =
                               t->client_address.len ? t->client_address : SLICE("127.0.0.1"),
                           .now = t->now.s ? t->now : now};
+}
+
+static void judge(const struct policy_test *t, const struct application *app, struct wall now,
+                  struct arena *a, struct decision *out)
+{
+    struct request request;
+    struct facts facts;
+    policy_test_facts(t, app, now, &request, &facts);
     enum reason before = refused_before(t, app, &request, a);
     if (before == REASON_PERMITTED)
         decide(NULL, &facts, out);

@@ -58,6 +58,18 @@ MUST_USE bool policy_test_request(struct policy_test *t, struct slice text, stru
 MUST_USE bool policy_test_expect(struct policy_test *t, struct slice text, struct place at,
                                  struct findings *out);
 
+struct application;
+struct facts;
+/* The facts of a test; the path of *request is not made yet (target_parse). Both point into the
+ * test. */
+void policy_test_facts(const struct policy_test *t, const struct application *app, struct wall now,
+                       struct request *request, struct facts *out);
+
+/* A file of invented facts, `given` and `request` as in a test, into a test without expectation.
+ * False with findings. */
+MUST_USE bool policy_facts_load(struct policy_test *out, struct slice text, const char *file,
+                                struct arena *a, struct findings *findings);
+
 /* Judges every test of a compiled bundle (bundle_compile). Each failure is an error at the test's
  * place: what was expected, what was decided and by which rule. True where none failed. Where all
  * together could take too long none is judged, and that is the error. */

@@ -36,7 +36,7 @@ MESSAGES = re.compile(r"TestAllTypes|google\.protobuf|GlobalEnum|NestedEnum|obje
 DYNAMIC_ENVIRONMENT = re.compile(r"\bdyn\b|well_known ANY|type_param|wrapper|abstract")
 NETWORK_LEFT_OUT = re.compile(r"\bisIP\(|\bip\.isCanonical\(|\bnet\.")
 LITERAL = re.compile(r"[bB]?[rR]?(?:\"\"\".*?\"\"\"|'''.*?'''|\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*')", re.S)
-KINDS = [(r"[SB]", None), (r"true|false", "bool"), (r"null", "null"), (r"-?\d+[uU]", "uint"), (r"-?\d+", "int"),
+KINDS = [(r"[SBLM]", None), (r"true|false", "bool"), (r"null", "null"), (r"-?\d+[uU]", "uint"), (r"-?\d+", "int"),
          (r"-?[\d.]+(?:e[+-]?\d+)?", "double")]
 
 
@@ -50,11 +50,14 @@ def kind(text):
 def is_mixed(expr):
     """Whether a literal list, or the keys or the values of a literal map, are of several types."""
     plain = LITERAL.sub(lambda m: "B" if m.group()[0] in "bB" else "S", expr)
-    for items, entries in re.findall(r"\[([^\[\]{}()]*)\]|\{([^\[\]{}()]*)\}", plain):
-        pairs = [entry.split(":") for entry in entries.split(",") if ":" in entry]
-        for group in (items.split(","), [p[0] for p in pairs], [p[1] for p in pairs]):
-            if len({kind(text) for text in group} - {None}) > 1:
-                return True
+    inner = re.compile(r"\[([^\[\]{}()]*)\]|\{([^\[\]{}()]*)\}")
+    while inner.search(plain):  # from the inside out: L and M stand for what was looked at
+        for items, entries in inner.findall(plain):
+            pairs = [entry.split(":") for entry in entries.split(",") if ":" in entry]
+            for group in (items.split(","), [p[0] for p in pairs], [p[1] for p in pairs]):
+                if len({kind(text) for text in group} - {None}) > 1:
+                    return True
+        plain = inner.sub(lambda m: " M " if m.group().startswith("{") else " L ", plain)
     return False
 
 
