@@ -194,6 +194,8 @@ static struct authority authority_copy(struct arena *a, const struct authority *
     copy.trust = arena_copy(a, from->trust);
     copy.trust_domain = arena_copy(a, from->trust_domain);
     copy.ca_pem = arena_copy(a, from->ca_pem);
+    copy.entity = arena_copy(a, from->entity);
+    copy.revocation = (struct revocation){0}; // may change while this lives: see auth/status.h
     return copy;
 }
 
@@ -203,8 +205,8 @@ static void trust_digest(struct chain_trust *t, uint32_t count)
     for (uint32_t i = 0; i < count; i++) {
         const struct authority *a = &t->authorities[i];
         const uint8_t kind[] = {(uint8_t)a->identifies_service, (uint8_t)a->name};
-        const struct slice parts[] = {a->id, a->trust, a->trust_domain, a->ca_pem,
-                                      slice_from(kind, sizeof kind)};
+        const struct slice parts[] = {a->entity,       a->id,     a->trust,
+                                      a->trust_domain, a->ca_pem, slice_from(kind, sizeof kind)};
         sha256_parts(each[i], parts, sizeof parts / sizeof parts[0]);
     }
     sha256(t->digest, slice_from(each, count * sizeof each[0]));

@@ -51,6 +51,11 @@ struct fetch {
 
 /* ---- one fetch ---- */
 
+static uint32_t max_bytes(const struct fetch_request *request)
+{
+    return request->max_bytes ? request->max_bytes : FETCH_MAX_BYTES;
+}
+
 static void fetch_free(struct fetch *take)
 {
     link_remove(&take->link);
@@ -218,7 +223,7 @@ static bool set_up(struct fetch *fetch)
     SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     SET(CURLOPT_USERAGENT, "belfry/" BELFRY_VERSION);
     SET(CURLOPT_TIMEOUT_MS, (long)request->limit_ms);
-    SET(CURLOPT_MAXFILESIZE, (long)FETCH_MAX_BYTES);
+    SET(CURLOPT_MAXFILESIZE, (long)max_bytes(request));
     SET(CURLOPT_WRITEFUNCTION, on_body);
     SET(CURLOPT_WRITEDATA, fetch);
     SET(CURLOPT_HEADERFUNCTION, on_header);
@@ -260,7 +265,7 @@ struct fetch *fetch_start(struct fetcher *fetcher, const struct fetch_request *r
     fetch->sent = mem_text(request->body);
     fetch->max_age_s = -1;
     fetch->stillborn.run = on_stillborn;
-    buf_init(&fetch->body, FETCH_MAX_BYTES);
+    buf_init(&fetch->body, max_bytes(request));
     list_push(&fetcher->fetches, &fetch->link);
     fetch->easy = curl_easy_init();
     if (fetch->request.url.len != request->url.len || !fetch->easy || !set_up(fetch))
@@ -296,7 +301,7 @@ static void end_one(struct fetch *fetch, CURLcode result)
     }
     if (fetch->is_too_large || result == CURLE_FILESIZE_EXCEEDED)
         (void)fault_set(&f, FAULT_LIMIT, "the answer of '%s' passes %u bytes", fetch->url,
-                        FETCH_MAX_BYTES);
+                        max_bytes(&fetch->request));
     else if (fetch->is_outside)
         (void)fault_set(&f, FAULT_TRUST, "the address of '%s' is in no allowed network",
                         fetch->url);

@@ -46,6 +46,7 @@ struct fetch_request {
     const char *connect_to; /* "10.0.0.1:8443", "[::1]:80": whatever the URL's host is */
     const char *host_field; /* "Host: NAME", in place of the URL's */
     bool wants_status_only; /* the body is not read */
+    uint32_t max_bytes;     /* of the answer; 0: FETCH_MAX_BYTES */
     bool is_post;           /* with `body`, which may be empty; else a GET */
     struct slice body;
     const char *const *fields; /* "Name: value", up to a NULL; beside host_field. NULL: none */

@@ -75,15 +75,30 @@ enum device_name {
     DEVICE_NAME_DNS
 };
 
+/* How a gateway learns that a certificate was revoked. All zero: nobody asks. */
+struct revocation {
+    bool is_checked;
+    struct slices crl;        /* URLs of CRLs, http or https */
+    struct slice crl_pem;     /* CRLs that the bundle holds */
+    struct slice ocsp;        /* URL of a responder */
+    bool ocsp_of_certificate; /* `ocsp: online`: the one that the certificate names */
+    bool from_certificate;    /* where certificates say that their CRL is counts, too */
+    int64_t allow_for_s;      /* while nothing is known; 0: deny */
+    int64_t refresh_s;        /* CRLs are fetched again after this, at the latest */
+    int64_t crl_max_bytes;
+};
+
 struct authority {
     struct slice id;
+    struct slice entity;
     struct slice trust;
     bool identifies_service; /* `identifies: service`; its certificates are services, not devices of
                                 staff */
     struct slice trust_domain; /* SPIFFE: ids of this domain only; empty: not SPIFFE */
     enum device_name name;
     struct slice ca_pem; /* one or more certificates: roots, and intermediates below them */
-    uint8_t digest[32];
+    struct revocation revocation;
+    uint8_t digest[32]; /* of all but revocation, which changes no chain */
 };
 
 enum upstream_scheme {

@@ -79,10 +79,13 @@ static bool inline_files(struct loader *l, const struct yaml_doc *doc, struct sl
     const struct yaml *authorities = yaml_get(yaml_root(doc), SLICE("device_authorities"));
     const struct yaml *applications = yaml_get(yaml_root(doc), SLICE("applications"));
     const size_t most =
-        2 * (yaml_count(providers) + yaml_count(authorities) + yaml_count(applications));
+        2 * (yaml_count(providers) + 2 * yaml_count(authorities) + yaml_count(applications));
     struct edits edits = {arena_array(l->a, struct edit, most + 1), 0};
     inline_list(l, providers, "jwks_file", "jwks", &edits);
     inline_list(l, authorities, "ca_file", "ca_pem", &edits);
+    for (size_t i = 0; i < yaml_count(authorities); i++)
+        inline_member(l, yaml_get(yaml_item(authorities, i), SLICE("revocation")), "crl_file",
+                      "crl_pem", &edits);
     for (size_t i = 0; i < yaml_count(applications); i++)
         inline_member(l, yaml_get(yaml_item(applications, i), SLICE("upstream_tls")), "ca_file",
                       "ca_pem", &edits);

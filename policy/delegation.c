@@ -38,17 +38,37 @@ static bool has_upstream(const struct charter_entity *e, const struct upstream *
                             (const struct sockaddr *)&u->address);
 }
 
-bool delegation_has_url(const struct charter_entity *e, struct slice url, struct fault *f)
+static bool has_url(const struct charter_entity *e, struct slice url, unsigned may, struct fault *f)
 {
     char room[HOST_MAX];
     struct slice host;
-    const char *fault = url_fault(url, true, room, &host);
+    const char *fault = url_fault(url, may, room, &host);
     if (fault)
         return fault_set(f, FAULT_TRUST, "'%.*s' %s", SLICE_ARG(url), fault);
     return some_pattern_has(&e->fetch_hosts, host) ||
            fault_set(f, FAULT_TRUST,
                      "the host of '%.*s' is not in the fetch_hosts of entity '%.*s'",
                      SLICE_ARG(url), SLICE_ARG(e->id));
+}
+
+bool delegation_has_url(const struct charter_entity *e, struct slice url, struct fault *f)
+{
+    return has_url(e, url, URL_MAY_QUERY, f);
+}
+
+bool delegation_has_status_url(const struct charter_entity *e, struct slice url, struct fault *f)
+{
+    return has_url(e, url, URL_MAY_QUERY | URL_MAY_HTTP, f);
+}
+
+static bool has_authority(const struct charter_entity *e, const struct authority *a,
+                          struct fault *f)
+{
+    const struct revocation *r = &a->revocation;
+    bool is_inside = !r->ocsp.len || delegation_has_status_url(e, r->ocsp, f);
+    for (uint32_t i = 0; is_inside && i < r->crl.count; i++)
+        is_inside = delegation_has_status_url(e, r->crl.at[i], f);
+    return is_inside || fault_within(f, "device authority '%.*s'", SLICE_ARG(a->id));
 }
 
 /* Where the bundle holds the keys themselves nothing is fetched, and the issuer is only a name. */
@@ -100,6 +120,9 @@ bool delegation_has_bundle(const struct charter_entity *e, const struct bundle *
         return false;
     for (uint32_t i = 0; i < b->provider_count; i++)
         if (!has_provider(e, &b->providers[i], f))
+            return false;
+    for (uint32_t i = 0; i < b->authority_count; i++)
+        if (!has_authority(e, &b->authorities[i], f))
             return false;
     for (uint32_t i = 0; i < b->application_count; i++)
         if (!delegation_has_application(e, &b->applications[i], f))

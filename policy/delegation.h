@@ -11,11 +11,14 @@ uint32_t delegation_keys(const struct charter_entity *e, struct wall now, struct
 
 /* FAULT_TRUST where the URL is not https, or its host not one of the entity's fetch_hosts. */
 MUST_USE bool delegation_has_url(const struct charter_entity *e, struct slice url, struct fault *f);
+/* The same of where a CRL or an OCSP responder is, which may be http. */
+MUST_USE bool delegation_has_status_url(const struct charter_entity *e, struct slice url,
+                                        struct fault *f);
 /* FAULT_TRUST where the application's host, one of its upstreams or a URL of one of its providers
  * lies outside what the entity was given. */
 MUST_USE bool delegation_has_application(const struct charter_entity *e,
                                          const struct application *app, struct fault *f);
-/* The same of every application and every provider, used or not; and that there are not more of
- * them than the charter's limits say. */
+/* The same of every application, every provider and every authority, used or not; and that there
+ * are not more of them than the charter's limits say. */
 MUST_USE bool delegation_has_bundle(const struct charter_entity *e, const struct bundle *b,
                                     struct fault *f);

@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/strength.h"
 #include "policy/load_in.h"
+#include "policy/url.h"
 
 #define CA_MAX_COUNT 64 /* of one authority; each is parsed at every load */
 
@@ -140,6 +141,131 @@ static void load_trust_domain(struct loader *l, const struct yaml *map, struct a
         a->trust_domain = domain;
 }
 
+/* ---- revocation ---- */
+
+#define CRL_MAX_URLS 8
+#define CRL_MAX_BYTES (1 << 20)
+#define CRL_MAX_BYTES_MOST (16 << 20) /* some half a million entries */
+
+static void load_status_url(struct loader *l, const struct yaml *n, const char *key,
+                            struct slice *out)
+{
+    struct slice url, host;
+    char room[HOST_MAX];
+    if (!load_word(l, n, key, &url))
+        return;
+    const char *fault = url_fault(url, URL_MAY_QUERY | URL_MAY_HTTP, room, &host);
+    if (fault)
+        findings_error(l->out, yaml_place(n), "wrong-url", "%s %s", key, fault);
+    else
+        *out = url;
+}
+
+static void load_crl_urls(struct loader *l, const struct yaml *map, struct revocation *r)
+{
+    const struct yaml *list = load_list(l, map, "crl", LOAD_OPTIONAL);
+    const size_t count = yaml_count(list);
+    if (count > CRL_MAX_URLS) {
+        findings_error(l->out, yaml_place(list), "too-many", "at most %d CRLs", CRL_MAX_URLS);
+        return;
+    }
+    struct slice *urls = arena_array(l->a, struct slice, count + 1);
+    for (size_t i = 0; i < count; i++)
+        load_status_url(l, yaml_item(list, i), "crl", &urls[i]);
+    r->crl = (struct slices){urls, (uint32_t)count};
+}
+
+static void check_crl_pem(struct loader *l, const struct yaml *n, struct slice pem)
+{
+    BIO *bio = BIO_new_mem_buf(pem.ptr, (int)pem.len);
+    uint32_t count = 0;
+    X509_CRL *list;
+    while (bio && (list = PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL))) {
+        X509_CRL_free(list);
+        count++;
+    }
+    const unsigned long error = ERR_peek_last_error();
+    if (!count || ERR_GET_REASON(error) != PEM_R_NO_START_LINE)
+        findings_error(l->out, yaml_place(n), "wrong-crl",
+                       "there must be one or more blocks of X509 CRL in PEM here");
+    ERR_clear_error();
+    BIO_free(bio);
+}
+
+static void load_crl_text(struct loader *l, const struct yaml *map, struct revocation *r)
+{
+    const struct yaml *file = load_member(l, map, "crl_file", LOAD_OPTIONAL);
+    const struct yaml *text = yaml_get(map, SLICE("crl_pem"));
+    if (file && text)
+        findings_error(l->out, yaml_place(map), "conflict",
+                       "only one of crl_file and crl_pem can hold the CRLs");
+    else if (file ? load_file(l, file, &r->crl_pem)
+                  : load_long_text(l, map, "crl_pem", LOAD_OPTIONAL, &r->crl_pem))
+        check_crl_pem(l, file ? file : text, r->crl_pem);
+}
+
+static void load_ocsp(struct loader *l, const struct yaml *map, struct revocation *r)
+{
+    const struct yaml *n = load_member(l, map, "ocsp", LOAD_OPTIONAL);
+    if (!n)
+        return;
+    if (!slice_eq(yaml_text(n), SLICE("online"))) {
+        load_status_url(l, n, "ocsp", &r->ocsp);
+        return;
+    }
+    r->ocsp_of_certificate = true;
+    if (!r->from_certificate)
+        findings_error(l->out, yaml_place(n), "conflict",
+                       "'ocsp: online' asks where the certificate says; say 'from_certificate: "
+                       "true' as well, or name the responder's URL");
+}
+
+static void load_when_unknown(struct loader *l, const struct yaml *map, struct revocation *r)
+{
+    static const struct slice keys[] = {SLICE_INIT("allow_for")};
+    const struct yaml *n = load_member(l, map, "when_unknown", LOAD_OPTIONAL);
+    if (!n || slice_eq(yaml_text(n), SLICE("deny")))
+        return;
+    if (yaml_kind(n) != YAML_MAP) {
+        findings_error(l->out, yaml_place(n), "unknown-word",
+                       "when_unknown is 'deny' or '{ allow_for: DURATION }'");
+        return;
+    }
+    (void)yaml_check_keys(n, "when_unknown", keys, COUNT_OF(keys), l->out);
+    if (!load_duration_s(l, n, "allow_for", 60, 7 * 86400, &r->allow_for_s) &&
+        !yaml_get(n, keys[0]))
+        findings_error(l->out, yaml_place(n), "missing-key", "the key 'allow_for' is missing");
+}
+
+static void load_revocation(struct loader *l, const struct yaml *map, struct revocation *r)
+{
+    static const struct slice keys[] = {
+        SLICE_INIT("crl"),     SLICE_INIT("crl_file"),         SLICE_INIT("crl_pem"),
+        SLICE_INIT("ocsp"),    SLICE_INIT("from_certificate"), SLICE_INIT("when_unknown"),
+        SLICE_INIT("refresh"), SLICE_INIT("crl_max"),
+    };
+    const struct yaml *n = load_map(l, map, "revocation", LOAD_OPTIONAL);
+    if (!n)
+        return;
+    const struct yaml *from = yaml_get(n, SLICE("from_certificate"));
+    const struct yaml *most = yaml_get(n, SLICE("crl_max"));
+    *r = (struct revocation){.is_checked = true, .refresh_s = 3600, .crl_max_bytes = CRL_MAX_BYTES};
+    (void)yaml_check_keys(n, "revocation", keys, COUNT_OF(keys), l->out);
+    if (from)
+        (void)yaml_bool(from, "from_certificate", &r->from_certificate, l->out);
+    if (most)
+        (void)yaml_bytes(most, "crl_max", 1024, CRL_MAX_BYTES_MOST, &r->crl_max_bytes, l->out);
+    load_crl_urls(l, n, r);
+    load_crl_text(l, n, r);
+    load_ocsp(l, n, r);
+    load_when_unknown(l, n, r);
+    (void)load_duration_s(l, n, "refresh", 1, 86400, &r->refresh_s);
+    if (!r->crl.count && !r->crl_pem.len && !r->ocsp.len && !r->from_certificate)
+        findings_error(l->out, yaml_place(n), "no-source",
+                       "nothing says where revocations are found; give crl, crl_file, ocsp or "
+                       "from_certificate");
+}
+
 static void digest_authority(struct loader *l, struct authority *a)
 {
     const struct slice parts[] = {
@@ -160,7 +286,7 @@ static void load_authority(struct loader *l, const struct yaml *map, struct auth
     static const struct slice keys[] = {
         SLICE_INIT("id"),           SLICE_INIT("trust"),       SLICE_INIT("identifies"),
         SLICE_INIT("trust_domain"), SLICE_INIT("device_name"), SLICE_INIT("ca_file"),
-        SLICE_INIT("ca_pem"),
+        SLICE_INIT("ca_pem"),       SLICE_INIT("revocation"),
     };
     static const struct slice kinds[] = {SLICE_INIT("device"), SLICE_INIT("service")};
     static const struct slice names[] = {
@@ -184,6 +310,8 @@ static void load_authority(struct loader *l, const struct yaml *map, struct auth
         a->name = (enum device_name)choice;
     load_trust_domain(l, map, a);
     load_ca(l, map, &a->ca_pem);
+    load_revocation(l, map, &a->revocation);
+    a->entity = l->bundle->entity;
     digest_authority(l, a);
 }
 

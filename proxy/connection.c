@@ -20,6 +20,7 @@
 #include "base/fault.h"
 #include "base/mem.h"
 #include "base/network.h"
+#include "proxy/errand.h"
 #include "proxy/h1.h"
 #include "proxy/h2.h"
 #include "proxy/proxy_protocol.h"
@@ -34,6 +35,7 @@
 #define UNSENT_BYTES                                                                               \
     131072 /* the kernel's share of what a client does not take; it would keep megabytes */
 #define LINGER_MS 2000
+#define STATUS_AWAITED_MS 1000 /* a responder's answer, for who was let in by an earlier one */
 /* While draining, for who had just come: a request is sent in the same breath as the handshake's
  * last words, and takes one way. */
 #define FIRST_REQUEST_MS 1000
@@ -187,6 +189,7 @@ static void handshake_failed(struct connection *c, int ssl_error)
 static void device_arrives(struct connection *c)
 {
     const struct device_judged *j = &c->peer.device;
+    c->status_on = 0;
     c->device_seen = j->seen;
     c->device_detail = j->detail;
     if (j->seen != DEVICE_SEEN_GOOD)
@@ -543,6 +546,34 @@ void connection_judge_again(struct connection *c, struct held *now)
     c->device = NULL;
     mem_slice_free(&c->certificate);
     device_arrives(c);
+}
+
+/* What is known but should be asked for again soon is asked for here: nobody waits for it. */
+const struct status_answer *connection_status(struct connection *c)
+{
+    const struct statuses *table = c->worker->tls.statuses;
+    const struct wall now = loop_wall(&c->worker->loop);
+    const struct vouch *vouch = c->peer.device.vouch;
+    if (c->status_on && c->status_on == statuses_number(table) && now.s <= c->status.until.s)
+        return &c->status;
+    statuses_judge(table, &vouch->answer, now, &c->status);
+    c->status_on = statuses_number(table);
+    if (c->status.is_known) {
+        c->status_asked_ms = 0;
+        if (c->status.wants)
+            errand_post(c->worker, errand_for_status(vouch));
+    }
+    return &c->status;
+}
+
+bool connection_awaits_status(struct connection *c)
+{
+    const int64_t now_ms = loop_now(&c->worker->loop).ms;
+    if (!c->status_asked_ms) {
+        c->status_asked_ms = now_ms;
+        errand_post(c->worker, errand_for_status(c->peer.device.vouch));
+    }
+    return now_ms - c->status_asked_ms < STATUS_AWAITED_MS;
 }
 
 struct slice connection_certificate(struct connection *c)

@@ -48,7 +48,10 @@ struct connection {
     uint64_t door_on;
     enum device_seen device_seen;
     const char *device_detail;
-    struct device *device; /* with DEVICE_SEEN_GOOD */
+    struct device *device;       /* with DEVICE_SEEN_GOOD */
+    struct status_answer status; /* of its certificate's revocation; see connection_status */
+    uint64_t status_on;          /* number of the table that it is of; 0: not looked up */
+    int64_t status_asked_ms;     /* since when an answer is awaited for live streams; or 0 */
     struct slice
         certificate; /* of the device, as Client-Cert wants it; made when first asked for */
     struct limits_of limited;
@@ -87,6 +90,10 @@ void connection_drain(struct connection *c);
 /* Before a request: is the device still what it was judged to be, under the edition now in force?
  */
 void connection_judge_again(struct connection *c, struct held *now);
+/* Whether the device's certificate is revoked, by what is known now; there is a device. */
+const struct status_answer *connection_status(struct connection *c);
+/* It is not known. False once that was so for as long as an answer takes: for streams that live. */
+bool connection_awaits_status(struct connection *c);
 /* The device's certificate as a byte sequence (RFC 9440 §2.2, RFC 8941 §3.3.5), as long as it is
  * the device. Empty without one. */
 struct slice connection_certificate(struct connection *c);

@@ -12,6 +12,7 @@
 
 #include "audit/writer.h"
 #include "auth/issuer.h"
+#include "auth/status_desk.h"
 #include "base/fault.h"
 #include "base/file.h"
 #include "base/logger.h"
@@ -269,6 +270,7 @@ static void activate(struct control *c, struct edition *take, uint32_t refused)
     c->rebuild_at_s = next_change_s(take->snapshot, loop_wall(&c->loop).s);
     c->is_following = true;
     issuer_desk_follow(c->desks.issuers, take->snapshot);
+    status_desk_follow(c->desks.statuses, take->snapshot);
     c->is_following = false;
     for (uint32_t i = 0; i < c->worker_count; i++)
         worker_post_edition(c->workers[i], edition_ref(take), issuers_ref(c->table));
@@ -339,6 +341,15 @@ static void on_issuers(void *owner, struct issuers *take)
         worker_post_issuers(c->workers[i], issuers_ref(take));
 }
 
+/* With a new edition it goes out just before that: the edition has all judged again. */
+static void on_statuses(void *owner, struct statuses *take, bool is_worse)
+{
+    struct control *c = owner;
+    for (uint32_t i = 0; i < c->worker_count; i++)
+        worker_post_statuses(c->workers[i], statuses_ref(take), is_worse && !c->is_following);
+    statuses_unref(take);
+}
+
 /* --- Readiness and metrics. */
 
 static bool is_ready(void *owner, struct buf *out)
@@ -392,6 +403,11 @@ static bool is_ready(void *owner, struct buf *out)
     if (issuer_desk_without_keys(c->desks.issuers))
         ok &= buf_printf(out, "degraded keys: %u identity providers have no usable key set\n",
                          issuer_desk_without_keys(c->desks.issuers));
+    if (status_desk_without_crl(c->desks.statuses))
+        ok &= buf_printf(
+            out,
+            "degraded revocation: %u CRLs are missing or past their nextUpdate; the log says why\n",
+            status_desk_without_crl(c->desks.statuses));
     return is_fine && ok;
 }
 
@@ -408,6 +424,7 @@ static void print_metrics(void *owner, struct buf *out)
                atomic_load_explicit(&c->alive, memory_order_relaxed));
     metric_set(&c->metrics, METRIC_CONTROL_BUSY_SECONDS, (int64_t)(loop_busy(&c->loop) * 1e6));
     metric_set(&c->metrics, METRIC_STORE_RESYNCS_TOTAL, (int64_t)store_resyncs(c->store));
+    status_desk_measure(c->desks.statuses);
     metrics_print(out, all, c->worker_count + 1);
     mem_free(all);
 }
@@ -601,6 +618,9 @@ static bool start(struct control *c, struct fault *f)
                     c->config->state_dir.ptr);
     c->desks.issuers =
         issuer_desk_new(&c->loop, &issuers, &c->metrics, (struct issuer_hooks){on_issuers, c});
+    c->desks.statuses =
+        status_desk_new(&c->loop, &(struct status_settings){.ca_file = issuers.ca_file},
+                        &c->metrics, (struct status_hooks){on_statuses, c});
     c->health = health_desk_new(&c->loop, &c->metrics, (struct health_hooks){on_health, c});
     c->resolver =
         resolver_new(&c->loop, &names, &c->metrics, (struct resolver_hooks){on_names, c}, f);
@@ -649,6 +669,7 @@ static void stop(struct control *c)
     resolver_free(c->resolver);
     mailbox_fini(&c->mailbox); /* before the desk: letters may wait for its keys */
     issuer_desk_free(c->desks.issuers);
+    status_desk_free(c->desks.statuses);
     errands_drop_all(&c->desks);
     if (c->audit)
         audit_writer_stop(c->audit);

@@ -5,6 +5,8 @@
 #include <assert.h>
 
 #include "auth/issuer.h"
+#include "auth/status_desk.h"
+#include "auth/vouch.h"
 #include "base/mem.h"
 #include "proxy/control.h"
 #include "proxy/exchange.h"
@@ -49,16 +51,22 @@ static void open_at_control(struct letter *self, void *owner)
     e->run(e, desks);
 }
 
-void errand_send(struct exchange *x, struct errand *take, int64_t limit_ms)
+void errand_post(struct worker *w, struct errand *take)
 {
-    assert(!x->errand && take->run && take->drop);
+    assert(take->run && take->drop);
     take->letter.open = open_at_control;
     take->letter.drop = drop;
-    take->worker = x->worker;
+    take->worker = w;
+    mailbox_post(control_mailbox(w->control), &take->letter);
+}
+
+void errand_send(struct exchange *x, struct errand *take, int64_t limit_ms)
+{
+    assert(!x->errand);
     take->x = x;
     x->errand = take;
     deadline_arm(worker_deadlines(x->worker, limit_ms), &x->deadline);
-    mailbox_post(control_mailbox(x->worker->control), &take->letter);
+    errand_post(x->worker, take);
 }
 
 bool errand_is_over(const struct exchange *x, enum errand_kind kind)
@@ -115,4 +123,42 @@ struct errand *errand_for_keys(const uint8_t provider_digest[32])
     k->errand = (struct errand){.kind = ERRAND_KEYS, .run = keys_run, .drop = keys_drop};
     memcpy(k->digest, provider_digest, sizeof k->digest);
     return &k->errand;
+}
+
+/* --- Whether a certificate is revoked. The table comes before, as with keys. */
+
+struct status_errand {
+    struct errand errand;
+    uint8_t authority[32];
+    struct chain_link link;
+    struct slice leaf; /* owned */
+};
+
+static void status_answered(void *owner)
+{
+    struct status_errand *s = owner;
+    errand_done(&s->errand);
+}
+
+static void status_run(struct errand *self, struct desks *desks)
+{
+    struct status_errand *s = container_of(self, struct status_errand, errand);
+    status_desk_want(desks->statuses, s->authority, s->leaf, &s->link, status_answered, s);
+}
+
+static void status_drop(struct errand *self)
+{
+    struct status_errand *s = container_of(self, struct status_errand, errand);
+    mem_slice_free(&s->leaf);
+    mem_free(s);
+}
+
+struct errand *errand_for_status(const struct vouch *v)
+{
+    struct status_errand *s = mem_new(struct status_errand);
+    s->errand = (struct errand){.kind = ERRAND_STATUS, .run = status_run, .drop = status_drop};
+    memcpy(s->authority, v->answer.authority->digest, sizeof s->authority);
+    s->link = v->answer.links[0];
+    s->leaf = mem_slice(vouch_leaf(v));
+    return &s->errand;
 }

@@ -14,10 +14,12 @@ struct exchange;
 struct issuer_desk;
 struct metrics;
 struct redis;
+struct status_desk;
+struct vouch;
 struct worker;
 
 /* One each in a story: an exchange that was answered once does not ask the same again. */
-enum errand_kind { ERRAND_KEYS, ERRAND_COUNT };
+enum errand_kind { ERRAND_KEYS, ERRAND_STATUS, ERRAND_COUNT };
 
 /* What there is on the control thread that errands go to. */
 struct desks {
@@ -25,6 +27,7 @@ struct desks {
     struct metrics *metrics;
     struct link under_way; /* errands that a desk has */
     struct issuer_desk *issuers;
+    struct status_desk *statuses;
     struct redis *records;   /* for what is kept in the store (auth/vault.h); may be down */
     struct edition *edition; /* in force; NULL before the first */
 };
@@ -46,6 +49,8 @@ struct errand {
 /* On the worker's thread. Sends it off; the exchange's phase is run again when it is back, or after
  * limit_ms (then `back` is told no exchange). An exchange has one at a time. */
 void errand_send(struct exchange *x, struct errand *take, int64_t limit_ms);
+/* The same for nobody: what comes of it reaches all workers. */
+void errand_post(struct worker *w, struct errand *take);
 /* Of this kind one was sent, and is back or was given up. */
 bool errand_is_over(const struct exchange *x, enum errand_kind kind);
 void errand_give_up(struct exchange *x); /* if one is under way */
@@ -56,3 +61,5 @@ void errand_done(struct errand *e);
 void errands_drop_all(struct desks *desks);
 
 struct errand *errand_for_keys(const uint8_t provider_digest[32]);
+/* For a certificate that was found good: whether it is revoked. */
+struct errand *errand_for_status(const struct vouch *v);

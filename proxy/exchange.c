@@ -23,7 +23,9 @@
     100 /* 1xx of one answer; an application that says 102 once in a while has few                 \
          */
 #define EARLY_MAX_BYTES 131072 /* and of all of them together: two full heads */
-#define KEYS_WAIT_MS 3000      /* for a provider's keys, once an exchange */
+#define STATUS_WAIT_MS 900 /* for a responder, once an exchange: no answer takes a second for it   \
+                            */
+#define KEYS_WAIT_MS 3000  /* for a provider's keys, once an exchange */
 
 enum next {
     REFUSE, /* x->reason says why: go to RESPONSE */
@@ -156,18 +158,40 @@ bool exchange_lacks_device(const struct exchange *x, const struct application *a
     return !x->device && app->device <= DEVICE_REQUIRED;
 }
 
+/* Where the device was demanded at TLS, the connection ends with the refusal. */
+static enum next device_status(struct exchange *x)
+{
+    struct connection *c = x->connection;
+    const struct status_answer *status = connection_status(c);
+    if (!status->is_known && status->wants && !errand_is_over(x, ERRAND_STATUS)) {
+        if (!x->errand)
+            errand_send(x, errand_for_status(c->peer.device.vouch), STATUS_WAIT_MS);
+        return WAIT;
+    }
+    if (status->reason == REASON_PERMITTED)
+        return NEXT;
+    if (x->facts.app->device == DEVICE_REQUIRED_BY_TLS)
+        c->ops->drain(c);
+    return refuse(x, status->reason, status->detail);
+}
+
 static enum next device(struct exchange *x)
 {
     struct connection *c = x->connection;
+    enum next next;
     enum reason why;
     if (c->device_seen == DEVICE_SEEN_BAD)
         return refuse(x, REASON_DEVICE_INVALID, c->device_detail);
     if (c->device) {
         if (c->device->device.not_after.s < x->facts.now.s)
             return refuse(x, REASON_DEVICE_INVALID, "expired");
-        x->device = device_ref(c->device);
+        if (!x->device)
+            x->device = device_ref(c->device);
         x->facts.device = &x->device->device;
         x->facts.service = x->device->is_service ? &x->device->service : NULL;
+        next = device_status(x);
+        if (next != NEXT)
+            return next;
     }
     if (exchange_lacks_device(x, x->facts.app))
         return refuse(x, REASON_DEVICE_REQUIRED, NULL);

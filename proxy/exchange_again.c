@@ -22,6 +22,8 @@ int64_t exchange_good_until(const struct exchange *x)
         until = x->facts.device->not_after.s;
     if (x->decision.valid_until_s <= until) /* the rule that permits is not there any more then */
         until = x->decision.valid_until_s - 1;
+    if (x->facts.device && x->connection->status.until.s < until)
+        until = x->connection->status.until.s;
     return until;
 }
 
@@ -57,6 +59,11 @@ static enum reason judge_device_again(struct exchange *x, struct held *now,
         return exchange_lacks_device(x, app) ? REASON_DEVICE_REQUIRED : REASON_PERMITTED;
     if (!c->device || c->device->device.not_after.s < loop_wall(&x->worker->loop).s)
         return REASON_DEVICE_INVALID;
+    const struct status_answer *status = connection_status(c);
+    if (status->reason == REASON_REVOCATION_UNKNOWN && connection_awaits_status(c))
+        x->is_to_be_judged = true; /* until the answer is there, or could have been */
+    else if (status->reason != REASON_PERMITTED)
+        return status->reason;
     if (c->device == x->device)
         return REASON_PERMITTED;
     device_unref(x->device);

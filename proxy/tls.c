@@ -216,6 +216,18 @@ static int on_ticket_made(SSL *ssl, void *arg)
     return SSL_SESSION_set1_ticket_appdata(session, d.bytes, d.len);
 }
 
+/* In a handshake nothing can be waited for: what is not known yet is asked for in the first
+ * request.
+ */
+static const char *is_known_bad(const struct tls_worker *w, const struct vouch *v)
+{
+    struct status_answer status;
+    statuses_judge(w->statuses, &v->answer, wall_now(), &status);
+    const bool is_bad = status.is_known && status.reason != REASON_PERMITTED &&
+                        status.reason != REASON_REVOCATION_UNKNOWN;
+    return is_bad ? status.detail : NULL;
+}
+
 /* May this session be resumed at this view, now? Fills peer->ticket where it may. */
 static bool ticket_holds(struct tls_peer *peer, SSL_SESSION *session)
 {
@@ -241,7 +253,7 @@ static bool ticket_holds(struct tls_peer *peer, SSL_SESSION *session)
     if (!vouch)
         return false;
     judged_set(j, vouch);
-    return j->seen == DEVICE_SEEN_GOOD;
+    return j->seen == DEVICE_SEEN_GOOD && !is_known_bad(peer->worker, vouch);
 }
 
 static SSL_TICKET_RETURN on_ticket_opened(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
@@ -308,6 +320,12 @@ static int on_verify(X509_STORE_CTX *store, void *arg)
     X509_STORE_CTX_set_error(store, j->vouch->answer.x509_error);
     if (j->seen != DEVICE_SEEN_GOOD && peer->view->device == DEVICE_REQUIRED_BY_TLS) {
         peer->refusal = j->detail;
+        return 0;
+    }
+    /* Elsewhere a person is told so in words. */
+    if (j->seen == DEVICE_SEEN_GOOD && peer->view->device == DEVICE_REQUIRED_BY_TLS &&
+        (peer->refusal = is_known_bad(peer->worker, j->vouch))) {
+        X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REVOKED);
         return 0;
     }
     return 1;
@@ -387,6 +405,7 @@ void tls_worker_fini(struct tls_worker *w)
 {
     SSL_CTX_free(w->ctx);
     vouches_free(w->vouches);
+    statuses_unref(w->statuses);
     *w = (struct tls_worker){0};
 }
 

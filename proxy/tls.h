@@ -6,6 +6,7 @@
 
 #include <openssl/ssl.h>
 
+#include "auth/status.h"
 #include "auth/vouch.h"
 #include "policy/host.h"
 #include "proxy/edition.h"
@@ -44,6 +45,7 @@ struct tls_worker {
     SSL_CTX *ctx;
     const struct ticket_ring *ring;
     struct vouches *vouches;
+    struct statuses *statuses; /* held; NULL before the first */
 };
 void tls_worker_init(struct tls_worker *w, const struct ticket_ring *ring); /* aborts where OpenSSL
                                                                                is broken */

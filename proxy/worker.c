@@ -245,6 +245,8 @@ struct worker_letter {
     struct edition *edition;
     struct issuers *issuers;
     struct address_book *addresses;
+    struct statuses *statuses;
+    bool is_worse;
 };
 
 static void letter_free(struct letter *self)
@@ -253,6 +255,7 @@ static void letter_free(struct letter *self)
     edition_unref(l->edition);
     issuers_unref(l->issuers);
     address_book_unref(l->addresses);
+    statuses_unref(l->statuses);
     mem_free(l);
 }
 
@@ -288,6 +291,19 @@ static void open_issuers(struct letter *self, void *owner)
     use_issuers(owner, l);
     letter_free(self);
     live_judge_again(owner); /* the key of somebody's token may be gone */
+}
+
+static void open_statuses(struct letter *self, void *owner)
+{
+    struct worker_letter *l = container_of(self, struct worker_letter, letter);
+    struct worker *w = owner;
+    const bool is_worse = l->is_worse;
+    statuses_unref(w->tls.statuses);
+    w->tls.statuses = l->statuses;
+    l->statuses = NULL;
+    letter_free(self);
+    if (is_worse)
+        live_judge_again(w);
 }
 
 static void open_addresses(struct letter *self, void *owner)
@@ -353,6 +369,11 @@ void worker_post_edition(struct worker *w, struct edition *take, struct issuers 
 void worker_post_issuers(struct worker *w, struct issuers *take)
 {
     post(w, open_issuers, (struct worker_letter){.issuers = take});
+}
+
+void worker_post_statuses(struct worker *w, struct statuses *take, bool is_worse)
+{
+    post(w, open_statuses, (struct worker_letter){.statuses = take, .is_worse = is_worse});
 }
 
 void worker_post_addresses(struct worker *w, struct address_book *take)

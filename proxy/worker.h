@@ -112,6 +112,8 @@ void worker_free(struct worker *w);
  * providers: there is no moment at which a request has the rules without the keys. */
 void worker_post_edition(struct worker *w, struct edition *take, struct issuers *take_issuers);
 void worker_post_issuers(struct worker *w, struct issuers *take);
+/* `is_worse`: who is inside is judged again. */
+void worker_post_statuses(struct worker *w, struct statuses *take, bool is_worse);
 void worker_post_addresses(struct worker *w, struct address_book *take);
 void worker_post_drain(struct worker *w);
 

@@ -28,10 +28,25 @@ class Authority:
         return Authority(x509.load_pem_x509_certificate((home / f"{name}.pem").read_bytes()),
                          serialization.load_pem_private_key((home / f"{name}.key").read_bytes(), None))
 
+    @staticmethod
+    def root(common):
+        """One of its own, of today."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        now = datetime.datetime.utcnow().replace(microsecond=0)
+        builder = (x509.CertificateBuilder()
+                   .subject_name(_name(common)).issuer_name(_name(common)).public_key(key.public_key())
+                   .serial_number(x509.random_serial_number())
+                   .not_valid_before(now - datetime.timedelta(minutes=1))
+                   .not_valid_after(now + datetime.timedelta(days=1))
+                   .add_extension(x509.BasicConstraints(True, None), True)
+                   .add_extension(x509.KeyUsage(False, False, False, False, False, True, True, False, False), True)
+                   .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False))
+        return Authority(builder.sign(key, hashes.SHA256()), key)
+
     def issue(self, common, valid_s=3600, begins_s=-60, is_authority=False, padding=0,
-              usage=ExtendedKeyUsageOID.CLIENT_AUTH, key=None, uris=()):
+              usage=ExtendedKeyUsageOID.CLIENT_AUTH, key=None, uris=(), extensions=()):
         """(certificate, key). `common`: a name or several. `padding`: bytes of an extension that says nothing.
-        `uris`: its alternative names."""
+        `uris`: its alternative names. `extensions`: more of them, none critical."""
         key = key or ec.generate_private_key(ec.SECP256R1())
         now = datetime.datetime.utcnow().replace(microsecond=0)
         builder = (x509.CertificateBuilder()
@@ -49,6 +64,8 @@ class Authority:
         if uris:
             names = [x509.UniformResourceIdentifier(uri) for uri in uris]
             builder = builder.add_extension(x509.SubjectAlternativeName(names), False)
+        for extension in extensions:
+            builder = builder.add_extension(extension, False)
         if padding:
             private = ObjectIdentifier("1.3.6.1.4.1.32473.1")  # RFC 5612: numbers for examples
             builder = builder.add_extension(x509.UnrecognizedExtension(private, bytes(padding)), False)

@@ -695,6 +695,20 @@ Test(bundle, each_mistake_in_an_authority_with_a_good_ca_is_one_error_at_its_pla
          "wrong-value", "a-z"},
         {"trust: t, device_name: san.uri, identifies: staff", 7, 75, "unknown-word",
          "device, service"},
+        {"trust: t, device_name: san.uri, revocation: { refresh: 1h }", 7, 75, "no-source",
+         "give crl, crl_file, ocsp or from_certificate"},
+        {"trust: t, device_name: san.uri, revocation: { ocsp: online, crl: [http://a.example/x] }",
+         7, 83, "conflict", "from_certificate"},
+        {"trust: t, device_name: san.uri, revocation: { crl: [ldap://a.example/x] }", 7, 83,
+         "wrong-url", "https:// or http://"},
+        {"trust: t, device_name: san.uri, revocation: { crl_pem: nothing }", 7, 86, "wrong-crl",
+         "X509 CRL"},
+        {"trust: t, device_name: san.uri, revocation: { from_certificate: true, when_unknown: "
+         "allow }",
+         7, 115, "unknown-word", "'deny' or"},
+        {"trust: t, device_name: san.uri, revocation: { from_certificate: true, when_unknown: "
+         "{ allow_for: 8d } }",
+         7, 128, "out-of-range", "allow_for"},
     };
     struct folder folder = folder_new();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
