@@ -165,14 +165,15 @@ static bool is_bound_elsewhere(const struct claims *claims, const struct facts_d
 
 /* Verifying */
 
-/* `iss` is not believed here: it only says whose keys have to prove it. */
+/* `iss` is not believed here: it only says whose keys have to prove it. A provider without
+ * audiences signs people in, and its tokens are nobody's here. */
 static const struct provider *provider_choose(const struct application *app, const json_t *payload)
 {
     struct slice issuer;
     if (!jtree_string(payload, "iss", &issuer))
         return NULL;
     for (uint32_t i = 0; i < app->provider_count; i++)
-        if (slice_eq(app->providers[i]->issuer, issuer))
+        if (app->providers[i]->audiences.count && slice_eq(app->providers[i]->issuer, issuer))
             return app->providers[i];
     return NULL;
 }

@@ -71,11 +71,13 @@ static bool has_authority(const struct charter_entity *e, const struct authority
     return is_inside || fault_within(f, "device authority '%.*s'", SLICE_ARG(a->id));
 }
 
-/* Where the bundle holds the keys themselves nothing is fetched, and the issuer is only a name. */
+/* Where the bundle holds the keys themselves and nobody signs in, nothing is fetched, and the
+ * issuer is only a name. */
 static bool has_provider(const struct charter_entity *e, const struct provider *p, struct fault *f)
 {
-    if (p->jwks.len || (delegation_has_url(e, p->issuer, f) &&
-                        (!p->jwks_uri.len || delegation_has_url(e, p->jwks_uri, f))))
+    const bool is_name = p->jwks.len && !p->sign_in.client.id.len;
+    if (is_name || (delegation_has_url(e, p->issuer, f) &&
+                    (!p->jwks_uri.len || delegation_has_url(e, p->jwks_uri, f))))
         return true;
     return fault_within(f, "identity provider '%.*s'", SLICE_ARG(p->id));
 }

@@ -128,9 +128,25 @@ static size_t add_parts(struct loader *l, struct slice *parts, size_t at, struct
     return at;
 }
 
+static size_t add_sign_in(struct loader *l, struct slice *parts, size_t at, const struct sign_in *s)
+{
+    parts[at++] = s->client.id;
+    parts[at++] = s->client.secret;
+    parts[at++] = arena_printf(l->a, "%d %u %d %d %lld %u", (int)s->client.auth,
+                               s->client.key_algorithm, s->has_userinfo, s->has_logout,
+                               (long long)s->refresh_after_s, s->acr_value_count);
+    for (uint32_t i = 0; i < s->acr_value_count; i++)
+        parts[at++] = arena_printf(l->a, "%lld %.*s", (long long)s->acr_values[i].level,
+                                   SLICE_ARG(s->acr_values[i].value));
+    for (size_t i = 0; i < LANGUAGE_COUNT; i++)
+        parts[at++] = s->name[i];
+    return add_parts(l, parts, at, s->scopes);
+}
+
 static void digest_provider(struct loader *l, struct provider *p)
 {
-    const size_t room = 16 + p->audiences.count + p->token_types.count + p->acr_claims.count;
+    const size_t room = 24 + LANGUAGE_COUNT + p->audiences.count + p->token_types.count +
+                        p->acr_claims.count + p->sign_in.scopes.count + p->sign_in.acr_value_count;
     struct slice *parts = arena_array(l->a, struct slice, room);
     size_t count = 0;
     parts[count++] = SLICE("belfry provider 1");
@@ -145,6 +161,7 @@ static void digest_provider(struct loader *l, struct provider *p)
     count = add_parts(l, parts, count, p->audiences);
     count = add_parts(l, parts, count, p->token_types);
     count = add_parts(l, parts, count, p->acr_claims);
+    count = add_sign_in(l, parts, count, &p->sign_in);
     sha256_parts(p->digest, parts, count);
 }
 
@@ -155,6 +172,7 @@ static void load_provider(struct loader *l, const struct yaml *map, struct provi
         SLICE_INIT("jwks_file"),  SLICE_INIT("jwks"),          SLICE_INIT("audiences"),
         SLICE_INIT("algorithms"), SLICE_INIT("token_types"),   SLICE_INIT("claims"),
         SLICE_INIT("leeway"),     SLICE_INIT("max_token_age"), SLICE_INIT("keys_max_stale"),
+        SLICE_INIT("sign_in"),
     };
     *p = (struct provider){.entity = l->bundle->entity,
                            .leeway_s = 30,
@@ -168,7 +186,11 @@ static void load_provider(struct loader *l, const struct yaml *map, struct provi
     if (load_id(l, map, "id", &p->id))
         (void)load_unique(l, &l->providers, p->id, map, p);
     (void)load_url(l, map, "issuer", LOAD_REQUIRED, false, &p->issuer);
-    (void)load_words(l, map, "audiences", LOAD_REQUIRED, &p->audiences);
+    load_sign_in(l, map, &p->sign_in);
+    // People may sign in at one whose tokens are nobody's here.
+    (void)load_words(l, map, "audiences",
+                     yaml_get(map, SLICE("sign_in")) ? LOAD_OPTIONAL : LOAD_REQUIRED,
+                     &p->audiences);
     load_algorithms(l, map, p);
     load_token_types(l, map, p);
     load_claims(l, map, p);
