@@ -16,6 +16,7 @@
 #include <stdatomic.h>
 
 #include "auth/vault.h"
+#include "base/arena.h"
 #include "base/map.h"
 
 enum revoked_kind {
@@ -73,33 +74,47 @@ MUST_USE bool revoked_head_open(const struct keyring *k, struct slice entity, st
 
 /* ---- the table ---- */
 
-/* One entity's entries in force, immutable, counted atomically. */
+/* One entity's entries in force, immutable once it is shared, counted atomically. Of one kind and
+ * subject the last entry counts: one that is over when it is written lifts the one before. */
 struct revoked_list;
 struct revoked_list *revoked_list_new(struct slice entity);
-/* Before it is shared. All is copied. */
-void revoked_list_add(struct revoked_list *l, const struct revoked_entry *e);
-struct revoked_list *revoked_list_copy(const struct revoked_list *l, struct wall now);
-uint32_t revoked_list_count(const struct revoked_list *l);
+void revoked_list_add(struct revoked_list *l, const struct revoked_entry *e); /* copies */
+uint32_t revoked_list_count(const struct revoked_list *l, struct wall now);   /* in force */
+/* Of that kind and subject, and not over; NULL: none. */
+const struct revoked_entry *revoked_list_find(const struct revoked_list *l, enum revoked_kind kind,
+                                              struct slice subject, struct wall now);
 struct revoked_list *revoked_list_ref(struct revoked_list *l);
 void revoked_list_unref(struct revoked_list *l);
 
 struct revocations {
     _Atomic uint32_t references;
     uint64_t number;  /* each table has a higher one: what was judged under this one still holds */
-    struct map lists; /* entity → struct revoked_list */
-    struct map alarmed; /* entity → itself: its list can't be relied on, see revocation_desk.h */
+    struct map lists; /* entity → struct revoked_list, whose name is the key */
+    struct map unknown; /* entity → its list: what was revoked lately can't be known */
 };
+struct revocations *revocations_new(uint64_t number);
+/* Before it is shared; the reference is taken. */
+void revocations_add(struct revocations *t, struct revoked_list *take, bool is_unknown);
 struct revocations *revocations_ref(struct revocations *t);
 void revocations_unref(struct revocations *t);
 
 struct facts_device;
 struct session;
-/* NULL tables revoke nothing: they are before the first reading. Each takes a few instructions
- * where the entity has nothing of that kind in force. */
+/* A NULL table revokes nothing: it is before the first reading. Each costs a look at a few maps,
+ * and one comparison where the entity has nothing of that kind. */
 bool revocations_device(const struct revocations *t, struct slice entity,
                         const struct facts_device *device, struct wall now);
 bool revocations_session(const struct revocations *t, const struct session *s, struct wall now);
-/* `issued_at` of the token (s == 0: unknown, which counts as before); jti may be empty. */
-bool revocations_token(const struct revocations *t, struct slice entity, struct slice user,
-                       struct slice provider, struct slice jti, const uint8_t digest[32],
-                       struct wall issued_at, struct wall now);
+struct revocable_token {
+    struct slice user; /* facts_user.id */
+    struct slice provider;
+    struct slice jti;      /* may be empty */
+    const uint8_t *digest; /* SHA-256 of its bytes */
+    struct wall issued_at; /* s == 0: not known, which is before everything */
+};
+/* Is there any entry that could speak of a token? The digest need only be made where there is. */
+bool revocations_has_tokens(const struct revocations *t, struct slice entity);
+bool revocations_token(const struct revocations *t, struct slice entity,
+                       const struct revocable_token *token, struct wall now);
+/* What was revoked lately is not known, and the configuration says that nobody goes on then. */
+bool revocations_unknown(const struct revocations *t, struct slice entity);

@@ -80,6 +80,29 @@ struct session *session_begin(const struct session_start *s, struct slice handle
 MUST_USE bool session_print(const struct session *s, struct buf *out);
 /* NULL: not what session_print writes. */
 struct session *session_parse(struct slice text, struct slice handle, const struct keyring *k);
+
+/* One change of a record. */
+enum session_change {
+    SESSION_SEEN,     /* somebody was there at `at`; nothing where a later moment is written */
+    SESSION_MOVED,    /* to the device's new certificate, with the same device.id */
+    SESSION_ASKED,    /* a step-up to `acr_level` was asked for at `at` */
+    SESSION_SPOKEN,   /* `language` was chosen */
+    SESSION_REFRESHED /* the provider says `identity` now: of the same provider and subject */
+};
+struct session_changed {
+    enum session_change what;
+    struct wall at;
+    const struct facts_device *device;
+    int64_t acr_level;
+    struct slice language;
+    const struct identity *identity;
+};
+/* The session with that change and the next version, the caller's; NULL where it can't be. */
+struct session *session_with(const struct session *s, const struct session_changed *c,
+                             const struct keyring *k);
+/* A copy whose texts lie in `a`; NULL past IDENTITY_MAX_BYTES. */
+struct identity *session_identity_copy(struct arena *a, const struct identity *from);
+
 /* Both limits, and the clock set back behind its beginning. */
 bool session_is_over(const struct session *s, struct wall now);
 /* Somebody uses it, and that should be written down (session_desk_touch). */

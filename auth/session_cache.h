@@ -22,6 +22,10 @@ void session_cache_free(struct session_cache *c);
 struct session *session_cache_find(struct session_cache *c, struct slice entity,
                                    struct slice application, struct slice id,
                                    const struct revocations *revoked, struct wall now);
+/* It is here, and nobody has said in the last minute that somebody is there: who asks says it now.
+ */
+bool session_cache_may_touch(struct session_cache *c, struct slice entity, struct slice id,
+                             struct wall now);
 /* What came from the store; a version that is older than the one here is dropped. */
 void session_cache_add(struct session_cache *c, struct slice id, struct session *take);
 /* The store says that there is none. */

@@ -21,9 +21,9 @@ enum session_answer {
 /* With HERE a session that the callback takes over (session_unref), but where it says NULL. */
 typedef void session_done(void *owner, enum session_answer answer, struct session *take);
 
-/* Outlived by what is given to it. */
-struct session_desk *session_desk_new(struct records *records, struct revocation_desk *revocations,
-                                      struct metrics *m);
+/* All that is given to it outlives it, but for redis_free, which comes first at the end. */
+struct session_desk *session_desk_new(struct loop *l, struct redis *redis, struct records *records,
+                                      struct revocation_desk *revocations, struct metrics *m);
 void session_desk_free(struct session_desk *d);
 
 /* A new session under a new id, which is in id_out (with a NUL) when this returns and is for the
@@ -36,22 +36,8 @@ void session_desk_load(struct session_desk *d, struct slice entity, struct slice
 void session_desk_find(struct session_desk *d, struct slice entity, struct slice handle,
                        session_done *done, void *owner);
 
-/* One change of the record; HERE brings the session as it is now. NONE: it has ended meanwhile. */
-enum session_change {
-    SESSION_SEEN,     /* somebody was there at `at`; nothing where a later moment is written */
-    SESSION_MOVED,    /* the device's new certificate (same device.id, else NONE): `certificate` */
-    SESSION_ASKED,    /* a step-up to `acr_level` is asked for at `at` */
-    SESSION_SPOKEN,   /* `language` was chosen */
-    SESSION_REFRESHED /* the provider says `identity` now; same provider and subject, else NONE */
-};
-struct session_changed {
-    enum session_change what;
-    struct wall at;
-    uint8_t certificate[32];
-    int64_t acr_level;
-    struct slice language;
-    const struct identity *identity;
-};
+/* One change of the record (session_with); HERE brings the session as it is now. NONE: it has ended
+ * meanwhile, or can't be changed so. */
 void session_desk_change(struct session_desk *d, const struct session *s,
                          const struct session_changed *changed, session_done *done, void *owner);
 
@@ -61,7 +47,7 @@ void session_desk_change(struct session_desk *d, const struct session *s,
  * NONE: it has ended. AWAY: another is at it and has not come to an end in SESSION_REFRESH_MS, or
  * the store does not answer. */
 #define SESSION_REFRESH_MS 10000
-void session_desk_refresh(struct session_desk *d, const struct session *s, session_done *done,
+void session_desk_refresh(struct session_desk *d, struct session *s, session_done *done,
                           void *owner);
 void session_desk_refresh_failed(struct session_desk *d, const struct session *s);
 

@@ -10,6 +10,7 @@
 #include "auth/token.h"
 
 #include "auth/claims_in.h"
+#include "auth/statement.h"
 #include "base/arena.h"
 #include "base/hash.h"
 #include "base/list.h"
@@ -192,54 +193,6 @@ static void user_hash(struct token *t, struct slice key)
     hmac_sha256(t->claims.user.hash, key, slice_from(text, len));
 }
 
-static char *state_number(char *at, uint64_t n)
-{
-    memcpy(at, &n, sizeof n);
-    return at + sizeof n;
-}
-
-static char *state_text(char *at, struct slice text)
-{
-    at = state_number(at, text.len);
-    if (text.len)
-        memcpy(at, text.ptr, text.len);
-    return at + text.len;
-}
-
-static char *state_list(char *at, struct slices list)
-{
-    at = state_number(at, list.count);
-    for (uint32_t i = 0; i < list.count; i++)
-        at = state_text(at, list.at[i]);
-    return at;
-}
-
-static size_t list_room(struct slices list)
-{
-    size_t room = sizeof(uint64_t);
-    for (uint32_t i = 0; i < list.count; i++)
-        room += sizeof(uint64_t) + list.at[i].len;
-    return room;
-}
-
-/* What user_claims() in assertion.c reads, and nothing else. */
-static void user_state(struct token *t)
-{
-    const struct facts_user *u = &t->claims.user;
-    const size_t room = u->subject.len + u->provider.len + u->acr.len + 5 * sizeof(uint64_t) +
-                        list_room(u->groups) + list_room(u->amr);
-    char *text = arena_bytes(&t->arena, room);
-    char *at = state_text(text, u->subject);
-    at = state_text(at, u->provider);
-    at = state_text(at, u->acr);
-    at = state_number(at, (uint64_t)u->acr_level);
-    at = state_number(at, (uint64_t)u->authenticated_at.s);
-    at = state_list(at, u->groups);
-    at = state_list(at, u->amr);
-    t->statement = slice_from(text, (size_t)(at - text));
-    t->statement_hash = table_hash(t->statement);
-}
-
 /* An entry of what is proven and read; NULL with the reason. */
 static struct token *token_read(const struct jws *j, const struct token_question *q,
                                 const struct provider *provider, uint64_t hash, enum reason *why)
@@ -254,7 +207,7 @@ static struct token *token_read(const struct jws *j, const struct token_question
     memcpy(t->provider_digest, provider->digest, sizeof t->provider_digest);
     t->claims.user.key = table_hash(t->entity) ^ (table_hash(t->claims.user.id) << 1);
     user_hash(t, q->hash_key);
-    user_state(t);
+    user_statement(&t->arena, &t->claims.user, &t->statement, &t->statement_hash);
     return t;
 }
 
