@@ -321,7 +321,7 @@ static void load_application(struct loader *l, const struct yaml *map, struct ap
 /* `sign_in`: the host on which all applications of the entity have people sent back by the
  * providers. A door like an application's, but that no certificate is asked for (providers call it,
  * too) and that there is nothing behind it. */
-static void load_sign_in(struct loader *l, const struct yaml *root, struct application *app,
+static void load_login_host(struct loader *l, const struct yaml *root, struct application *app,
                          struct seen *seen)
 {
     static const struct slice keys[] = {SLICE_INIT("host"), SLICE_INIT("hsts")};
@@ -356,7 +356,7 @@ void load_applications(struct loader *l, const struct yaml *root)
     for (uint32_t i = 0; i < count; i++)
         load_application(l, yaml_item(list, i), &l->bundle->applications[i], &seen);
     if (has_sign_in)
-        load_sign_in(l, root, &l->bundle->applications[count], &seen);
+        load_login_host(l, root, &l->bundle->applications[count], &seen);
     map_fini(&seen.ids);
     map_fini(&seen.hosts);
 }
