@@ -9,9 +9,7 @@
 #define GROUP_MAX_BYTES 128 /* of a group, scope or method: rules and the audit repeat them */
 #define MALFORMED REASON_TOKEN_MALFORMED
 
-/* Not empty, not long, and without C0 controls and DEL: it goes into the audit and into conditions.
- */
-static bool is_plain(struct slice text, size_t max)
+bool claim_is_plain(struct slice text, size_t max)
 {
     if (!text.len || text.len > max)
         return false;
@@ -28,7 +26,7 @@ static bool text_read(struct arena *a, const json_t *payload, const char *claim,
     *out = (struct slice){"", 0};
     if (!jtree_has(payload, claim))
         return true;
-    if (!jtree_string(payload, claim, &text) || !is_plain(text, TEXT_MAX_BYTES))
+    if (!jtree_string(payload, claim, &text) || !claim_is_plain(text, TEXT_MAX_BYTES))
         return false;
     *out = arena_copy(a, text);
     return true;
@@ -50,7 +48,7 @@ static bool list_read(struct arena *a, const json_t *value, size_t max, struct s
     for (size_t i = 0; i < count; i++) {
         const json_t *item = is_one ? value : json_array_get(value, i);
         const struct slice text = slice_from(json_string_value(item), json_string_length(item));
-        if (!json_is_string(item) || !is_plain(text, max))
+        if (!json_is_string(item) || !claim_is_plain(text, max))
             return false;
         texts[i] = arena_copy(a, text);
     }
@@ -90,6 +88,17 @@ static int64_t fas_level(struct slice text)
     return (int64_t)level;
 }
 
+/* Also what the bundle says that this provider calls a level. */
+static int64_t level_of(const struct provider *provider, struct slice text)
+{
+    const struct sign_in *s = &provider->sign_in;
+    int64_t level = fas_level(text);
+    for (uint32_t i = 0; i < s->acr_value_count; i++)
+        if (slice_eq(s->acr_values[i].value, text))
+            level = later_of(level, s->acr_values[i].level);
+    return level;
+}
+
 /* The highest level of the first claim that has one: acr speaks for this sign-in, amr may only
  * repeat. */
 static bool acr_level_read(struct claims *out, struct arena *a, const json_t *payload,
@@ -100,7 +109,7 @@ static bool acr_level_read(struct claims *out, struct arena *a, const json_t *pa
         if (!list_read(a, claim_of(payload, provider->acr_claims.at[i]), TEXT_MAX_BYTES, &values))
             return false;
         for (uint32_t k = 0; k < values.count; k++)
-            out->user.acr_level = later_of(out->user.acr_level, fas_level(values.at[k]));
+            out->user.acr_level = later_of(out->user.acr_level, level_of(provider, values.at[k]));
         if (out->user.acr_level)
             return true;
     }
@@ -125,7 +134,7 @@ static bool scopes_read(struct arena *a, const json_t *payload, struct slices *o
         const struct slice scope = slice_cut(&rest, ' ');
         if (!scope.len)
             continue;
-        if (count == room || !is_plain(scope, GROUP_MAX_BYTES))
+        if (count == room || !claim_is_plain(scope, GROUP_MAX_BYTES))
             return false;
         scopes[count++] = scope;
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* The claims of a payload whose signature holds, as facts. For token.c alone. */
+/* The claims of a payload whose signature holds, as facts. For token.c
+ * and id_token.c. */
 #pragma once
 
 #include "auth/jws.h"
@@ -17,3 +18,6 @@ struct claims {
  * jws_judge_times found them; issuer and audience are theirs, too. */
 enum reason claims_read(struct claims *out, struct arena *a, const json_t *payload,
                         const struct provider *provider, const struct jws_times *times);
+/* Not empty, not long, and without C0 controls and DEL: it goes into the audit and into conditions.
+ */
+bool claim_is_plain(struct slice text, size_t max);

@@ -35,6 +35,9 @@ struct identity {
 MUST_USE bool identity_print(const struct identity *i, struct buf *out);
 /* What identity_print wrote; copied into `a`. False where it is something else. */
 MUST_USE bool identity_parse(struct identity *out, struct arena *a, struct slice json);
+/* What a user's requests are counted under, and what the audit calls them: the same for every
+ * credential of theirs. From id, provider and subject; without a key the hash stays zero. */
+void user_mark(struct facts_user *u, struct slice entity, struct slice hash_key);
 /* As facts, whose slices point into the identity's, but for `id`, which is made in `a`. `expires`
  * is left to the session; `hash_key` is the entity's audit key and may be empty (hash zero). */
 void identity_user(struct facts_user *out, struct arena *a, const struct identity *i,

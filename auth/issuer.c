@@ -13,9 +13,9 @@
  * (base/fetch), the form of a set (jwks.c). All on the control thread's loop. */
 #include "auth/issuer.h"
 
+#include "auth/discovery.h"
 #include "auth/issuers_in.h"
 #include "base/fault.h"
-#include "base/jtree.h"
 #include "base/list.h"
 #include "base/logger.h"
 #include "base/mem.h"
@@ -26,7 +26,6 @@
 #define LIFE_MIN_S 60
 #define LIFE_MAX_S 3600
 #define PAUSE_MAX_S 60
-#define DISCOVERY_PATH "/.well-known/openid-configuration"
 
 struct issuer_desk {
     struct loop *loop;
@@ -44,7 +43,6 @@ struct followed {
     const struct provider *provider; /* of the desk's snapshot */
     struct key_set *set;             /* NULL: none yet */
     struct fetch *fetch;
-    char *discovered; /* jwks_uri as discovery said, during a fetch; else NULL */
     ev_timer due;
     int64_t pause_s; /* after the last failure; 0: the last fetch was good */
     bool was_wished;
@@ -53,7 +51,7 @@ struct followed {
 };
 
 /* Somebody who waits for the end of a fetch. */
-struct wish {
+struct issuer_wish {
     struct link link;
     void (*answered)(void *owner);
     void *owner;
@@ -99,7 +97,7 @@ static void wishes_answer(struct followed *p)
     list_init(&now);
     list_move(&p->wishes, &now);
     while (!list_is_empty(&now)) {
-        struct wish *wish = container_of(now.next, struct wish, link);
+        struct issuer_wish *wish = container_of(now.next, struct issuer_wish, link);
         link_remove(&wish->link);
         wish->answered(wish->owner);
         mem_free(wish);
@@ -205,56 +203,33 @@ static bool get(struct followed *p, struct slice url,
     return true;
 }
 
-/* OpenID Connect Discovery §4.3: the document is about exactly this issuer, or it is not used. */
-static bool discovery_read(struct followed *p, struct slice body, struct fault *f)
-{
-    struct slice issuer;
-    struct slice jwks_uri;
-    json_t *tree = jtree_parse(body);
-    bool is_read = false;
-    if (!tree || !jtree_string(tree, "issuer", &issuer) ||
-        !jtree_string(tree, "jwks_uri", &jwks_uri))
-        fault_set(f, FAULT_SYNTAX, "the discovery document lacks issuer or jwks_uri");
-    else if (!slice_eq(issuer, p->provider->issuer))
-        fault_set(f, FAULT_TRUST, "the discovery document is about another issuer");
-    else
-        is_read = true;
-    if (is_read) {
-        mem_free(p->discovered);
-        p->discovered = mem_text(jwks_uri);
-    }
-    json_decref(tree);
-    return is_read;
-}
-
 static void on_discovery(void *owner, const struct fetch_answer *answer, const struct fault *why)
 {
     struct followed *p = owner;
     struct fault fault;
+    struct arena arena;
+    struct discovery said;
     p->fetch = NULL; // the keys' own answer says how long they live
     bool is_good = false;
+    arena_init(&arena, NULL);
     if (!answer->status)
         fault = *why;
     else if (answer->status != 200)
         fault_set(&fault, FAULT_IO, "discovery was answered with status %d", answer->status);
     else
-        is_good = discovery_read(p, answer->body, &fault) &&
-                  get(p, slice_of(p->discovered), on_keys, &fault);
+        is_good = discovery_read(&said, &arena, answer->body, p->provider->issuer, &fault) &&
+                  get(p, said.jwks_uri, on_keys, &fault);
+    arena_fini(&arena);
     if (!is_good)
         end_bad(p, &fault);
 }
 
 static bool discovery_begin(struct followed *p, struct fault *f)
 {
-    struct slice issuer = p->provider->issuer;
-    // §4.1: a slash at the end of the issuer is not doubled.
-    if (slice_ends(issuer, SLICE("/")))
-        issuer.len--;
-    const size_t len = issuer.len + sizeof DISCOVERY_PATH;
-    char *url = mem_array(char, len);
-    (void)snprintf(url, len, "%.*s%s", SLICE_ARG(issuer), DISCOVERY_PATH);
-    const bool has_begun = get(p, slice_of(url), on_discovery, f);
-    mem_free(url);
+    struct arena arena;
+    arena_init(&arena, NULL);
+    const bool has_begun = get(p, discovery_url(&arena, p->provider->issuer), on_discovery, f);
+    arena_fini(&arena);
     return has_begun;
 }
 
@@ -317,12 +292,11 @@ static void followed_free(struct followed *p)
     fetch_cancel(p->fetch);
     ev_timer_stop(p->desk->loop->ev, &p->due);
     while (!list_is_empty(&p->wishes)) {
-        struct wish *wish = container_of(p->wishes.next, struct wish, link);
+        struct issuer_wish *wish = container_of(p->wishes.next, struct issuer_wish, link);
         link_remove(&wish->link);
         mem_free(wish);
     }
     key_set_unref(p->set);
-    mem_free(p->discovered);
     mem_free(p);
 }
 
@@ -424,8 +398,8 @@ void issuer_desk_follow(struct issuer_desk *d, struct snapshot *s)
     snapshot_unref(last); // those that are gone pointed into it
 }
 
-void issuer_desk_want(struct issuer_desk *d, const uint8_t provider_digest[32],
-                      void (*answered)(void *owner), void *owner)
+struct issuer_wish *issuer_desk_want(struct issuer_desk *d, const uint8_t provider_digest[32],
+                                     void (*answered)(void *owner), void *owner)
 {
     struct followed *p = followed_find(d, provider_digest);
     if (p && !p->fetch && !p->provider->jwks.len) {
@@ -438,12 +412,31 @@ void issuer_desk_want(struct issuer_desk *d, const uint8_t provider_digest[32],
     }
     if (!p || !p->fetch) {
         answered(owner);
-        return;
+        return NULL;
     }
-    struct wish *wish = mem_new(struct wish);
+    struct issuer_wish *wish = mem_new(struct issuer_wish);
     wish->answered = answered;
     wish->owner = owner;
     list_push(&p->wishes, &wish->link);
+    return wish;
+}
+
+void issuer_desk_unwant(struct issuer_wish *take)
+{
+    if (!take)
+        return;
+    link_remove(&take->link);
+    mem_free(take);
+}
+
+const struct key_set *issuer_desk_keys(const struct issuer_desk *d, const struct provider *p)
+{
+    const struct followed *followed = followed_find(d, p->digest);
+    if (!followed || !followed->set)
+        return NULL;
+    const bool is_stale =
+        !p->jwks.len && loop_wall(d->loop).s - followed->set->fetched_at.s > p->keys_max_stale_s;
+    return is_stale ? NULL : followed->set;
 }
 
 uint32_t issuer_desk_without_keys(const struct issuer_desk *d)

@@ -43,7 +43,11 @@ void issuer_desk_follow(struct issuer_desk *d, struct snapshot *s);
  * refetched for this within ISSUER_REFETCH_MIN_S, or is under way. `answered` runs once, maybe at
  * once: look again. */
 #define ISSUER_REFETCH_MIN_S 5 /* a flood of unknown kids makes at most one fetch in this time */
-void issuer_desk_want(struct issuer_desk *d, const uint8_t provider_digest[32],
-                      void (*answered)(void *owner), void *owner);
+struct issuer_wish;            /* NULL: answered already. Gone when it is answered */
+struct issuer_wish *issuer_desk_want(struct issuer_desk *d, const uint8_t provider_digest[32],
+                                     void (*answered)(void *owner), void *owner);
+void issuer_desk_unwant(struct issuer_wish *take); /* not answered; NULL is fine */
+/* As issuers_keys, of the table handed out last; good until the loop's next event. */
+const struct key_set *issuer_desk_keys(const struct issuer_desk *d, const struct provider *p);
 /* How many providers have no usable set now; for readiness and metrics. */
 uint32_t issuer_desk_without_keys(const struct issuer_desk *d);

@@ -29,7 +29,8 @@ struct oidc_settings {
 };
 struct oidc_desk *oidc_desk_new(struct loop *l, const struct oidc_settings *settings,
                                 struct metrics *m);
-void oidc_desk_free(struct oidc_desk *d); /* cancels all questions */
+void oidc_desk_secrets(struct oidc_desk *d, const char *secrets_dir); /* after a reload */
+void oidc_desk_free(struct oidc_desk *d);                             /* cancels all questions */
 /* Providers of this snapshot from now on. What is under way ends by the settings that it began
  * with. */
 void oidc_desk_follow(struct oidc_desk *d, struct snapshot *s);

@@ -10,6 +10,7 @@
 #include "auth/token.h"
 
 #include "auth/claims_in.h"
+#include "auth/identity.h"
 #include "auth/statement.h"
 #include "base/arena.h"
 #include "base/hash.h"
@@ -179,20 +180,6 @@ static const struct provider *provider_choose(const struct application *app, con
     return NULL;
 }
 
-static void user_hash(struct token *t, struct slice key)
-{
-    if (!key.len)
-        return;
-    // The NUL keeps "a" "bc" apart from "ab" "c": neither part can hold one.
-    const struct facts_user *user = &t->claims.user;
-    const size_t len = user->provider.len + 1 + user->subject.len;
-    char *text = arena_bytes(&t->arena, len);
-    memcpy(text, user->provider.ptr, user->provider.len);
-    text[user->provider.len] = '\0';
-    memcpy(text + user->provider.len + 1, user->subject.ptr, user->subject.len);
-    hmac_sha256(t->claims.user.hash, key, slice_from(text, len));
-}
-
 /* An entry of what is proven and read; NULL with the reason. */
 static struct token *token_read(const struct jws *j, const struct token_question *q,
                                 const struct provider *provider, uint64_t hash, enum reason *why)
@@ -205,8 +192,7 @@ static struct token *token_read(const struct jws *j, const struct token_question
     }
     t->entity = arena_copy(&t->arena, provider->entity);
     memcpy(t->provider_digest, provider->digest, sizeof t->provider_digest);
-    t->claims.user.key = table_hash(t->entity) ^ (table_hash(t->claims.user.id) << 1);
-    user_hash(t, q->hash_key);
+    user_mark(&t->claims.user, t->entity, q->hash_key);
     user_statement(&t->arena, &t->claims.user, &t->statement, &t->statement_hash);
     return t;
 }

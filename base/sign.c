@@ -109,6 +109,16 @@ enum key_kind algorithm_kind(enum algorithm a)
     return a < ALGORITHM_COUNT ? traits[a].kind : KEY_KIND_NONE;
 }
 
+size_t algorithm_digest(enum algorithm a, struct slice bytes,
+                        uint8_t out[ALGORITHM_DIGEST_MAX_BYTES])
+{
+    unsigned len = 0;
+    if (a == ALGORITHM_NONE || a >= ALGORITHM_COUNT)
+        return 0;
+    const EVP_MD *digest = traits[a].digest ? traits[a].digest() : hash_sha512();
+    return EVP_Digest(bytes.ptr, bytes.len, out, &len, digest, NULL) == 1 ? len : 0;
+}
+
 static const struct curve *curve_of(enum key_kind kind)
 {
     return kind == KEY_KIND_P256 ? &p256 : kind == KEY_KIND_P384 ? &p384 : NULL;

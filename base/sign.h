@@ -31,6 +31,12 @@ struct slice algorithm_name(enum algorithm a);     /* as in `alg`; empty for NON
 enum algorithm algorithm_named(struct slice name); /* NONE where it is none of these */
 enum key_kind algorithm_kind(enum algorithm a);
 
+#define ALGORITHM_DIGEST_MAX_BYTES 64
+/* The digest that goes with it (OpenID Connect Core §3.1.3.6); of EdDSA SHA-512, which is Ed25519's
+ * own. Its length; 0 for NONE. */
+size_t algorithm_digest(enum algorithm a, struct slice bytes,
+                        uint8_t out[ALGORITHM_DIGEST_MAX_BYTES]);
+
 /* A public key for one algorithm. The zeroed one verifies nothing. */
 struct public_key {
     enum algorithm algorithm;

@@ -74,8 +74,8 @@ bool load_secret_name(struct loader *l, const struct yaml *map, const char *key,
 /* client_id, client_secret or private_key, private_key_algorithm: members of `map`, whose keys the
  * caller checks. True where it is whole. */
 bool load_client(struct loader *l, const struct yaml *map, struct client *c);
-/* `sign_in` of a provider, where it is there. load_sign_in.c */
-void load_sign_in(struct loader *l, const struct yaml *map, struct sign_in *s);
+/* `sign_in` of a provider, where it is there. load_provider_sign_in.c */
+void load_provider_sign_in(struct loader *l, const struct yaml *map, struct sign_in *s);
 
 /* A second element with one id. True where it is the first. */
 bool load_unique(struct loader *l, struct map *seen, struct slice id, const struct yaml *map,

@@ -186,7 +186,7 @@ static void load_provider(struct loader *l, const struct yaml *map, struct provi
     if (load_id(l, map, "id", &p->id))
         (void)load_unique(l, &l->providers, p->id, map, p);
     (void)load_url(l, map, "issuer", LOAD_REQUIRED, false, &p->issuer);
-    load_sign_in(l, map, &p->sign_in);
+    load_provider_sign_in(l, map, &p->sign_in);
     // People may sign in at one whose tokens are nobody's here.
     (void)load_words(l, map, "audiences",
                      yaml_get(map, SLICE("sign_in")) ? LOAD_OPTIONAL : LOAD_REQUIRED,

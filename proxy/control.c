@@ -12,6 +12,7 @@
 
 #include "audit/writer.h"
 #include "auth/issuer.h"
+#include "auth/oidc.h"
 #include "auth/status_desk.h"
 #include "base/fault.h"
 #include "base/file.h"
@@ -191,6 +192,7 @@ static void settle_reload(struct control *c, const struct compiled *made)
     supervisor_tell(&c->supervisor, "READY=1");
     if (made->edition) {
         c->in_force = made->config;
+        oidc_desk_secrets(c->desks.oidc, made->config->secrets_dir.ptr);
         logger_set_level(made->config->log_level);
         metric_add(&c->metrics, METRIC_RELOADS_TOTAL, 1);
         log_notice("control", "configuration taken over");
@@ -270,6 +272,7 @@ static void activate(struct control *c, struct edition *take, uint32_t refused)
     c->rebuild_at_s = next_change_s(take->snapshot, loop_wall(&c->loop).s);
     c->is_following = true;
     issuer_desk_follow(c->desks.issuers, take->snapshot);
+    oidc_desk_follow(c->desks.oidc, take->snapshot);
     status_desk_follow(c->desks.statuses, take->snapshot);
     c->is_following = false;
     for (uint32_t i = 0; i < c->worker_count; i++)
@@ -621,6 +624,11 @@ static bool start(struct control *c, struct fault *f)
     c->desks.statuses =
         status_desk_new(&c->loop, &(struct status_settings){.ca_file = issuers.ca_file},
                         &c->metrics, (struct status_hooks){on_statuses, c});
+    c->desks.oidc = oidc_desk_new(&c->loop,
+                                  &(struct oidc_settings){.ca_file = issuers.ca_file,
+                                                          .secrets_dir = c->config->secrets_dir.ptr,
+                                                          .issuers = c->desks.issuers},
+                                  &c->metrics);
     c->health = health_desk_new(&c->loop, &c->metrics, (struct health_hooks){on_health, c});
     c->resolver =
         resolver_new(&c->loop, &names, &c->metrics, (struct resolver_hooks){on_names, c}, f);
@@ -668,6 +676,7 @@ static void stop(struct control *c)
     health_desk_free(c->health);
     resolver_free(c->resolver);
     mailbox_fini(&c->mailbox); /* before the desk: letters may wait for its keys */
+    oidc_desk_free(c->desks.oidc);
     issuer_desk_free(c->desks.issuers);
     status_desk_free(c->desks.statuses);
     errands_drop_all(&c->desks);

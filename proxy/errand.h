@@ -13,6 +13,7 @@ struct edition;
 struct exchange;
 struct issuer_desk;
 struct metrics;
+struct oidc_desk;
 struct redis;
 struct status_desk;
 struct vouch;
@@ -27,6 +28,7 @@ struct desks {
     struct metrics *metrics;
     struct link under_way; /* errands that a desk has */
     struct issuer_desk *issuers;
+    struct oidc_desk *oidc; /* signing in at providers */
     struct status_desk *statuses;
     struct redis *records;   /* for what is kept in the store (auth/vault.h); may be down */
     struct edition *edition; /* in force; NULL before the first */

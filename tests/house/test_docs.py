@@ -172,7 +172,7 @@ def test_every_audit_field_is_documented():
 
 def test_every_key_of_charter_and_bundle_is_documented():
     written = set()
-    for name in ("charter", "bundle", "load_provider", "load_sign_in", "load_authority", "load_application", "load_upstream",
+    for name in ("charter", "bundle", "load_provider", "load_provider_sign_in", "load_authority", "load_application", "load_upstream",
                  "load_rule", "load_test", "load_baseline"):
         for block in re.findall(r"static const struct slice keys\[\] = \{(.*?)\};", text(f"policy/{name}.c"), re.S):
             written |= set(re.findall(r'SLICE_INIT\("([\w.]+)"\)', block))

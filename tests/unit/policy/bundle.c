@@ -266,6 +266,19 @@ Test(bundle, every_setting_of_a_provider_changes_its_digest)
         "    max_token_age: 1h\n",
         "    keys_max_stale: 1h\n",
         "    jwks: '{\"keys\":[{}]}'\n",
+        "    sign_in: { client_id: c, client_secret: '${secret:s}' }\n",
+        "    sign_in: { client_id: d, client_secret: '${secret:s}' }\n",
+        "    sign_in: { client_id: c, client_secret: '${secret:t}' }\n",
+        "    sign_in: { client_id: c, private_key: '${secret:s}' }\n",
+        "    sign_in: { client_id: c, private_key: '${secret:s}', private_key_algorithm: PS256 }\n",
+        "    sign_in: { client_id: c, client_secret: '${secret:s}', name: { nl: n } }\n",
+        "    sign_in: { client_id: c, client_secret: '${secret:s}', name: { fr: n } }\n",
+        "    sign_in: { client_id: c, client_secret: '${secret:s}', scopes: [openid] }\n",
+        "    sign_in: { client_id: c, client_secret: '${secret:s}', acr_values: {} }\n",
+        "    sign_in: { client_id: c, client_secret: '${secret:s}', acr_values: { 400: u } }\n",
+        "    sign_in: { client_id: c, client_secret: '${secret:s}', userinfo: true }\n",
+        "    sign_in: { client_id: c, client_secret: '${secret:s}', logout: local }\n",
+        "    sign_in: { client_id: c, client_secret: '${secret:s}', refresh_after: 5m }\n",
     };
     uint8_t digests[sizeof settings / sizeof *settings][32];
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {

@@ -94,7 +94,7 @@ static void load_scopes(struct loader *l, const struct yaml *map, struct sign_in
                        "'openid' must be among the scopes: without it nobody says who signed in");
 }
 
-void load_sign_in(struct loader *l, const struct yaml *map, struct sign_in *s)
+void load_provider_sign_in(struct loader *l, const struct yaml *map, struct sign_in *s)
 {
     static const struct slice keys[] = {
         SLICE_INIT("client_id"),   SLICE_INIT("client_secret"),
