@@ -347,9 +347,10 @@ static bool libjwt_agrees(const struct jws *j)
     memcpy(text + sizeof head - 1 + j->payload.len, tail, sizeof tail);
     const bool is_read = !jwt_decode(&jwt, text, NULL, 0);
     mem_free(text);
-    const bool agrees = is_read && is_same_text(jwt_get_grant(jwt, "iss"), j->claims, "iss") &&
-                        is_same_text(jwt_get_grant(jwt, "sub"), j->claims, "sub") &&
-                        jwt_get_grant_int(jwt, "exp") == j->times.exp_s;
+    const bool agrees =
+        is_read && is_same_text(jwt_get_grant(jwt, "iss"), j->claims, "iss") &&
+        is_same_text(jwt_get_grant(jwt, "sub"), j->claims, "sub") &&
+        (!jtree_has(j->claims, "exp") || jwt_get_grant_int(jwt, "exp") == j->times.exp_s);
     jwt_free(jwt);
     return agrees;
 }

@@ -25,17 +25,26 @@ struct https {
         int status;
         const char *body;
         unsigned requests;
+        char last[16384];
     } paths[PATHS_MAX];
     unsigned count;
     _Atomic unsigned connections;
 };
 
+/* Head and body are there, as far as Content-Length says. */
+static bool is_whole(const char *request)
+{
+    const char *end = strstr(request, "\r\n\r\n");
+    const char *length = strstr(request, "Content-Length: ");
+    return end && strlen(end + 4) >= (length ? strtoul(length + 16, NULL, 10) : 0);
+}
+
 static void answer(struct https *h, SSL *ssl)
 {
-    char request[4096] = "";
-    char head[256];
+    char request[16384] = "";
+    char head[512];
     size_t len = 0;
-    while (len + 1 < sizeof request && !strstr(request, "\r\n\r\n")) {
+    while (len + 1 < sizeof request && !is_whole(request)) {
         const int n = SSL_read(ssl, request + len, (int)(sizeof request - 1 - len));
         if (n <= 0)
             return;
@@ -54,13 +63,16 @@ static void answer(struct https *h, SSL *ssl)
         status = h->paths[i].status;
         body = h->paths[i].body;
         h->paths[i].requests++;
+        memcpy(h->paths[i].last, request, len + 1);
     }
     pthread_mutex_unlock(&h->lock);
-    const int head_len = snprintf(head, sizeof head,
-                                  "HTTP/1.1 %d X\r\nContent-Length: %zu\r\n"
-                                  "Location: https://idp.localhost:%u/keys\r\n"
-                                  "Connection: close\r\n\r\n",
-                                  status, strlen(body), (unsigned)h->port);
+    const int head_len =
+        snprintf(head, sizeof head,
+                 "HTTP/1.1 %d X\r\nContent-Length: %zu\r\n"
+                 "Content-Type: application/%s\r\n"
+                 "Location: https://idp.localhost:%u/keys\r\n"
+                 "Connection: close\r\n\r\n",
+                 status, strlen(body), *body == '{' ? "json" : "jwt", (unsigned)h->port);
     (void)SSL_write(ssl, head, head_len);
     if (*body)
         (void)SSL_write(ssl, body, (int)strlen(body));
@@ -177,4 +189,14 @@ unsigned https_requests(struct https *h, const char *path)
             requests = h->paths[i].requests;
     pthread_mutex_unlock(&h->lock);
     return requests;
+}
+
+void https_last(struct https *h, const char *path, char out[16384])
+{
+    *out = '\0';
+    pthread_mutex_lock(&h->lock);
+    for (unsigned i = 0; i < h->count; i++)
+        if (!strcmp(h->paths[i].path, path))
+            memcpy(out, h->paths[i].last, 16384);
+    pthread_mutex_unlock(&h->lock);
 }

@@ -18,3 +18,5 @@ void https_answer(struct https *h, const char *path, int status, const char *bod
 /* Connections that were taken, and requests for this path that were answered. */
 unsigned https_connections(const struct https *h);
 unsigned https_requests(struct https *h, const char *path);
+/* The request, head and body, that this path had last; empty where none. */
+void https_last(struct https *h, const char *path, char out[16384]);
