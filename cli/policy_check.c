@@ -8,6 +8,7 @@
 #include "policy/compile.h"
 #include "policy/delegation.h"
 #include "policy/policy_test.h"
+#include "policy/review.h"
 
 static void check_delegation(const struct charter *c, const struct bundle *b, const char *path,
                              struct findings *out)
@@ -63,6 +64,7 @@ static int check_bundle(struct slice text, const char *path, const struct charte
     if (b) {
         bundle_compile(b);
         const bool has_passed = policy_test_run(b, policy_now(), &f);
+        bundle_review(b, policy_now(), &f);
         if (charter)
             check_delegation(charter, b, path, &f);
         if (lists_tests)
@@ -82,6 +84,8 @@ static int check_charter(struct slice text, const char *path)
     struct findings f;
     findings_init(&f);
     struct charter *c = charter_load(text, path, &f);
+    if (c)
+        charter_review(c, policy_now(), &f);
     if (c)
         (void)printf("%s: good: charter, serial %lld, %u entities\n", path, (long long)c->serial,
                      c->entity_count);

@@ -13,6 +13,7 @@
 #include "cli/policy_in.h"
 #include "policy/compile.h"
 #include "policy/policy_test.h"
+#include "policy/review.h"
 
 void paper_fini(struct paper *p)
 {
@@ -33,6 +34,7 @@ static bool read_charter(struct paper *p, const char *name, struct findings *f)
     p->serial = p->charter->serial;
     p->not_after_s = p->charter->not_after_s;
     p->entity = mem_slice(SLICE(""));
+    charter_review(p->charter, policy_now(), f);
     return true;
 }
 
@@ -46,6 +48,7 @@ static bool read_bundle(struct paper *p, const char *name, struct findings *f)
     p->not_after_s = p->bundle->not_after_s;
     p->entity = mem_slice(p->bundle->entity);
     bundle_compile(p->bundle);
+    bundle_review(p->bundle, policy_now(), f);
     return policy_test_run(p->bundle, policy_now(), f);
 }
 

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* See the header. Every answer here is "surely": where a comparison can't tell, nothing is said. */
+#include "policy/review.h"
+
+#include "base/hash.h"
+#include "base/map.h"
+#include "base/mem.h"
+
+#define SHADOWERS_MAX 1000 /* forbids without condition that permits are compared with */
+
+/* ---- what covers what ---- */
+
+static bool segment_covers(const struct pattern_segment *a, const struct pattern_segment *b)
+{
+    switch (a->kind) {
+    case PATTERN_TEXT:
+        return b->kind == PATTERN_TEXT && slice_eq(a->text, b->text);
+    case PATTERN_ONE: /* any that is not empty */
+        return b->kind != PATTERN_REST && (b->kind != PATTERN_TEXT || b->text.len);
+    case PATTERN_GLOB:
+        if (b->kind == PATTERN_TEXT)
+            return b->text.len >= a->text.len + a->tail.len && slice_starts(b->text, a->text) &&
+                   slice_ends(b->text, a->tail);
+        return b->kind == PATTERN_GLOB && slice_starts(b->text, a->text) &&
+               slice_ends(b->tail, a->tail);
+    case PATTERN_REST:
+        break;
+    }
+    return false;
+}
+
+/* Whether every path that `b` matches is one that `a` matches. */
+static bool pattern_covers(const struct pattern *a, const struct pattern *b)
+{
+    uint32_t i = 0;
+    for (; i < a->count; i++) {
+        if (a->segments[i].kind == PATTERN_REST)
+            return true;
+        if (i == b->count || !segment_covers(&a->segments[i], &b->segments[i]))
+            return false;
+    }
+    return i == b->count;
+}
+
+static bool some_pattern_covers(const struct rule *a, const struct pattern *b)
+{
+    for (uint32_t i = 0; i < a->path_count; i++)
+        if (pattern_covers(&a->paths[i], b))
+            return true;
+    return false;
+}
+
+static bool paths_cover(const struct rule *a, const struct rule *b)
+{
+    if (!a->path_count)
+        return true;
+    for (uint32_t i = 0; i < b->path_count; i++)
+        if (!some_pattern_covers(a, &b->paths[i]))
+            return false;
+    return b->path_count > 0;
+}
+
+static bool names_method(const struct rule *r, struct slice method)
+{
+    for (uint32_t i = 0; i < r->other_methods.count; i++)
+        if (slice_eq(r->other_methods.at[i], method))
+            return true;
+    return false;
+}
+
+static bool methods_cover(const struct rule *a, const struct rule *b)
+{
+    if (!a->methods)
+        return true;
+    if (!b->methods || (b->methods & ~a->methods))
+        return false;
+    for (uint32_t i = 0; i < b->other_methods.count; i++)
+        if (!names_method(a, b->other_methods.at[i]))
+            return false;
+    return true;
+}
+
+/* ---- a rule ---- */
+
+static void review_dates(const struct rule *r, struct wall now, struct findings *out)
+{
+    if (r->expires_s && r->expires_s <= now.s)
+        findings_warn(out, r->place, "expired-rule",
+                      "the rule '%.*s' has expired: it does nothing any more", SLICE_ARG(r->id));
+    else if (r->review_by_s && r->review_by_s <= now.s)
+        findings_warn(out, r->place, "overdue-review",
+                      "the rule '%.*s' was to be looked at again before now%s%.*s",
+                      SLICE_ARG(r->id), r->owner.len ? ", by " : "", SLICE_ARG(r->owner));
+    if (r->review_by_s && r->expires_s && r->review_by_s > r->expires_s)
+        findings_warn(out, r->place, "late-review",
+                      "the rule '%.*s' expires before it is to be looked at again",
+                      SLICE_ARG(r->id));
+}
+
+/* The gateway answers these itself, before any rule. */
+static void review_paths(const struct rule *r, struct findings *out)
+{
+    for (uint32_t i = 0; i < r->path_count; i++)
+        if (r->paths[i].count && r->paths[i].segments[0].kind == PATTERN_TEXT &&
+            slice_eq(r->paths[i].segments[0].text, SLICE(".belfry")))
+            findings_warn(out, r->place, "outside-path",
+                          "'%.*s' is the gateway's own: no request for it comes to a rule",
+                          SLICE_ARG(r->paths[i].text));
+}
+
+/* ---- an application ---- */
+
+static bool is_shadower(const struct rule *r)
+{
+    return r->effect == RULE_FORBID && !r->when && !r->is_shadow && !r->expires_s;
+}
+
+static void review_shadows(const struct application *app, struct findings *out)
+{
+    const struct rule **forbids = mem_array(const struct rule *, SHADOWERS_MAX);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < app->rule_count && count < SHADOWERS_MAX; i++)
+        if (is_shadower(&app->rule_list[i]))
+            forbids[count++] = &app->rule_list[i];
+    for (uint32_t i = 0; i < app->rule_count && count; i++) {
+        const struct rule *r = &app->rule_list[i];
+        for (uint32_t k = 0; r->effect == RULE_PERMIT && k < count; k++)
+            if (methods_cover(forbids[k], r) && paths_cover(forbids[k], r)) {
+                findings_warn(out, r->place, "never-decides",
+                              "'%.*s' permits nothing: '%.*s' forbids all of it, without condition",
+                              SLICE_ARG(r->id), SLICE_ARG(forbids[k]->id));
+                break;
+            }
+    }
+    mem_free(forbids);
+}
+
+/* Of all that a rule decides by. */
+static void digest_of(const struct rule *r, uint8_t out[SHA256_BYTES])
+{
+    const uint32_t head[] = {r->effect, r->is_shadow, r->methods, r->remedy, r->path_count};
+    struct slice *parts = mem_array(struct slice, 2u + r->other_methods.count + r->path_count);
+    size_t count = 0;
+    parts[count++] = slice_from(head, sizeof head);
+    parts[count++] = r->when_text;
+    for (uint32_t i = 0; i < r->other_methods.count; i++)
+        parts[count++] = r->other_methods.at[i];
+    for (uint32_t i = 0; i < r->path_count; i++)
+        parts[count++] = r->paths[i].text;
+    sha256_parts(out, parts, count);
+    mem_free(parts);
+}
+
+static void review_twins(const struct application *app, struct findings *out)
+{
+    struct map seen;
+    uint8_t(*digests)[SHA256_BYTES] = mem_zero(app->rule_count + 1, SHA256_BYTES);
+    map_init(&seen);
+    for (uint32_t i = 0; i < app->rule_count; i++) {
+        const struct rule *r = &app->rule_list[i];
+        digest_of(r, digests[i]);
+        const struct rule *first =
+            map_set(&seen, slice_from(digests[i], SHA256_BYTES), (void *)(uintptr_t)r);
+        if (first && !first->expires_s && !r->expires_s)
+            findings_warn(out, r->place, "duplicate-rule", "'%.*s' says what '%.*s' says",
+                          SLICE_ARG(r->id), SLICE_ARG(first->id));
+    }
+    map_fini(&seen);
+    mem_free(digests);
+}
+
+void bundle_review(const struct bundle *b, struct wall now, struct findings *out)
+{
+    for (uint32_t i = 0; i < b->application_count; i++) {
+        const struct application *app = &b->applications[i];
+        for (uint32_t k = 0; k < app->rule_count; k++) {
+            review_dates(&app->rule_list[k], now, out);
+            review_paths(&app->rule_list[k], out);
+        }
+        review_shadows(app, out);
+        review_twins(app, out);
+    }
+}
+
+void charter_review(const struct charter *c, struct wall now, struct findings *out)
+{
+    for (uint32_t i = 0; i < c->baseline.requirement_count; i++)
+        review_dates(&c->baseline.requirements[i], now, out);
+    for (uint32_t i = 0; i < c->baseline.forbid_count; i++)
+        review_dates(&c->baseline.forbids[i], now, out);
+}
