@@ -13,11 +13,8 @@ import threading
 import time
 
 import pytest
-import redis
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 
-import forger
 from callers import H2, Ended, check_refusal, read_answer
 from conftest import check_end
 from world import World, until
@@ -25,7 +22,6 @@ from world import World, until
 TAX = "tax.finance.localhost"
 MAYBE = "maybe.finance.localhost"
 OPEN = "open.finance.localhost"
-CLAIMS = "claims.health.localhost"
 EVERYBODY = "id: everybody\n        permit: {}"  # the rule of `open`
 
 
@@ -112,155 +108,6 @@ def test_what_could_not_be_remembered_at_first_is_tried_again(new_world):
     in_the_way.rmdir()
     world.wait_gateway()
     assert world.ask(OPEN).status == 200
-
-
-# The store lies
-
-
-@pytest.fixture(scope="module")
-def hostile():
-    """A gateway whose store we write to ourselves, as somebody who has taken it over."""
-    with World(workers=1) as made:
-        made.begin()
-        made.store_itself = redis.Redis(unix_socket_path=str(made.redis_socket))
-        made.good = made.store_itself.get("belfry:bundle:fod-finance")  # the first one, soon an old one
-        made.update("finance", lambda text: text.replace(EVERYBODY, EVERYBODY + "\n      - id: never\n        forbid: "
-                                                         '{ paths: ["/never-again/**"] }', 1))
-        yield made
-        check_end(made)
-
-
-def put(world, key, document, serial):
-    """As the publisher does it: document, serial and event together."""
-    store = world.store_itself
-    kind, entity = ("charter", "") if key == "charter" else ("bundle", key.split(":")[1])
-    with store.pipeline() as all_at_once:
-        all_at_once.set(f"belfry:{key}", document)
-        all_at_once.hset("belfry:serials", key, serial)
-        all_at_once.incr("belfry:count")
-        n = int(store.get("belfry:count") or 0) + 1
-        all_at_once.xadd("belfry:events", {"epoch": store.get("belfry:epoch"), "n": n, "kind": kind, "entity": entity,
-                                           "serial": serial})
-        all_at_once.execute()
-
-
-def sealed(world, kind, payload, name):
-    """The payload in an envelope, signed by the key of that name as policy/envelope.h says."""
-    path = world.folder / "keys" / f"{name}.key"
-    key = serialization.load_pem_private_key(path.read_bytes(), None)
-    signature = forger.b64(key.sign(f"belfry-signed/v1 {kind} {len(payload)}\n".encode() + payload))
-    return f"belfry-signed/v1\nsignature: {world.keys[name][0]} {signature}\n\n".encode() + payload
-
-
-def changed(document, old, new):
-    assert old in document
-    return document.replace(old, new, 1)
-
-
-def hostile_documents(world):
-    store = world.store_itself
-    bundle, charter = store.get("belfry:bundle:fod-finance"), store.get("belfry:charter")
-    head, _, payload = bundle.partition(b"\n\n")
-    serial = re.search(rb"(?m)^serial: (\d+)$", payload)[0]
-    newer = changed(payload, serial, b"serial: 500")
-    hosts = charter.partition(b"\n\n")[2]
-
-    def ours(kind, text, name):
-        return ("charter" if kind == "charter" else "bundle:fod-finance"), sealed(world, kind, text, name)
-
-    return {
-        "garbage": ("bundle:fod-finance", b"\0\xff" * 500),
-        "nothing": ("bundle:fod-finance", b""),
-        "no signature": ("bundle:fod-finance", b"belfry-signed/v1\n\n" + newer),
-        "the payload alone": ("bundle:fod-finance", newer),
-        "a changed rule": ("bundle:fod-finance", changed(bundle, b"never-again", b"never-agaim")),
-        "a changed serial": ("bundle:fod-finance", changed(bundle, serial, b"serial: 9")),
-        "a changed signature": ("bundle:fod-finance", changed(bundle, head[-20:], b"A" * 20)),
-        "another entity's key": ours("bundle", newer, "health"),
-        "the federation's key": ours("bundle", newer, "federation"),
-        "another entity's bundle": ("bundle:fod-finance", store.get("belfry:bundle:health-agency")),
-        "the charter as a bundle": ("bundle:fod-finance", charter),
-        "a bundle that was signed as a charter": ("bundle:fod-finance", sealed(world, "charter", newer, "finance")),
-        "an older one": ("bundle:fod-finance", world.good),
-        "another one with the same serial": ours("bundle", changed(payload, b"never-again", b"never-agaim"), "finance"),
-        "a host of another entity": ours(
-            "bundle", changed(newer, b"host: small.finance.", b"host: small.health."), "finance"),
-        "an upstream outside": ours(
-            "bundle", changed(newer, f"127.0.0.1:{world.dead_port}".encode(), b"192.0.2.1:80"), "finance"),
-        "one that does not load": ours("bundle", newer + b"\nsurplus: 1\n", "finance"),
-        "a bundle as the charter": ("charter", bundle),
-        "a charter by an entity": ours("charter", changed(hosts, b"serial: 1", b"serial: 2"), "finance"),
-        "a changed charter": ("charter", changed(charter, b"*.finance.localhost", b"*.finance.localhosu")),
-        "a charter with the same serial": ours("charter", changed(hosts, b"FOD Finance", b"FOD Finanze"), "federation"),
-    }
-
-
-HOSTILE = ["garbage", "nothing", "no signature", "the payload alone", "a changed rule", "a changed serial",
-           "a changed signature", "another entity's key", "the federation's key", "another entity's bundle",
-           "the charter as a bundle", "a bundle that was signed as a charter", "an older one",
-           "another one with the same serial", "a host of another entity", "an upstream outside",
-           "one that does not load", "a bundle as the charter", "a charter by an entity", "a changed charter",
-           "a charter with the same serial"]
-
-
-@pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_document_never_replaces_a_good_one(hostile, name):
-    world, store = hostile, hostile.store_itself
-    documents = world.documents = getattr(world, "documents", None) or hostile_documents(world)
-    key, document = documents[name]
-    good = store.get(f"belfry:{key}"), int(store.hget("belfry:serials", key))
-    refused = world.metric("belfry_bundles_refused_total")
-    log = len(world.log_text())
-    serial = world.serial = getattr(world, "serial", 1000) + 1
-    put(world, key, document, serial)
-    try:
-        until(lambda: "is not activated" in world.log_text()[log:] or "no document" in world.log_text()[log:],
-              "the log says nothing")
-        told = world.log_text()[log:]
-        if name != "nothing":  # which is not even a document
-            until(lambda: world.metric("belfry_bundles_refused_total") > refused, "no metric")
-            until(lambda: "degraded documents: 1 " in world.admin("/readyz")[1], "readiness says nothing")
-            assert ("charter is not activated" if key == "charter" else "bundle of fod-finance is not") in told
-        assert world.admin("/readyz")[0] == 200
-        assert world.ask(OPEN, "/1").status == 200 and world.ask(OPEN, "/never-again/1").problem == "forbidden"
-        assert is_let_in(world)
-        assert world.ask(CLAIMS, cert="tablet-0001", token=world.token("health", "dirk")).status == 200
-    finally:
-        put(world, key, good[0], good[1])
-        until(lambda: "degraded documents" not in world.admin("/readyz")[1], "the good one does not come back")
-
-
-def test_a_store_that_hides_or_breaks_everything_takes_nothing_away(hostile):
-    world, store = hostile, hostile.store_itself
-    resyncs = world.metric("belfry_store_resyncs_total")
-    store.xadd("belfry:events", {"epoch": "another", "n": 7, "kind": "bundle", "entity": "fod-finance", "serial": 1})
-    until(lambda: world.metric("belfry_store_resyncs_total") > resyncs, "it does not read all again")
-    kept = {key: store.dump(key) for key in store.keys("belfry:*")}
-    store.delete(*kept)
-    store.set("belfry:events", "no stream")
-    store.set("belfry:serials", "no hash")
-    until(lambda: world.metric("belfry_store_connected") == 0, "it does not notice")
-    assert is_let_in(world) and world.ask(OPEN, "/never-again/1").problem == "forbidden"
-    store.delete("belfry:events", "belfry:serials")
-    for key, value in kept.items():
-        store.restore(key, 0, value)
-    until(lambda: world.metric("belfry_store_connected") == 1, "it does not recover", limit_s=20)
-    assert is_let_in(world)
-
-
-def test_what_was_seen_can_not_be_taken_back_by_a_restart(hostile):
-    """The old bundle of the store is refused by what state_dir remembers."""
-    world, store = hostile, hostile.store_itself
-    good = store.get("belfry:bundle:fod-finance"), int(store.hget("belfry:serials", "bundle:fod-finance"))
-    assert world.stop("gateway") == 0
-    put(world, "bundle:fod-finance", world.good, 1)
-    world.start_gateway()
-    world.wait_gateway()
-    until(lambda: "degraded documents: 1 " in world.admin("/readyz")[1], "the old one is not refused")
-    assert "is older than one seen before" in world.log_text()
-    assert world.ask(OPEN, "/never-again/1").problem == "forbidden"
-    put(world, "bundle:fod-finance", *good)
-    until(lambda: "degraded documents" not in world.admin("/readyz")[1], "the good one does not come back")
 
 
 # The origin goes away
