@@ -9,7 +9,7 @@
 #include "policy/charter.h"
 #include "policy/compile_in.h"
 
-#define GUARDS_FROM 16 /* rules: fewer are sooner looked through than found */
+#define GUARDS_FROM 5 /* rules: fewer are sooner looked through than found */
 
 /* One pattern of one rule. */
 struct item {
