@@ -159,22 +159,24 @@ struct pattern {
 };
 
 struct rule {
+    /* What a decision names comes first. */
     struct slice id;
-    struct slice owner;
-    struct slice purpose;                /* why there is this rule */
-    struct slice reason[LANGUAGE_COUNT]; /* baseline: what a refused person reads; may be empty */
-    int64_t review_by_s;                 /* 0: not said */
-    int64_t expires_s; /* from this second on the rule is not there; 0: it never expires */
+    int64_t expires_s;          /* from this second on the rule is not there; 0: it never expires */
+    const struct slice *reason; /* baseline: what a refused person reads, by language; or NULL */
+    const struct cel *when;     /* NULL: always */
     enum rule_effect effect;
+    enum rule_remedy remedy;
     bool is_shadow;   /* mode: shadow: never decides */
     uint32_t methods; /* bits 1 << enum method; 0: all. METHOD_OTHER only through other_methods */
     struct slices other_methods;
     struct pattern *paths; /* none: all paths */
     uint32_t path_count;
-    const struct cel *when; /* NULL: always */
+    uint32_t line; /* where it stands */
+    uint32_t column;
     struct slice when_text;
-    enum rule_remedy remedy;
-    struct place place;
+    struct slice owner;
+    struct slice purpose; /* why there is this rule */
+    int64_t review_by_s;  /* 0: not said */
 };
 
 struct rules; /* the compiled index: policy/compile.h */

@@ -9,6 +9,13 @@
 #define MAX_RULES 1000
 #define MAX_COST 1000000 /* steps of every request, whatever it is for */
 
+static void load_reason(struct loader *l, const struct yaml *map, struct rule *rule)
+{
+    struct slice *reason = arena_array(l->a, struct slice, LANGUAGE_COUNT);
+    load_languages(l, map, "reason", "a reason", reason);
+    rule->reason = reason;
+}
+
 static void load_requirement(struct loader *l, const struct yaml *map, struct rule *rule,
                              struct map *seen)
 {
@@ -21,10 +28,10 @@ static void load_requirement(struct loader *l, const struct yaml *map, struct ru
         return;
     (void)yaml_check_keys(map, "a requirement", keys, COUNT_OF(keys), l->out);
     if (!yaml_get(map, SLICE("when")))
-        findings_error(l->out, rule->place, "missing-key", "the key 'when' is missing");
+        findings_error(l->out, yaml_place(map), "missing-key", "the key 'when' is missing");
     load_when(l, map, rule);
     load_remedy(l, map, rule);
-    load_languages(l, map, "reason", "a reason", rule->reason);
+    load_reason(l, map, rule);
 }
 
 static void load_forbid(struct loader *l, const struct yaml *map, struct rule *rule,
@@ -40,10 +47,10 @@ static void load_forbid(struct loader *l, const struct yaml *map, struct rule *r
     (void)yaml_check_keys(map, "a forbid of the baseline", keys, COUNT_OF(keys), l->out);
     load_reach(l, map, rule, (struct path_options){.allow_encoded_slash = false});
     load_when(l, map, rule);
-    load_languages(l, map, "reason", "a reason", rule->reason);
+    load_reason(l, map, rule);
     if (!yaml_get(map, SLICE("when")) && !yaml_get(map, SLICE("paths")) &&
         !yaml_get(map, SLICE("methods")))
-        findings_error(l->out, rule->place, "forbids-all",
+        findings_error(l->out, yaml_place(map), "forbids-all",
                        "this forbids every request of everybody; say which by methods, paths or "
                        "when");
 }

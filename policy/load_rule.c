@@ -73,10 +73,13 @@ static void load_methods(struct loader *l, const struct yaml *effect, struct rul
     if (!load_words(l, effect, "methods", LOAD_OPTIONAL, &words))
         return;
     const struct place at = yaml_place(yaml_get(effect, SLICE("methods")));
-    struct slice *others = arena_array(l->a, struct slice, words.count);
-    rule->other_methods.at = others;
+    uint32_t others = 0;
     for (uint32_t i = 0; i < words.count; i++)
-        add_method(l, at, words.at[i], rule, others);
+        others += method_of(words.at[i]) == METHOD_OTHER;
+    struct slice *names = arena_array(l->a, struct slice, others);
+    rule->other_methods.at = names;
+    for (uint32_t i = 0; i < words.count; i++)
+        add_method(l, at, words.at[i], rule, names);
 }
 
 /* ---- path patterns ---- */
@@ -216,7 +219,7 @@ static void load_effect(struct loader *l, const struct yaml *map, struct rule *r
     const bool permits = yaml_get(map, SLICE("permit")) != NULL;
     const bool forbids = yaml_get(map, SLICE("forbid")) != NULL;
     if (permits == forbids) {
-        findings_error(l->out, rule->place, "no-effect",
+        findings_error(l->out, yaml_place(map), "no-effect",
                        permits ? "a rule has either 'permit' or 'forbid', not both"
                                : "a rule needs 'permit' or 'forbid'; permit: {} is for everything");
         return;
@@ -236,7 +239,7 @@ void load_when(struct loader *l, const struct yaml *map, struct rule *rule)
                                  load_text_place(l, yaml_get(map, SLICE("when"))), l->out);
     else if (rule->effect == RULE_PERMIT && yaml_get(map, SLICE("permit")) &&
              !yaml_get(map, SLICE("when")))
-        findings_warn(l->out, rule->place, "no-condition",
+        findings_warn(l->out, yaml_place(map), "no-condition",
                       "this permit has no 'when': it lets in everyone, signed in or not");
 }
 
@@ -265,9 +268,11 @@ bool load_rule_head(struct loader *l, const struct yaml *map, struct rule *rule,
 {
     static const struct slice modes[] = {SLICE_INIT("shadow")};
     uint32_t choice;
-    rule->place = yaml_place(map);
+    const struct place at = yaml_place(map);
+    rule->line = at.line;
+    rule->column = at.column;
     if (yaml_kind(map) != YAML_MAP) {
-        findings_error(l->out, rule->place, "wrong-kind", "a rule must be a map");
+        findings_error(l->out, at, "wrong-kind", "a rule must be a map");
         return false;
     }
     if (load_id(l, map, "id", &rule->id))

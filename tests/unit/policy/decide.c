@@ -70,6 +70,7 @@ static void make_rule(struct arena *a, struct rule *out, const struct spec *spec
                          .remedy = spec->remedy,
                          .is_shadow = spec->is_shadow,
                          .expires_s = spec->expires_s,
+                         .reason = arena_array(a, struct slice, LANGUAGE_COUNT),
                          .when_text = slice_of(spec->when)};
     if (spec->other_method) {
         struct slice *name = arena_new(a, struct slice);
