@@ -24,6 +24,19 @@ static bool parse_bytes(uint8_t out[16], bool *out_is_v4, struct slice text)
     return inet_pton(AF_INET, copy, out + sizeof mapped) == 1; // four numbers, no octal, no hex
 }
 
+bool ip_parse(uint8_t out[16], struct slice text)
+{
+    bool is_v4;
+    return parse_bytes(out, &is_v4, text);
+}
+
+size_t ip_text(char out[INET6_ADDRSTRLEN], const uint8_t ip[16])
+{
+    const bool is_v4 = memcmp(ip, mapped, sizeof mapped) == 0;
+    const void *at = is_v4 ? ip + sizeof mapped : ip;
+    return inet_ntop(is_v4 ? AF_INET : AF_INET6, at, out, INET6_ADDRSTRLEN) ? strlen(out) : 0;
+}
+
 static bool is_mapped(const uint8_t address[16])
 {
     return memcmp(address, mapped, sizeof mapped) == 0;

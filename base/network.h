@@ -22,6 +22,10 @@ bool network_list_has(const struct network *networks, uint32_t count,
                       const struct sockaddr *address);
 /* "127.0.0.1:8443", "[::1]:8443" → a socket address; names are refused. */
 MUST_USE bool address_parse(struct sockaddr_storage *out, socklen_t *out_len, struct slice text);
+/* One address without port, zone or brackets, v4 as v4-mapped; and back, which returns the length.
+ */
+MUST_USE bool ip_parse(uint8_t out[16], struct slice text);
+size_t ip_text(char out[INET6_ADDRSTRLEN], const uint8_t ip[16]);
 /* As IPv6, v4 as v4-mapped; false where it has none. */
 bool address_bytes(uint8_t out[16], const struct sockaddr *address);
 uint16_t address_port(const struct sockaddr *address); /* 0 where it has none */

@@ -14,7 +14,7 @@ static const struct verb {
     int (*run)(int argc, char **argv);
     const char *usage; /* what follows the name; a form a line */
 } verbs[] = {
-    {"check", verb_check, "FILE... [--charter FILE]"},
+    {"check", verb_check, "FILE... [--charter FILE] [--verbose]"},
     {"test", verb_test, "FILE..."},
     {"sign", verb_sign,
      "FILE --key KEYFILE... [--out FILE | -c belfry.yaml | --store URL]\n"

@@ -10,6 +10,9 @@
 #include "policy/policy_test.h"
 #include "policy/review.h"
 
+/* What is printed besides findings. */
+enum detail { DETAIL_NONE, DETAIL_TESTS, DETAIL_COSTS };
+
 static void check_delegation(const struct charter *c, const struct bundle *b, const char *path,
                              struct findings *out)
 {
@@ -55,8 +58,25 @@ static void print_tests(const struct bundle *b, const struct findings *f)
     }
 }
 
+/* What each condition may cost, in steps of some nanoseconds. */
+static void print_costs(const struct bundle *b)
+{
+    for (uint32_t i = 0; i < b->application_count; i++) {
+        const struct application *app = &b->applications[i];
+        for (uint32_t j = 0; j < app->rule_count; j++) {
+            const struct rule *r = &app->rule_list[j];
+            if (r->when)
+                (void)printf("%.*s/%.*s: cost at most %u steps: %.*s\n", SLICE_ARG(app->id),
+                             SLICE_ARG(r->id), cel_cost(r->when),
+                             SLICE_ARG(slice_trim(r->when_text)));
+        }
+        (void)printf("%.*s: cost of all conditions at most %llu steps\n", SLICE_ARG(app->id),
+                     (unsigned long long)app->cost);
+    }
+}
+
 static int check_bundle(struct slice text, const char *path, const struct charter *charter,
-                        bool lists_tests)
+                        enum detail detail)
 {
     struct findings f;
     findings_init(&f);
@@ -67,8 +87,10 @@ static int check_bundle(struct slice text, const char *path, const struct charte
         bundle_review(b, policy_now(), &f);
         if (charter)
             check_delegation(charter, b, path, &f);
-        if (lists_tests)
+        if (detail == DETAIL_TESTS)
             print_tests(b, &f);
+        if (detail == DETAIL_COSTS)
+            print_costs(b);
         if (!f.errors && has_passed)
             (void)printf(
                 "%s: good: entity %.*s, serial %lld, %u applications, %u rules, %u tests passed\n",
@@ -93,25 +115,25 @@ static int check_charter(struct slice text, const char *path)
     return policy_conclude(&f, stdout);
 }
 
-static int check_file(const char *path, const struct charter *charter, bool lists_tests)
+static int check_file(const char *path, const struct charter *charter, enum detail detail)
 {
     struct slice text;
     struct fault f;
     if (!file_read(&text, path, YAML_MAX_BYTES, &f))
         return policy_trouble(&f);
-    const int code = policy_is_charter(text) && !lists_tests
+    const int code = policy_is_charter(text) && detail != DETAIL_TESTS
                          ? check_charter(text, path)
-                         : check_bundle(text, path, charter, lists_tests);
+                         : check_bundle(text, path, charter, detail);
     mem_slice_free(&text);
     return code;
 }
 
 /* The worst that any file gave. */
-static int check_files(char **files, int count, const struct charter *charter, bool lists_tests)
+static int check_files(char **files, int count, const struct charter *charter, enum detail detail)
 {
     int worst = EXIT_OK;
     for (int i = 0; i < count; i++) {
-        const int code = check_file(files[i], charter, lists_tests);
+        const int code = check_file(files[i], charter, detail);
         worst = code > worst ? code : worst;
     }
     return worst;
@@ -121,10 +143,13 @@ int verb_check(int argc, char **argv)
 {
     const char *charter_path = NULL;
     struct slice text = {NULL, 0};
+    enum detail detail = DETAIL_NONE;
     int count = 0;
     for (int i = 0; i < argc; i++) { /* files move to the front */
         if (strcmp(argv[i], "--charter") == 0 && i + 1 < argc)
             charter_path = argv[++i];
+        else if (strcmp(argv[i], "--verbose") == 0)
+            detail = DETAIL_COSTS;
         else if (argv[i][0] == '-')
             return policy_usage("check");
         else
@@ -133,7 +158,7 @@ int verb_check(int argc, char **argv)
     if (!count && !charter_path)
         return policy_usage("check");
     if (!count) /* the charter alone */
-        return check_file(charter_path, NULL, false);
+        return check_file(charter_path, NULL, DETAIL_NONE);
     struct charter *charter = NULL;
     if (charter_path) {
         struct findings findings;
@@ -146,7 +171,7 @@ int verb_check(int argc, char **argv)
             return policy_trouble(&f);
         }
     }
-    const int code = check_files(argv, count, charter, false);
+    const int code = check_files(argv, count, charter, detail);
     charter_free(charter);
     mem_slice_free(&text);
     return code;
@@ -157,5 +182,5 @@ int verb_test(int argc, char **argv)
     for (int i = 0; i < argc; i++)
         if (argv[i][0] == '-')
             return policy_usage("test");
-    return argc ? check_files(argv, argc, NULL, true) : policy_usage("test");
+    return argc ? check_files(argv, argc, NULL, DETAIL_TESTS) : policy_usage("test");
 }

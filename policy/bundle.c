@@ -43,6 +43,7 @@ static void load_bundle(struct loader *l, const struct yaml *root)
                                         SLICE_INIT("not_after"),
                                         SLICE_INIT("identity_providers"),
                                         SLICE_INIT("device_authorities"),
+                                        SLICE_INIT("sets"),
                                         SLICE_INIT("sign_in"),
                                         SLICE_INIT("applications"),
                                         SLICE_INIT("tests")};
@@ -55,6 +56,7 @@ static void load_bundle(struct loader *l, const struct yaml *root)
         return; /* of a document of another kind every key would be wrong */
     (void)yaml_check_keys(root, "a bundle", keys, COUNT_OF(keys), l->out);
     (void)load_id(l, root, "entity", &b->entity);
+    load_sets(l, root);
     load_providers(l, root);
     load_authorities(l, root);
     load_applications(l, root);

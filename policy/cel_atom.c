@@ -64,9 +64,8 @@ struct slice cel_key(const struct cel *c, struct arena *a)
 {
     struct buf out;
     buf_init(&out, KEY_MAX_BYTES);
-    const struct slice key = write_key(&out, c->root)
-                                 ? arena_copy(a, buf_slice(&out))
-                                 : arena_copy(a, slice_from(&c, sizeof(c)));
+    const struct slice key = write_key(&out, c->root) ? arena_copy(a, buf_slice(&out))
+                                                      : arena_copy(a, slice_from(&c, sizeof(c)));
     buf_fini(&out);
     return key;
 }

@@ -4,7 +4,6 @@
  * What can't be answered (an overflow, a text that is no number) is an error with its reason. */
 #include "policy/cel_time_in.h"
 
-#include <arpa/inet.h>
 #include <math.h>
 
 #include "base/network.h"
@@ -397,18 +396,11 @@ static bool is_v4(const uint8_t ip[16])
     return memcmp(ip, mapped, sizeof mapped) == 0;
 }
 
-/* No port, zone, or IPv4 in the dress of IPv6: an address has one way to be written. */
+/* No IPv4 in the dress of IPv6: an address has one way to be written. */
 static bool read_ip(uint8_t out[16], struct slice s)
 {
-    char text[INET6_ADDRSTRLEN];
-    if (!s.len || s.len >= sizeof text || memchr(s.ptr, '\0', s.len))
-        return false;
-    memcpy(text, s.ptr, s.len);
-    text[s.len] = '\0';
-    if (memchr(text, ':', s.len))
-        return !memchr(text, '.', s.len) && inet_pton(AF_INET6, text, out) == 1;
-    memcpy(out, ((uint8_t[12]){[10] = 0xff, [11] = 0xff}), 12);
-    return inet_pton(AF_INET, text, out + 12) == 1;
+    const bool is_mixed = s.len && memchr(s.ptr, ':', s.len) && memchr(s.ptr, '.', s.len);
+    return !is_mixed && ip_parse(out, s);
 }
 
 static bool read_cidr(struct network *out, struct slice s)
@@ -584,10 +576,7 @@ size_t cel_print_double(char out[64], double d)
 
 size_t cel_print_ip(char out[64], const uint8_t ip[16])
 {
-    const bool is_short = is_v4(ip);
-    if (!inet_ntop(is_short ? AF_INET : AF_INET6, is_short ? ip + 12 : ip, out, 64))
-        return 0;
-    return strlen(out);
+    return ip_text(out, ip);
 }
 
 size_t cel_print_cidr(char out[64], const struct network *n)

@@ -22,8 +22,9 @@ struct loader {
     struct slice text; /* the source, for places inside of texts */
     struct slice dir;  /* where named files are; empty: they are refused */
     struct bundle *bundle;
-    struct map providers;  /* id → struct provider */
-    const uint32_t *lines; /* where each line of the source begins; made when first needed */
+    struct map providers;   /* id → struct provider */
+    struct cel_names names; /* the sets that conditions can name */
+    const uint32_t *lines;  /* where each line of the source begins; made when first needed */
     uint32_t line_count;
 };
 
@@ -112,6 +113,7 @@ void load_baseline(struct loader *l, const struct yaml *root,
                    struct baseline *out); /* load_baseline.c */
 
 /* The parts of a bundle, by story. */
+void load_sets(struct loader *l, const struct yaml *root);         /* load_set.c */
 void load_providers(struct loader *l, const struct yaml *root);    /* load_provider.c */
 void load_authorities(struct loader *l, const struct yaml *root);  /* load_authority.c */
 void load_applications(struct loader *l, const struct yaml *root); /* load_application.c */

@@ -235,8 +235,8 @@ static void load_effect(struct loader *l, const struct yaml *map, struct rule *r
 void load_when(struct loader *l, const struct yaml *map, struct rule *rule)
 {
     if (load_long_text(l, map, "when", LOAD_OPTIONAL, &rule->when_text))
-        rule->when = cel_compile(l->a, rule->when_text,
-                                 load_text_place(l, yaml_get(map, SLICE("when"))), l->out);
+        rule->when = cel_compile_with(l->a, &l->names, rule->when_text,
+                                      load_text_place(l, yaml_get(map, SLICE("when"))), l->out);
     else if (rule->effect == RULE_PERMIT && yaml_get(map, SLICE("permit")) &&
              !yaml_get(map, SLICE("when")))
         findings_warn(l->out, yaml_place(map), "no-condition",

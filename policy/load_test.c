@@ -5,7 +5,7 @@
 #include "policy/load_in.h"
 #include "policy/policy_test.h"
 
-enum fact_type { STRING, STRINGS, INT };
+enum fact_type { STRING, STRINGS, INT, BOOL, TIMESTAMP };
 
 struct fact {
     struct slice name;
@@ -65,6 +65,14 @@ static void load_fact(struct loader *l, const struct yaml *map, const struct fac
     case INT:
         if ((n = load_member(l, map, key, LOAD_OPTIONAL)))
             (void)yaml_int(n, key, 0, INT32_MAX, at, l->out);
+        break;
+    case BOOL:
+        if ((n = load_member(l, map, key, LOAD_OPTIONAL)))
+            (void)yaml_bool(n, key, at, l->out);
+        break;
+    case TIMESTAMP: /* a struct wall */
+        if ((n = load_member(l, map, key, LOAD_OPTIONAL)))
+            (void)yaml_time(n, key, &((struct wall *)at)->s, l->out);
         break;
     }
 }
