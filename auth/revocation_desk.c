@@ -103,18 +103,17 @@ static void publish(struct revocation_desk *d)
     later_cancel(&d->publish);
     struct revocations *t = revocations_new(++d->number);
     const struct wall now = loop_wall(d->loop);
-    int64_t count = 0, alarms = 0;
+    int64_t count = 0;
     size_t walk = 0;
     for (const struct map_entry *it; (it = map_next(&d->watched, &walk));) {
         const struct watched *w = it->value;
         if (!w->is_followed)
             continue;
-        revocations_add(t, revoked_list_ref(w->list), w->is_unknown);
+        revocations_add(t, revoked_list_ref(w->list), w->is_unknown && !d->settings.goes_on);
         count += revoked_list_count(w->list, now);
-        alarms += w->alarm != NULL;
     }
     metric_set(d->metrics, METRIC_REVOCATIONS, count);
-    metric_set(d->metrics, METRIC_REVOCATION_ALARMS, alarms);
+    metric_set(d->metrics, METRIC_REVOCATION_ALARMS, revocation_desk_alarms(d));
     revocations_unref(d->table);
     d->table = t;
     d->hooks.changed(d->hooks.owner, revocations_ref(t));
@@ -903,6 +902,17 @@ const char *revocation_desk_alarm(const struct revocation_desk *d, struct slice 
 {
     const struct watched *w = watched_of(d, entity);
     return w ? w->alarm : NULL;
+}
+
+uint32_t revocation_desk_alarms(const struct revocation_desk *d)
+{
+    uint32_t count = 0;
+    size_t walk = 0;
+    for (const struct map_entry *it; (it = map_next(&d->watched, &walk));) {
+        const struct watched *w = it->value;
+        count += w->is_followed && w->alarm;
+    }
+    return count;
 }
 
 const struct revoked_entry *revocation_desk_entry(const struct revocation_desk *d,

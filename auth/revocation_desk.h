@@ -21,7 +21,8 @@ struct revocation_desk;
 struct revocation_settings {
     const char *state_dir; /* NULL: nothing is remembered (commands) */
     int64_t max_stale_ms;
-    int64_t vouch_ms; /* 0: 10 s */
+    int64_t vouch_ms;      /* 0: 10 s */
+    bool goes_on;          /* where it is unknown, all go on by what is known */
 };
 struct revocation_hooks {
     /* A new table; the hook takes over its reference. Also after the first reading of each entity.
@@ -54,6 +55,8 @@ const struct revocations *revocation_desk_table(const struct revocation_desk *d)
 bool revocation_desk_is_whole(const struct revocation_desk *d, struct slice entity);
 /* What is wrong with it: static text; NULL: nothing. */
 const char *revocation_desk_alarm(const struct revocation_desk *d, struct slice entity);
+/* How many entities have one. */
+uint32_t revocation_desk_alarms(const struct revocation_desk *d);
 /* The entries that are kept, the oldest first, also such as are over; NULL behind the last. */
 const struct revoked_entry *revocation_desk_entry(const struct revocation_desk *d,
                                                   struct slice entity, uint32_t at);

@@ -27,8 +27,10 @@ struct token {
     struct slice bytes;
     struct slice entity;
     uint8_t provider_digest[32];
-    uint64_t generation;   /* of the key set in which `key` was seen last */
-    struct public_key key; /* what verified it */
+    uint64_t generation;     /* of the key set in which `key` was seen last */
+    struct public_key key;   /* what verified it */
+    struct slice jti;        /* empty: none */
+    uint64_t revocations_on; /* number of the table in which it was not found */
     struct claims claims;
     struct arena arena;
 };
@@ -184,6 +186,7 @@ static const struct provider *provider_choose(const struct application *app, con
 static struct token *token_read(const struct jws *j, const struct token_question *q,
                                 const struct provider *provider, uint64_t hash, enum reason *why)
 {
+    struct slice jti;
     struct token *t = token_new(q->bytes, hash);
     *why = claims_read(&t->claims, &t->arena, j->claims, provider, &j->times);
     if (*why != REASON_PERMITTED) {
@@ -193,6 +196,8 @@ static struct token *token_read(const struct jws *j, const struct token_question
     t->entity = arena_copy(&t->arena, provider->entity);
     memcpy(t->provider_digest, provider->digest, sizeof t->provider_digest);
     user_mark(&t->claims.user, t->entity, q->hash_key);
+    if (jtree_string(j->claims, "jti", &jti))
+        t->jti = arena_copy(&t->arena, jti);
     user_statement(&t->arena, &t->claims.user, &t->statement, &t->statement_hash);
     return t;
 }
@@ -299,6 +304,25 @@ uint64_t token_statement_hash(const struct token *t)
 struct wall token_good_until(const struct token *t)
 {
     return (struct wall){t->claims.times.usable_until_s};
+}
+
+bool token_is_revoked(const struct token *t, const struct revocations *revoked, struct wall now)
+{
+    uint8_t digest[SHA256_BYTES];
+    struct revocable_token is = {.user = t->claims.user.id,
+                                 .provider = t->claims.user.provider,
+                                 .jti = t->jti,
+                                 .digest = digest,
+                                 .issued_at = {t->claims.times.iat_s}};
+    if (!revoked || t->revocations_on == revoked->number)
+        return false;
+    if (revocations_has_tokens(revoked, t->entity)) {
+        sha256(digest, t->bytes);
+        if (revocations_token(revoked, t->entity, &is, now))
+            return true;
+    }
+    ((struct token *)(uintptr_t)t)->revocations_on = revoked->number; // const is for the readers
+    return false;
 }
 
 void token_release(const struct token *t)

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "auth/issuer.h"
+#include "auth/revocation.h"
 #include "belfry/facts.h"
 #include "belfry/reason.h"
 
@@ -43,4 +44,6 @@ uint64_t token_statement_hash(const struct token *t); /* table_hash() of it */
 /* From this moment on the cache refuses it: its expiry with the provider's leeway, or its greatest
  * age. */
 struct wall token_good_until(const struct token *t);
+/* Its entity has taken it back, or all that its user had until then. */
+bool token_is_revoked(const struct token *t, const struct revocations *revoked, struct wall now);
 void token_release(const struct token *t);

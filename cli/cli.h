@@ -16,4 +16,6 @@ int cli_check(int argc, char **argv);
 int cli_policy(int argc, char **argv);
 int cli_key(int argc, char **argv);
 int cli_reload(int argc, char **argv);
+int cli_revoke(int argc, char **argv);
+int cli_revocations(int argc, char **argv);
 int cli_version(int argc, char **argv);

@@ -19,6 +19,9 @@ static const struct {
     {"policy", cli_policy,
      "policy VERB                bundles and charter: write, test, sign, publish, look"},
     {"key", cli_key, "key generate|show|ring     keys of the federation, of entities, of gateways"},
+    {"revoke", cli_revoke,
+     "revoke KIND SUBJECT        take back a device, session, user, token or authority"},
+    {"revocations", cli_revocations, "revocations                what is taken back"},
     {"version", cli_version, "version                    what this is"},
 };
 #define COMMAND_COUNT (sizeof commands / sizeof *commands)

@@ -396,14 +396,20 @@ static bool take_event(struct store *s, const redisReply *reply)
     uint64_t n = 0;
     uint64_t serial = 0;
     const bool is_charter = slice_eq(event.kind, SLICE("charter"));
+    const bool is_bundle = slice_eq(event.kind, SLICE("bundle"));
     if (!slice_eq(event.epoch, slice_of(s->next.epoch)) || !slice_u64(event.n, INT64_MAX, &n) ||
         !slice_u64(event.serial, (uint64_t)SERIAL_MAX, &serial) || n > s->next.n + 1 ||
-        !event.id.len || (is_charter ? event.entity.len != 0 : !event.entity.len) ||
-        (!is_charter && !slice_eq(event.kind, SLICE("bundle"))) ||
+        !event.id.len || (is_charter && event.entity.len) || (is_bundle && !event.entity.len) ||
         !copy_text(s->next.last_id, sizeof(s->next.last_id), event.id))
         return false;
     if (n <= s->next.n) // the head was read after it
         return true;
+    if (!is_charter && !is_bundle) { /* no document; of a newer gateway's kinds we know nothing */
+        s->next.n = n;
+        if (slice_eq(event.kind, SLICE("revocation")) && s->hooks.revoked)
+            s->hooks.revoked(s->hooks.owner, event.entity);
+        return true;
+    }
     struct entry *e = entry_get(s, event.entity);
     if (!e)
         return false;

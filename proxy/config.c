@@ -336,12 +336,19 @@ static void read_rest(struct config *c, const struct yaml *root, struct findings
 {
     const struct yaml *durability = yaml_get(yaml_get(root, SLICE("audit")), SLICE("durability"));
     const struct yaml *sandbox = yaml_get(root, SLICE("sandbox"));
+    const struct yaml *unknown =
+        yaml_get(yaml_get(root, SLICE("store")), SLICE("revocations_unknown"));
     struct slice word = durability ? yaml_text(durability) : SLICE("written");
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     c->audit_synced = slice_eq(word, SLICE("synced"));
     if (!c->audit_synced && !slice_eq(word, SLICE("written")))
         findings_error(f, yaml_place(durability), "wrong-value",
                        "audit.durability is 'written' or 'synced'");
+    word = unknown ? yaml_text(unknown) : SLICE("refuse");
+    c->goes_on_unknown = slice_eq(word, SLICE("go_on"));
+    if (!c->goes_on_unknown && !slice_eq(word, SLICE("refuse")))
+        findings_error(f, yaml_place(unknown), "wrong-value",
+                       "store.revocations_unknown is 'refuse' or 'go_on'");
     word = sandbox ? yaml_text(sandbox) : SLICE("on");
     c->is_sandboxed = slice_eq(word, SLICE("on"));
     if (!c->is_sandboxed && !slice_eq(word, SLICE("off")))
@@ -477,6 +484,8 @@ struct slice config_fixed_difference(const struct config *a, const struct config
         return SLICE("dns.servers");
     if (a->audit_synced != b->audit_synced)
         return SLICE("audit.durability");
+    if (a->goes_on_unknown != b->goes_on_unknown)
+        return SLICE("store.revocations_unknown");
     if (a->is_sandboxed != b->is_sandboxed)
         return SLICE("sandbox");
     for (size_t i = 0; i < KEY_COUNT; i++)

@@ -13,6 +13,7 @@
 #include "audit/writer.h"
 #include "auth/issuer.h"
 #include "auth/oidc.h"
+#include "auth/session_desk.h"
 #include "auth/status_desk.h"
 #include "base/fault.h"
 #include "base/file.h"
@@ -71,6 +72,7 @@ struct control {
     bool has_names;    /* once there was an answer for each: a new one is no reason to be away */
     bool is_stuck;     /* the last job came to nothing; it is tried again */
     bool is_store_connected;
+    bool is_store_stale; /* away for longer than store.max_stale, and workers were told */
     bool is_draining;
 };
 
@@ -118,7 +120,8 @@ static bool start_audit(struct control *c, struct fault *f)
 
 static void on_records_up(void *owner)
 {
-    (void)owner; /* who needs it looks when it needs it */
+    struct control *c = owner;
+    revocation_desk_up(c->desks.revocations);
 }
 
 static void on_records_down(void *owner, const struct fault *why)
@@ -132,6 +135,20 @@ static void on_documents(void *owner, struct documents *documents)
     struct control *c = owner;
     c->store_seen_at = loop_now(&c->loop);
     compiler_documents(c->compiler, documents_ref(documents));
+}
+
+static void on_revoked(void *owner, struct slice entity)
+{
+    struct control *c = owner;
+    revocation_desk_news(c->desks.revocations, entity);
+}
+
+static void on_revocations(void *owner, struct revocations *take)
+{
+    struct control *c = owner;
+    for (uint32_t i = 0; i < c->worker_count; i++)
+        worker_post_revocations(c->workers[i], revocations_ref(take));
+    revocations_unref(take);
 }
 
 static void on_store(void *owner, bool is_connected)
@@ -257,6 +274,20 @@ static void follow_names(struct control *c)
 
 /* --- An edition is in force. */
 
+/* With the keys that records are sealed by, and for the entities that there are now. */
+static void follow_records(struct control *c)
+{
+    const struct snapshot *s = c->desks.edition->snapshot;
+    const struct charter *charter = s->charter ? s->charter->charter : NULL;
+    const uint32_t count = charter ? charter->entity_count : 0;
+    struct slice *entities = mem_array(struct slice, count + 1);
+    for (uint32_t i = 0; i < count; i++)
+        entities[i] = charter->entities[i].id;
+    records_follow(c->desks.kept, c->desks.edition->keyring);
+    revocation_desk_follow(c->desks.revocations, entities, count);
+    mem_free(entities);
+}
+
 static void activate(struct control *c, struct edition *take, uint32_t refused)
 {
     bool was_ready = c->desks.edition && c->desks.edition->door_count;
@@ -278,6 +309,7 @@ static void activate(struct control *c, struct edition *take, uint32_t refused)
     for (uint32_t i = 0; i < c->worker_count; i++)
         worker_post_edition(c->workers[i], edition_ref(take), issuers_ref(c->table));
     follow_names(c);
+    follow_records(c);
     metric_set(&c->metrics, METRIC_SNAPSHOT, (int64_t)take->snapshot->number);
     log_info("control", "snapshot %llu is live: %u applications",
              (unsigned long long)take->snapshot->number, take->door_count);
@@ -411,6 +443,11 @@ static bool is_ready(void *owner, struct buf *out)
             out,
             "degraded revocation: %u CRLs are missing or past their nextUpdate; the log says why\n",
             status_desk_without_crl(c->desks.statuses));
+    if (revocation_desk_alarms(c->desks.revocations))
+        ok &= buf_printf(out,
+                         "degraded revocations: the lists of %u entities can't be relied on; the "
+                         "log says why\n",
+                         revocation_desk_alarms(c->desks.revocations));
     return is_fine && ok;
 }
 
@@ -517,12 +554,23 @@ static void on_reopen(EV_P_ ev_signal *signal, int events)
     audit_writer_reopen(c->audit);
 }
 
+/* Sessions that workers know go on for so long; then the store must be asked, which can't be. */
+static void look_at_store(struct control *c)
+{
+    const bool is_stale =
+        loop_now(&c->loop).ms - c->store_seen_at.ms > c->config->store_max_stale_ms;
+    for (uint32_t i = 0; is_stale && !c->is_store_stale && i < c->worker_count; i++)
+        worker_post_store_stale(c->workers[i]);
+    c->is_store_stale = is_stale;
+}
+
 static void on_watch(EV_P_ ev_timer *timer, int events)
 {
     struct control *c = timer->data;
     (void)loop, (void)events;
     if (c->is_store_connected)
         c->store_seen_at = loop_now(&c->loop);
+    look_at_store(c);
     if (loop_wall(&c->loop).s > c->rebuild_at_s) {
         c->rebuild_at_s = INT64_MAX;
         compiler_again(c->compiler);
@@ -602,6 +650,9 @@ static bool start(struct control *c, struct fault *f)
         .ca_file = c->config->fetch_ca_file.len ? c->config->fetch_ca_file.ptr : NULL};
     const struct resolver_settings names = {.servers = c->config->dns_servers,
                                             .max_stale_ms = c->config->dns_max_stale_ms};
+    const struct revocation_settings revoked = {.state_dir = c->config->state_dir.ptr,
+                                                .max_stale_ms = c->config->store_max_stale_ms,
+                                                .goes_on = c->config->goes_on_unknown};
     int *fds = NULL;
     bool ok = false;
     raise_file_limit();
@@ -654,7 +705,14 @@ static bool start(struct control *c, struct fault *f)
     c->store_seen_at = loop_now(&c->loop);
     c->desks.records = redis_new(&c->loop, &c->config->store,
                                  (struct redis_hooks){on_records_up, on_records_down, c});
-    c->store = store_new(&c->loop, &store, (struct store_hooks){on_documents, on_store, c});
+    c->desks.kept = records_new(&c->loop, c->desks.records);
+    c->desks.revocations =
+        revocation_desk_new(&c->loop, c->desks.records, c->desks.kept, &revoked, &c->metrics,
+                            (struct revocation_hooks){on_revocations, c});
+    c->desks.sessions = session_desk_new(&c->loop, c->desks.records, c->desks.kept,
+                                         c->desks.revocations, &c->metrics);
+    c->store =
+        store_new(&c->loop, &store, (struct store_hooks){on_documents, on_store, on_revoked, c});
     ok = sandbox_close(c->config, f);
 out:
     mem_free(fds);
@@ -672,6 +730,9 @@ static void stop(struct control *c)
     compiler_stop(c->compiler);
     store_free(c->store);
     redis_free(c->desks.records);
+    session_desk_free(c->desks.sessions);
+    revocation_desk_free(c->desks.revocations);
+    records_free(c->desks.kept);
     admin_free(c->admin);
     health_desk_free(c->health);
     resolver_free(c->resolver);

@@ -14,13 +14,22 @@ struct exchange;
 struct issuer_desk;
 struct metrics;
 struct oidc_desk;
+struct records;
 struct redis;
+struct revocation_desk;
+struct session_desk;
 struct status_desk;
 struct vouch;
 struct worker;
 
 /* One each in a story: an exchange that was answered once does not ask the same again. */
-enum errand_kind { ERRAND_KEYS, ERRAND_STATUS, ERRAND_COUNT };
+enum errand_kind {
+    ERRAND_KEYS,
+    ERRAND_STATUS,
+    ERRAND_SESSION,
+    ERRAND_SESSION_CHANGE,
+    ERRAND_COUNT
+};
 
 /* What there is on the control thread that errands go to. */
 struct desks {
@@ -31,6 +40,9 @@ struct desks {
     struct oidc_desk *oidc; /* signing in at providers */
     struct status_desk *statuses;
     struct redis *records;   /* for what is kept in the store (auth/vault.h); may be down */
+    struct records *kept;    /* sign-ins under way, hand-overs, marks: over that connection */
+    struct session_desk *sessions;
+    struct revocation_desk *revocations;
     struct edition *edition; /* in force; NULL before the first */
 };
 
@@ -51,7 +63,7 @@ struct errand {
 /* On the worker's thread. Sends it off; the exchange's phase is run again when it is back, or after
  * limit_ms (then `back` is told no exchange). An exchange has one at a time. */
 void errand_send(struct exchange *x, struct errand *take, int64_t limit_ms);
-/* The same for nobody: what comes of it reaches all workers. */
+/* The same for nobody: `back` is told no exchange. */
 void errand_post(struct worker *w, struct errand *take);
 /* Of this kind one was sent, and is back or was given up. */
 bool errand_is_over(const struct exchange *x, enum errand_kind kind);

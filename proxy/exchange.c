@@ -262,11 +262,12 @@ static enum next decision(struct exchange *x)
 {
     struct held *now = x->worker->held;
     struct event event;
-    enum reason why;
-    if (x->held == now)
-        decide(now->edition->snapshot, &x->facts, &x->decision);
-    else if ((why = exchange_judge_by(x, now)) != REASON_PERMITTED) /* while it waited for keys */
+    const bool is_same = x->held == now; /* else it waited, for keys or a session */
+    enum reason why = is_same ? exchange_judge_revoked(x, x->facts.app) : exchange_judge_by(x, now);
+    if (why != REASON_PERMITTED)
         return refuse(x, why, NULL);
+    if (is_same)
+        decide(now->edition->snapshot, &x->facts, &x->decision);
     if (x->decision.shadow.differs)
         metric_add(&x->worker->metrics, METRIC_SHADOW_DIFFERENCES_TOTAL, 1);
     if (x->is_to_be_judged) /* the keys of now are not there */
@@ -437,6 +438,7 @@ static void free_when_over(struct exchange *x)
     if (x->phase != DONE || !x->client_let_go || x->running)
         return;
     token_release(x->token);
+    session_unref(x->session);
     device_unref(x->device);
     held_drop(x->held);
     buf_fini(&x->up);

@@ -11,6 +11,7 @@
 #include "proxy/connection.h"
 #include "proxy/errand.h"
 #include "proxy/pace.h"
+#include "proxy/session_errand.h"
 #include "proxy/uplink.h"
 #include "proxy/websocket.h"
 
@@ -79,7 +80,9 @@ struct exchange {
     struct decision decision;
     const struct token *token;
     struct device *device;
-    struct errand *errand; /* under way */
+    struct session *session;            /* that the person is signed in by; held */
+    enum session_answer session_answer; /* of the last errand for one */
+    struct errand *errand;              /* under way */
     uint32_t errands_over; /* bits 1 << enum errand_kind */
     struct reference reference;
     struct trace trace;
@@ -141,6 +144,8 @@ struct slice exchange_field(const struct exchange *x, struct slice name);
 /* What it rests on may have changed: the edition, a revocation, time. It goes on, or ends. Only
  * while it is live. */
 void exchange_judge_again(struct exchange *x);
+/* Was what it rests on taken back? Then it ends. Only while it is live. */
+void exchange_judge_revoked_again(struct exchange *x);
 int64_t exchange_good_until(const struct exchange *x); /* once it is permitted */
 void exchange_go_away(struct exchange *x);    /* a WebSocket ends, since the gateway does */
 void exchange_time_is_up(struct exchange *x); /* past ends_at_ms */

@@ -73,6 +73,24 @@ static enum reason judge_device_again(struct exchange *x, struct held *now,
     return REASON_PERMITTED;
 }
 
+/* Each entity takes back only what comes to its own hosts. */
+enum reason exchange_judge_revoked(const struct exchange *x, const struct application *app)
+{
+    const struct revocations *t = x->worker->tls.revocations;
+    const struct wall now = loop_wall(&x->worker->loop);
+    if (!t || !t->lists.count)
+        return REASON_PERMITTED;
+    if (revocations_unknown(t, app->entity))
+        return REASON_REVOCATIONS_STALE;
+    if (x->facts.device && revocations_device(t, app->entity, x->facts.device, now))
+        return REASON_DEVICE_REVOKED;
+    if (x->token && token_is_revoked(x->token, t, now))
+        return REASON_TOKEN_REVOKED;
+    if (x->session && revocations_session(t, x->session, now))
+        return REASON_SESSION_ENDED;
+    return REASON_PERMITTED;
+}
+
 /* What the application takes may be less now: of paths that can be read in more than one way, of
  * WebSocket and of whose pages open it. */
 static enum reason judge_request_again(struct exchange *x, const struct application *app)
@@ -106,6 +124,9 @@ enum reason exchange_judge_by(struct exchange *x, struct held *now)
         0)
         return REASON_HOST_MISDIRECTED;
     why = judge_token_again(x, now, door->app);
+    if (why != REASON_PERMITTED)
+        return why;
+    why = exchange_judge_revoked(x, door->app);
     if (why != REASON_PERMITTED)
         return why;
     if (x->held != now) {
@@ -152,6 +173,13 @@ void exchange_judge_again(struct exchange *x)
         return;
     }
     withdraw(x, why);
+}
+
+void exchange_judge_revoked_again(struct exchange *x)
+{
+    enum reason why = exchange_judge_revoked(x, x->facts.app);
+    if (why != REASON_PERMITTED)
+        withdraw(x, why);
 }
 
 void exchange_time_is_up(struct exchange *x)

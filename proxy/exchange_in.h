@@ -14,6 +14,9 @@ bool exchange_bearer(struct slice authorization, struct slice *token);
 struct token_question exchange_question(const struct exchange *x, const struct held *held,
                                         const struct application *app);
 
+/* Has its entity taken back what it rests on: device, token or session? */
+enum reason exchange_judge_revoked(const struct exchange *x, const struct application *app);
+
 /* All the questions that let it in, asked of that edition; the exchange then is that edition's. */
 enum reason exchange_judge_by(struct exchange *x, struct held *now);
 

@@ -45,6 +45,11 @@ void live_judge_again(struct worker *w)
     each(w, exchange_judge_again);
 }
 
+void live_judge_revoked(struct worker *w)
+{
+    each(w, exchange_judge_revoked_again);
+}
+
 void live_go_away(struct worker *w)
 {
     each(w, exchange_go_away);

@@ -12,5 +12,7 @@ void live_add(struct exchange *x);    /* once it is permitted */
 void live_remove(struct exchange *x); /* fine when it is in none */
 /* All of them, now. */
 void live_judge_again(struct worker *w);
+/* Those whose device, token or session was taken back end; of the others nothing else is asked. */
+void live_judge_revoked(struct worker *w);
 /* The worker drains: WebSockets are told, all else comes to its end. */
 void live_go_away(struct worker *w);

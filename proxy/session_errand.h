@@ -6,15 +6,14 @@
 #include "auth/session_desk.h"
 #include "proxy/errand.h"
 
-#define SESSION_WAIT_MS 3000
+#define SESSION_WAIT_MS 900 /* no answer takes a second because the store is away */
 
-/* ERRAND_SESSION: by the cookie's id (copied). When the phase runs again with errand_is_over,
+/* ERRAND_SESSION: by the cookie's id. When the phase runs again and errand_is_over,
  * session_cache_find says whether it is here; where it is not, x->session_answer says whether there
- * is none, or the store is away. */
+ * is none (SESSION_NONE), or the store does not answer (SESSION_AWAY, which is its zero). */
 struct errand *errand_for_session(struct slice entity, struct slice id);
-/* ERRAND_SESSION_CHANGE: SESSION_MOVED, ASKED, SPOKEN; `id` is the cookie's. The answer as above.
- */
+/* ERRAND_SESSION_CHANGE: SESSION_MOVED, ASKED, SPOKEN; `id` is the cookie's. Answered as above. */
 struct errand *errand_for_session_change(struct slice id, struct session *s,
                                          const struct session_changed *changed);
-/* Somebody is there (session_wants_touch): nobody waits for it. At most once a minute a session. */
+/* Somebody is there (session_wants_touch): nobody waits for it; at most once a minute a session. */
 void session_touch(struct worker *w, struct slice id, struct session *s);

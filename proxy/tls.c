@@ -228,6 +228,19 @@ static const char *is_known_bad(const struct tls_worker *w, const struct vouch *
     return is_bad ? status.detail : NULL;
 }
 
+/* By the entity whose host was asked for: each takes back only what is its own. */
+static const char *is_taken_back(const struct tls_peer *peer, const struct vouch *v)
+{
+    const struct revocations *t = peer->worker->revocations;
+    const struct door *door =
+        t && t->lists.count ? edition_door(peer->edition, slice_from(peer->sni, peer->sni_len))
+                            : NULL;
+    const bool is_revoked =
+        door && v->device &&
+        revocations_device(t, door->app->entity, &v->device->device, wall_now());
+    return is_revoked ? "the device has been revoked" : NULL;
+}
+
 /* May this session be resumed at this view, now? Fills peer->ticket where it may. */
 static bool ticket_holds(struct tls_peer *peer, SSL_SESSION *session)
 {
@@ -253,7 +266,8 @@ static bool ticket_holds(struct tls_peer *peer, SSL_SESSION *session)
     if (!vouch)
         return false;
     judged_set(j, vouch);
-    return j->seen == DEVICE_SEEN_GOOD && !is_known_bad(peer->worker, vouch);
+    return j->seen == DEVICE_SEEN_GOOD && !is_known_bad(peer->worker, vouch) &&
+           !is_taken_back(peer, vouch);
 }
 
 static SSL_TICKET_RETURN on_ticket_opened(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
@@ -324,7 +338,8 @@ static int on_verify(X509_STORE_CTX *store, void *arg)
     }
     /* Elsewhere a person is told so in words. */
     if (j->seen == DEVICE_SEEN_GOOD && peer->view->device == DEVICE_REQUIRED_BY_TLS &&
-        (peer->refusal = is_known_bad(peer->worker, j->vouch))) {
+        ((peer->refusal = is_known_bad(peer->worker, j->vouch)) ||
+         (peer->refusal = is_taken_back(peer, j->vouch)))) {
         X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REVOKED);
         return 0;
     }
@@ -406,6 +421,7 @@ void tls_worker_fini(struct tls_worker *w)
     SSL_CTX_free(w->ctx);
     vouches_free(w->vouches);
     statuses_unref(w->statuses);
+    revocations_unref(w->revocations);
     *w = (struct tls_worker){0};
 }
 

@@ -6,6 +6,7 @@
 
 #include <openssl/ssl.h>
 
+#include "auth/revocation.h"
 #include "auth/status.h"
 #include "auth/vouch.h"
 #include "policy/host.h"
@@ -46,6 +47,7 @@ struct tls_worker {
     const struct ticket_ring *ring;
     struct vouches *vouches;
     struct statuses *statuses; /* held; NULL before the first */
+    struct revocations *revocations; /* NULL before the first have come */
 };
 void tls_worker_init(struct tls_worker *w, const struct ticket_ring *ring); /* aborts where OpenSSL
                                                                                is broken */

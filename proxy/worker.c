@@ -247,6 +247,7 @@ struct worker_letter {
     struct address_book *addresses;
     struct statuses *statuses;
     bool is_worse;
+    struct revocations *revocations;
 };
 
 static void letter_free(struct letter *self)
@@ -256,6 +257,7 @@ static void letter_free(struct letter *self)
     issuers_unref(l->issuers);
     address_book_unref(l->addresses);
     statuses_unref(l->statuses);
+    revocations_unref(l->revocations);
     mem_free(l);
 }
 
@@ -304,6 +306,24 @@ static void open_statuses(struct letter *self, void *owner)
     letter_free(self);
     if (is_worse)
         live_judge_again(w);
+}
+
+static void open_revocations(struct letter *self, void *owner)
+{
+    struct worker_letter *l = container_of(self, struct worker_letter, letter);
+    struct worker *w = owner;
+    revocations_unref(w->tls.revocations);
+    w->tls.revocations = l->revocations;
+    l->revocations = NULL;
+    letter_free(self);
+    live_judge_revoked(w);
+}
+
+static void open_store_stale(struct letter *self, void *owner)
+{
+    struct worker *w = owner;
+    letter_free(self);
+    session_cache_forget(w->sessions);
 }
 
 static void open_addresses(struct letter *self, void *owner)
@@ -376,6 +396,16 @@ void worker_post_statuses(struct worker *w, struct statuses *take, bool is_worse
     post(w, open_statuses, (struct worker_letter){.statuses = take, .is_worse = is_worse});
 }
 
+void worker_post_revocations(struct worker *w, struct revocations *take)
+{
+    post(w, open_revocations, (struct worker_letter){.revocations = take});
+}
+
+void worker_post_store_stale(struct worker *w)
+{
+    post(w, open_store_stale, (struct worker_letter){0});
+}
+
 void worker_post_addresses(struct worker *w, struct address_book *take)
 {
     post(w, open_addresses, (struct worker_letter){.addresses = take});
@@ -422,6 +452,7 @@ struct worker *worker_new(uint32_t number, const struct config *config, struct t
     w->scratch = mem_grow(NULL, WORKER_BLOCK_BYTES, 1);
     tls_worker_init(&w->tls, tickets);
     w->tokens = token_cache_new(TOKEN_CACHE_ENTRIES, &w->metrics);
+    w->sessions = session_cache_new(SESSION_CACHE_ENTRIES);
     w->assertions = assertion_cache_new(&w->metrics);
     w->audit = audit_ring_new(AUDIT_RING_BYTES, &w->metrics);
     dice_init(&w->dice);
@@ -487,6 +518,7 @@ void worker_free(struct worker *w)
     live_fini(w);
     origins_free(w);
     token_cache_free(w->tokens);
+    session_cache_free(w->sessions);
     assertion_cache_free(w->assertions);
     audit_ring_free(w->audit);
     limits_fini(&w->limits);

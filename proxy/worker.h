@@ -9,6 +9,7 @@
 #include "audit/record.h"
 #include "auth/assertion.h"
 #include "auth/issuer.h"
+#include "auth/session_cache.h"
 #include "auth/token.h"
 #include "base/entropy.h"
 #include "base/http_date.h"
@@ -86,6 +87,7 @@ struct worker {
     char *scratch;       /* WORKER_BLOCK_BYTES: what a turn reads from one client */
     struct h1_head head; /* the head being parsed; copied out before the next */
     struct token_cache *tokens;
+    struct session_cache *sessions;
     struct assertion_cache *assertions;
     struct audit_ring *audit;
     struct metrics metrics;
@@ -114,6 +116,10 @@ void worker_post_edition(struct worker *w, struct edition *take, struct issuers 
 void worker_post_issuers(struct worker *w, struct issuers *take);
 /* `is_worse`: who is inside is judged again. */
 void worker_post_statuses(struct worker *w, struct statuses *take, bool is_worse);
+/* What rests on what was taken back is cut. */
+void worker_post_revocations(struct worker *w, struct revocations *take);
+/* The store has been away for longer than store.max_stale: no session is known any more. */
+void worker_post_store_stale(struct worker *w);
 void worker_post_addresses(struct worker *w, struct address_book *take);
 void worker_post_drain(struct worker *w);
 
