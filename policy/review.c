@@ -82,28 +82,38 @@ static bool methods_cover(const struct rule *a, const struct rule *b)
 
 /* ---- a rule ---- */
 
-static void review_dates(const struct rule *r, struct wall now, struct findings *out)
+/* In the file of whatever holds it. */
+static struct place place_of(const struct rule *r, const struct place *holder)
+{
+    struct place place = *holder;
+    place.line = r->line;
+    place.column = r->column;
+    return place;
+}
+
+static void review_dates(const struct rule *r, const struct place *holder, struct wall now,
+                         struct findings *out)
 {
     if (r->expires_s && r->expires_s <= now.s)
-        findings_warn(out, r->place, "expired-rule",
+        findings_warn(out, place_of(r, holder), "expired-rule",
                       "the rule '%.*s' has expired: it does nothing any more", SLICE_ARG(r->id));
     else if (r->review_by_s && r->review_by_s <= now.s)
-        findings_warn(out, r->place, "overdue-review",
+        findings_warn(out, place_of(r, holder), "overdue-review",
                       "the rule '%.*s' was to be looked at again before now%s%.*s",
                       SLICE_ARG(r->id), r->owner.len ? ", by " : "", SLICE_ARG(r->owner));
     if (r->review_by_s && r->expires_s && r->review_by_s > r->expires_s)
-        findings_warn(out, r->place, "late-review",
+        findings_warn(out, place_of(r, holder), "late-review",
                       "the rule '%.*s' expires before it is to be looked at again",
                       SLICE_ARG(r->id));
 }
 
 /* The gateway answers these itself, before any rule. */
-static void review_paths(const struct rule *r, struct findings *out)
+static void review_paths(const struct rule *r, const struct place *holder, struct findings *out)
 {
     for (uint32_t i = 0; i < r->path_count; i++)
         if (r->paths[i].count && r->paths[i].segments[0].kind == PATTERN_TEXT &&
             slice_eq(r->paths[i].segments[0].text, SLICE(".belfry")))
-            findings_warn(out, r->place, "outside-path",
+            findings_warn(out, place_of(r, holder), "outside-path",
                           "'%.*s' is the gateway's own: no request for it comes to a rule",
                           SLICE_ARG(r->paths[i].text));
 }
@@ -117,6 +127,7 @@ static bool is_shadower(const struct rule *r)
 
 static void review_shadows(const struct application *app, struct findings *out)
 {
+    const struct place *holder = &app->place;
     const struct rule **forbids = mem_array(const struct rule *, SHADOWERS_MAX);
     uint32_t count = 0;
     for (uint32_t i = 0; i < app->rule_count && count < SHADOWERS_MAX; i++)
@@ -126,7 +137,7 @@ static void review_shadows(const struct application *app, struct findings *out)
         const struct rule *r = &app->rule_list[i];
         for (uint32_t k = 0; r->effect == RULE_PERMIT && k < count; k++)
             if (methods_cover(forbids[k], r) && paths_cover(forbids[k], r)) {
-                findings_warn(out, r->place, "never-decides",
+                findings_warn(out, place_of(r, holder), "never-decides",
                               "'%.*s' permits nothing: '%.*s' forbids all of it, without condition",
                               SLICE_ARG(r->id), SLICE_ARG(forbids[k]->id));
                 break;
@@ -153,6 +164,7 @@ static void digest_of(const struct rule *r, uint8_t out[SHA256_BYTES])
 
 static void review_twins(const struct application *app, struct findings *out)
 {
+    const struct place *holder = &app->place;
     struct map seen;
     uint8_t(*digests)[SHA256_BYTES] = mem_zero(app->rule_count + 1, SHA256_BYTES);
     map_init(&seen);
@@ -162,8 +174,8 @@ static void review_twins(const struct application *app, struct findings *out)
         const struct rule *first =
             map_set(&seen, slice_from(digests[i], SHA256_BYTES), (void *)(uintptr_t)r);
         if (first && !first->expires_s && !r->expires_s)
-            findings_warn(out, r->place, "duplicate-rule", "'%.*s' says what '%.*s' says",
-                          SLICE_ARG(r->id), SLICE_ARG(first->id));
+            findings_warn(out, place_of(r, holder), "duplicate-rule",
+                          "'%.*s' says what '%.*s' says", SLICE_ARG(r->id), SLICE_ARG(first->id));
     }
     map_fini(&seen);
     mem_free(digests);
@@ -174,8 +186,8 @@ void bundle_review(const struct bundle *b, struct wall now, struct findings *out
     for (uint32_t i = 0; i < b->application_count; i++) {
         const struct application *app = &b->applications[i];
         for (uint32_t k = 0; k < app->rule_count; k++) {
-            review_dates(&app->rule_list[k], now, out);
-            review_paths(&app->rule_list[k], out);
+            review_dates(&app->rule_list[k], &app->place, now, out);
+            review_paths(&app->rule_list[k], &app->place, out);
         }
         review_shadows(app, out);
         review_twins(app, out);
@@ -184,8 +196,10 @@ void bundle_review(const struct bundle *b, struct wall now, struct findings *out
 
 void charter_review(const struct charter *c, struct wall now, struct findings *out)
 {
+    const struct place nowhere = {0};
+    const struct place *holder = c->entity_count ? &c->entities[0].place : &nowhere;
     for (uint32_t i = 0; i < c->baseline.requirement_count; i++)
-        review_dates(&c->baseline.requirements[i], now, out);
+        review_dates(&c->baseline.requirements[i], holder, now, out);
     for (uint32_t i = 0; i < c->baseline.forbid_count; i++)
-        review_dates(&c->baseline.forbids[i], now, out);
+        review_dates(&c->baseline.forbids[i], holder, now, out);
 }

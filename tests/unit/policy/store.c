@@ -156,7 +156,8 @@ static void follow(int64_t reconcile_ms, struct documents *start)
     const struct store_settings settings = {
         .address = world.address, .reconcile_ms = reconcile_ms, .start = start};
     world.store =
-        store_new(&world.loop, &settings, (struct store_hooks){on_documents, on_connected, NULL});
+        store_new(&world.loop, &settings,
+                  (struct store_hooks){.documents = on_documents, .connected = on_connected});
 }
 
 static void out_of_patience(struct ev_loop *ev, ev_timer *timer, int events)
