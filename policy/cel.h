@@ -79,6 +79,7 @@ uint32_t cel_atoms(const struct cel *c, struct arena *a, const struct cel *const
 /* Bytes that are equal only for conditions with equal outcomes on all facts. */
 struct slice cel_key(const struct cel *c, struct arena *a);
 bool cel_reads_device(const struct cel *c); /* could lack a device */
+bool cel_reads_time(const struct cel *c);   /* may say another thing a second later */
 
 /* Facts by whose texts an index can find conditions. */
 enum cel_guard_fact {

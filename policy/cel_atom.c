@@ -85,6 +85,21 @@ bool cel_reads_device(const struct cel *c)
     return reads_device(c->root);
 }
 
+static bool reads_time(const struct cel_step *s)
+{
+    if (s->op == OP_FACT)
+        return s->fact == CEL_FACT_request_time;
+    for (uint32_t i = 0; has_args(s) && i < s->count; i++)
+        if (reads_time(s->args[i]))
+            return true;
+    return false;
+}
+
+bool cel_reads_time(const struct cel *c)
+{
+    return reads_time(c->root);
+}
+
 /* ---- guards ---- */
 
 static enum cel_guard_fact guard_fact(const struct cel_step *s, bool is_list)

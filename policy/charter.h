@@ -45,7 +45,9 @@ struct baseline {
     uint32_t requirement_count;
     struct rule *forbids; /* RULE_FORBID */
     uint32_t forbid_count;
-    bool has_shadow;              /* some rule of it is in shadow; by charter_compile, as are: */
+    /* By charter_compile. */
+    bool has_shadow;              /* some rule of it is in shadow */
+    bool reads_time;              /* some requirement does */
     const struct rules *rules[2]; /* of the forbids; [1] where case is folded */
 };
 

@@ -98,6 +98,7 @@ struct rules {
     uint32_t memo_count; /* of the first atoms: their answers are remembered */
     struct guard_names names;
     bool has_step_up; /* some permit rule says remedy: step_up */
+    bool reads_time;  /* some condition does */
 };
 
 /* Fills `rules` of every application. Once for a bundle, before it is shared. */

@@ -525,6 +525,7 @@ void decide(const struct snapshot *s, const struct facts *facts, struct decision
     if (!h.app->rules || (h.baseline->forbid_count && !baseline_rules(&h)))
         return; /* never compiled */
     judge(&w, &h, out);
+    hearing_bound(&h, out);
     if (h.app->rules->shadow_permits || h.app->rules->shadow_forbids || h.baseline->has_shadow)
         judge_shadows(&w, &h, out);
 }

@@ -64,6 +64,8 @@ void tally_requirements(struct tally *t, const struct hearing *h, bool is_shadow
 bool tally_conclude(const struct tally *t, const struct hearing *h, struct decision *out);
 /* Steps 6 and 7. */
 void tally_conclude_step_up(const struct tally *t, const struct hearing *h, struct decision *out);
+/* Where some rule asks for the time, what it says stands for this second only. */
+void hearing_bound(const struct hearing *h, struct decision *out);
 /* `t` counts the rules in shadow too. */
 void tally_conclude_shadow(const struct tally *t, const struct hearing *h, struct decision *out);
 

@@ -125,6 +125,7 @@ void decide_slowly(const struct snapshot *s, const struct facts *facts, struct d
     tally_all(&t, &h, false);
     if (!tally_conclude(&t, &h, out))
         tally_conclude_step_up(&t, &h, out);
+    hearing_bound(&h, out);
     tally_all(&t, &h, true);
     tally_conclude_shadow(&t, &h, out);
 }

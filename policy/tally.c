@@ -30,6 +30,15 @@ const struct rule *hearing_rule(const struct hearing *h, uint32_t number)
     return &h->baseline->requirements[number];
 }
 
+void hearing_bound(const struct hearing *h, struct decision *out)
+{
+    const struct rules *forbids = h->baseline->rules[h->app->paths.fold_case];
+    const bool reads_time = (h->app->rules && h->app->rules->reads_time) ||
+                            h->baseline->reads_time || (forbids && forbids->reads_time);
+    if (reads_time && out->valid_until_s > h->facts->now.s)
+        out->valid_until_s = h->facts->now.s + 1;
+}
+
 /* ---- counting ---- */
 
 bool rule_has_expired(const struct rule *r, const struct facts *facts)

@@ -780,6 +780,21 @@ Test(decide, stands_until_the_rule_that_decided_expires)
     world_fini(&w);
 }
 
+Test(decide, stands_for_a_second_where_some_rule_asks_for_the_time)
+{
+    WORLD(w, STRICT, {.id = "p", .effect = RULE_PERMIT, .paths = "/a"},
+          {.id = "never-2001",
+           .effect = RULE_FORBID,
+           .when = "request.time >= timestamp('2001-01-01T00:00:00Z')"});
+    ask_for(&w, METHOD_GET, "/a");
+    w.facts.now.s = 978307199;
+    expect(&w, DECISION_PERMIT, REASON_PERMITTED, "p");
+    cr_expect_eq(decided(&w).valid_until_s, 978307200);
+    w.facts.now.s = 978307200;
+    expect(&w, DECISION_DENY, REASON_FORBIDDEN, "never-2001");
+    world_fini(&w);
+}
+
 /* ---- generated policies ---- */
 
 static uint64_t draw(uint64_t *seed, uint64_t below)
