@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -124,6 +125,7 @@ static void certificate_use(struct https *h)
 
 struct https *https_new(void)
 {
+    (void)signal(SIGPIPE, SIG_IGN); // a client may hang up before it has its answer
     struct https *h = mem_new(struct https);
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
     socklen_t len = sizeof address;

@@ -30,6 +30,7 @@ static struct oidc_desk *desk;
 static EVP_PKEY *key;
 static char *key_set;
 static char *id_token; /* as the provider gives it now */
+static char *kept;     /* an answer that lives as long as the server */
 static char issuer[64];
 static char document[1024];
 static char grant[8192];
@@ -218,6 +219,7 @@ static void end(void)
         map_fini(&snapshots[i].entities);
     mem_free(key_set);
     mem_free(id_token);
+    mem_free(kept);
     EVP_PKEY_free(key);
 }
 
@@ -327,7 +329,7 @@ Test(oidc, a_discovery_document_that_does_not_hold_sends_nobody_anywhere)
         "[\"%s%s%s\"]",
         "not json %s%s%s",
     };
-    char texts[sizeof bad / sizeof *bad][512];
+    static char texts[sizeof bad / sizeof *bad][512];
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         (void)snprintf(texts[i], sizeof texts[i], bad[i], issuer, issuer, issuer);
         https_answer(server, DISCOVERY, 200, texts[i]);
@@ -495,12 +497,11 @@ Test(oidc, what_the_token_endpoint_answers_is_judged)
 
 Test(oidc, an_answer_without_end_is_cut)
 {
-    char *huge = mem_array(char, (2u << 20) + 1);
-    memset(huge, ' ', 2u << 20);
-    https_answer(server, "/token", 200, huge);
+    kept = mem_array(char, (2u << 20) + 1);
+    memset(kept, ' ', 2u << 20);
+    https_answer(server, "/token", 200, kept);
     cr_expect_eq(redeem(), REASON_PROVIDER_MISTAKEN);
     cr_expect(strstr(why.text, "passes"));
-    mem_free(huge);
 }
 
 Test(oidc, an_id_token_of_another_sign_in_is_worth_nothing)
@@ -512,10 +513,11 @@ Test(oidc, an_id_token_of_another_sign_in_is_worth_nothing)
 
 Test(oidc, a_key_that_is_new_is_fetched_before_anybody_is_refused)
 {
-    char *jwk = jose_jwk(key, "new", ""), *newer = jose_set(&jwk, 1);
+    char *jwk = jose_jwk(key, "new", "");
+    kept = jose_set(&jwk, 1);
     follow();
     cr_assert_eq(redeem(), REASON_PERMITTED);
-    https_answer(server, "/keys", 200, newer);
+    https_answer(server, "/keys", 200, kept);
     mem_free(id_token);
     const long long now = time(NULL);
     id_token = sign("{\"alg\":\"ES256\",\"kid\":\"new\"}",
@@ -528,7 +530,6 @@ Test(oidc, a_key_that_is_new_is_fetched_before_anybody_is_refused)
     cr_expect_eq(redeem(), REASON_PERMITTED, "%s", why.text);
     cr_expect_eq(https_requests(server, "/keys"), 2);
     mem_free(jwk);
-    mem_free(newer);
 }
 
 Test(oidc, keys_that_cannot_be_had_are_the_providers_trouble)
@@ -559,9 +560,9 @@ Test(oidc, userinfo_says_what_the_id_token_does_not)
     cr_expect_eq(identity.groups.count, 2);
     https_last(server, "/me", last);
     cr_expect(strstr(last, "Authorization: Bearer at\r\n"));
-    char *jwt = sign(
-        HEADER, "{\"iss\":\"%s\",\"sub\":\"anna\",\"aud\":\"belfry\",\"groups\":\"c\"}", issuer);
-    https_answer(server, "/me", 200, jwt);
+    kept = sign(HEADER, "{\"iss\":\"%s\",\"sub\":\"anna\",\"aud\":\"belfry\",\"groups\":\"c\"}",
+                issuer);
+    https_answer(server, "/me", 200, kept);
     cr_assert_eq(redeem(), REASON_PERMITTED, "%s", why.text);
     cr_expect(identity.groups.count == 1 && slice_eq(identity.groups.at[0], SLICE("c")));
     https_answer(server, "/me", 200, "{\"sub\":\"bart\",\"groups\":[\"admin\"]}");
@@ -570,7 +571,6 @@ Test(oidc, userinfo_says_what_the_id_token_does_not)
     cr_expect_eq(redeem(), REASON_PROVIDER_MISTAKEN);
     https_answer(server, "/me", 503, "{}");
     cr_expect_eq(redeem(), REASON_PROVIDER_UNAVAILABLE);
-    mem_free(jwt);
 }
 
 /* ---- refresh ---- */
