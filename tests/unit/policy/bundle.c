@@ -208,6 +208,34 @@ Test(bundle, providers_and_authorities_are_read_as_they_are_written)
     folder_free(&folder);
 }
 
+Test(bundle, a_sign_in_is_read_as_it_is_written)
+{
+    struct findings f;
+    struct bundle *b = load(
+        "belfry: entity/v1\nentity: e\nserial: 1\nnot_after: 2027-01-01T00:00:00Z\n"
+        "applications: []\nidentity_providers:\n"
+        "  - id: a\n    issuer: https://a.example\n"
+        "    sign_in: { client_id: c, client_secret: '${secret:s}' }\n"
+        "  - id: b\n    issuer: https://b.example\n    audiences: [x]\n"
+        "    sign_in: { client_id: d, private_key: '${secret:k}', private_key_algorithm: PS256,\n"
+        "      name: { nl: N }, scopes: [openid, a], acr_values: { 300: u, 400: v },\n"
+        "      userinfo: true, logout: local, refresh_after: 5m }\n",
+        "", &f);
+    cr_assert(b && b->provider_count == 2);
+    const struct sign_in *s = &b->providers[0].sign_in, *t = &b->providers[1].sign_in;
+    cr_expect(slice_eq(s->client.id, SLICE("c")) && slice_eq(s->client.secret, SLICE("s")));
+    cr_expect(s->client.auth == CLIENT_SECRET_BASIC && s->scopes.count == 2 && !s->has_userinfo);
+    cr_expect(s->has_logout && s->refresh_after_s == 900 && s->acr_value_count == 6);
+    cr_expect(slice_eq(s->acr_values[3].value, SLICE("urn:be:fedict:iam:fas:Level400")));
+    cr_expect_eq(b->providers[0].audiences.count, 0, "its tokens are nobody's");
+    cr_expect(t->client.auth == CLIENT_PRIVATE_KEY && t->client.key_algorithm == ALGORITHM_PS256);
+    cr_expect(slice_eq(t->name[LANGUAGE_NL], SLICE("N")) && t->has_userinfo && !t->has_logout);
+    cr_expect(t->refresh_after_s == 300 && t->acr_value_count == 2 &&
+              t->acr_values[1].level == 400);
+    findings_fini(&f);
+    bundle_free(b);
+}
+
 Test(bundle, applications_rules_and_tests_are_read_as_they_are_written)
 {
     struct folder folder = folder_new();
@@ -480,6 +508,27 @@ static const struct broken {
     {NO_APPS "identity_providers: [a]\n", 6, 22, "wrong-kind", "a map"},
     {NO_APPS "identity_providers:\n  - id: a\n    issuer: https://a.example\n", 7, 5, "missing-key",
      "'audiences'"},
+    {PROVIDER "    sign_in: { client_id: c, client_secret: \"${secret:s}\", scopes: [profile] }\n",
+     10, 68, "wrong-value", "'openid' must be among"},
+    {PROVIDER "    sign_in: { client_id: c, client_secret: \"${secret:s}\", logout: never }\n", 10,
+     68, "unknown-word", "provider, local"},
+    {PROVIDER "    sign_in: { client_id: c, client_secret: \"${secret:s}\", refresh_after: 1s }\n",
+     10, 75, "out-of-range", "refresh_after"},
+    {PROVIDER
+     "    sign_in: { client_id: c, client_secret: \"${secret:s}\", acr_values: { high: u } }\n",
+     10, 74, "wrong-value", "no level"},
+    {PROVIDER "    sign_in: { client_id: c, client_secret: \"${secret:s}\", acr_values: { 500: u, "
+              "400: v } }\n",
+     10, 82, "wrong-value", "lowest first"},
+    {PROVIDER
+     "    sign_in: { client_id: c, client_secret: \"${secret:s}\", acr_values: { 400: 'a b' } }\n",
+     10, 79, "wrong-value", "no space"},
+    {PROVIDER "    sign_in: { client_id: c, client_secret: \"${secret:s}\", user_info: true }\n",
+     10, 60, "unknown-key", "did you mean 'userinfo'?"},
+    {PROVIDER "    sign_in: { client_id: c, client_secret: hunter2 }\n", 10, 45, "literal-secret",
+     "${secret:NAME}"},
+    {PROVIDER "    sign_in: { client_id: c }\n", 10, 14, "missing-key",
+     "client_secret or a private_key"},
     {PROVIDER "    isuer: x\n", 10, 5, "unknown-key", "did you mean 'issuer'?"},
     {PROVIDER "  - id: a\n    issuer: https://b.example\n    audiences: [x]\n", 10, 9,
      "duplicate-id", "'a'"},
@@ -488,7 +537,8 @@ static const struct broken {
     {PROVIDER "    jwks_uri: https://a.example/k#x\n", 10, 15, "wrong-url", "fragment"},
     {PROVIDER "    jwks_uri: https://10.0.0.1/k\n", 10, 15, "wrong-url", "host name"},
     {PROVIDER "    jwks_uri: 'https://a.example/k\\x'\n", 10, 15, "wrong-url", "character"},
-    {PROVIDER "    algorithms: [none]\n", 10, 17, "unknown-word", "RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA"},
+    {PROVIDER "    algorithms: [none]\n", 10, 17, "unknown-word",
+     "RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA"},
     {PROVIDER "    algorithms: [HS256]\n", 10, 17, "unknown-word", "HS256"},
     {PROVIDER "    algorithms: [RS265]\n", 10, 17, "unknown-word", "did you mean 'RS256'?"},
     {PROVIDER "    algorithms: []\n", 10, 17, "empty-list", "algorithms"},
