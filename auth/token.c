@@ -177,7 +177,7 @@ static const struct provider *provider_choose(const struct application *app, con
     if (!jtree_string(payload, "iss", &issuer))
         return NULL;
     for (uint32_t i = 0; i < app->provider_count; i++)
-        if (app->providers[i]->audiences.count && slice_eq(app->providers[i]->issuer, issuer))
+        if (slice_eq(app->providers[i]->issuer, issuer))
             return app->providers[i];
     return NULL;
 }
