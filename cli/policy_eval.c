@@ -195,6 +195,8 @@ static int eval_lines(void)
     size_t room = 0;
     ssize_t len;
     while ((len = getline(&line, &room, stdin)) >= 0) {
+        while (len && (line[len - 1] == '\n' || line[len - 1] == '\r'))
+            len--;
         const struct slice text = slice_trim(slice_from(line, (size_t)len));
         if (text.len)
             answer_line(text);

@@ -11,6 +11,7 @@
 
 struct walk {
     uint64_t loops[CEL_MAX_LOOPS]; /* how many scalars the elements of each range hold in all */
+    bool is_read[CEL_MAX_LOOPS];   /* the range was read from outside, and not put together here */
 };
 
 static uint64_t add(uint64_t a, uint64_t b)
@@ -30,9 +31,11 @@ static uint64_t larger(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-/* Of each state of a pattern: for each byte of the longest text that matches() takes, of which a
- * step is worth some tens. */
-#define MATCH_COST 128
+/* Of each state of a pattern: each byte of the longest text that matches() takes may meet it. */
+#define MATCH_COST REGEX_MAX_TEXT
+
+/* So many of the longest texts may the texts of one token or certificate be together. */
+#define READ_TEXTS 8
 
 static uint64_t cost_of(struct walk *w, const struct cel_step *s);
 
@@ -126,6 +129,25 @@ static uint64_t walked_by(struct walk *w, const struct cel_step *s)
     }
 }
 
+/* Whether the elements of a range are as many different texts, which all came in one token,
+ * certificate, path or condition: in all they are not longer than some texts can be. A set, or what
+ * map() made, may hold many long ones. */
+static bool is_read(const struct cel_step *range)
+{
+    return range->op == OP_FACT || (range->op == OP_VALUE && !range->is_sorted);
+}
+
+static uint64_t cost_of_matches(const struct walk *w, const struct cel_step *s)
+{
+    const uint64_t states = regex_states(s->regex);
+    const struct cel_step *text = s->args[0];
+    const uint64_t whole = states * MATCH_COST;
+    if (text->op != OP_LOOP_VALUE || !w->is_read[text->slot] || !w->loops[text->slot])
+        return whole;
+    const uint64_t shared = states + READ_TEXTS * whole / w->loops[text->slot];
+    return shared < whole ? shared : whole;
+}
+
 /* The body, and of map() its condition, for each element. */
 static uint64_t cost_of_loop(struct walk *w, const struct cel_step *s)
 {
@@ -133,6 +155,7 @@ static uint64_t cost_of_loop(struct walk *w, const struct cel_step *s)
     const uint64_t range = bound_of(w, s->args[0]);
     uint64_t body = 0;
     w->loops[s->slot] = range;
+    w->is_read[s->slot] = is_read(s->args[0]);
     for (uint32_t i = 1; i < s->count; i++)
         body = add(body, cost_of(w, s->args[i]));
     return add(add(1, range_cost), times(range, larger(1, body)));
@@ -158,7 +181,7 @@ static uint64_t cost_of(struct walk *w, const struct cel_step *s)
         return add(add(1, cost_of(w, s->args[0])),
                    larger(cost_of(w, s->args[1]), cost_of(w, s->args[2])));
     case OP_MATCHES:
-        return add(times(regex_states(s->regex), MATCH_COST), cost_of(w, s->args[0]));
+        return add(cost_of_matches(w, s), cost_of(w, s->args[0]));
     default:
         break;
     }

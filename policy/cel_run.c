@@ -479,7 +479,7 @@ static enum cel_outcome judge_matches(const struct cel_step *s, struct cel_frame
     if (!cel_run_step(s->args[0], f, &text))
         return CEL_IS_ERROR;
     if (text.s.len > REGEX_MAX_TEXT) {
-        (void)cel_fail(f, "matches() takes texts of at most 4096 bytes");
+        (void)cel_fail(f, "matches() takes texts of at most 1024 bytes");
         return CEL_IS_ERROR;
     }
     char *const mark = f->at;

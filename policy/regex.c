@@ -38,9 +38,10 @@ struct range {
 struct state {
     enum state_op op;
     uint32_t next;
-    uint32_t other;             /* of a split */
-    const struct range *ranges; /* sorted, apart from each other */
+    uint32_t other; /* of a split */
     uint32_t range_count;
+    const struct range *ranges; /* sorted, apart from each other */
+    uint64_t ascii[2];          /* the same for the first 128, a bit each: most of all texts */
 };
 
 struct regex {
@@ -235,6 +236,10 @@ static bool make_set(struct parser *p, struct set *s, struct part *out)
     memcpy(ranges, s->at, s->count * sizeof *ranges);
     p->states[out->start].ranges = ranges;
     p->states[out->start].range_count = s->count;
+    for (uint32_t c = 0; c < 128; c++)
+        for (uint32_t i = 0; i < s->count; i++)
+            if (c >= ranges[i].from && c <= ranges[i].to)
+                p->states[out->start].ascii[c / 64] |= 1ull << c % 64;
     return true;
 }
 
@@ -853,18 +858,29 @@ static bool holds_at(enum state_op op, struct edge e)
     return false;
 }
 
+static void set_put(struct state_set *set, uint32_t state)
+{
+    set->sparse[state] = (uint16_t)set->count;
+    set->dense[set->count++] = (uint16_t)state;
+}
+
 /* Adds a state and all that is reached from it without a code point; true where that is a match. */
 static bool reach(struct search *x, struct state_set *set, uint32_t start, struct edge e)
 {
     uint32_t depth = 0;
+    if (set_has(set, start))
+        return false;
+    if (x->r->states[start].op == STATE_POINT) {
+        set_put(set, start);
+        return false;
+    }
     x->stack[depth++] = (uint16_t)start;
     while (depth) {
         const uint32_t state = x->stack[--depth];
         const struct state *s = &x->r->states[state];
         if (set_has(set, state))
             continue;
-        set->sparse[state] = (uint16_t)set->count;
-        set->dense[set->count++] = (uint16_t)state;
+        set_put(set, state);
         if (s->op == STATE_MATCH)
             return true;
         // Each state is taken once and pushes two at most, so `2 * count` is room enough.
@@ -880,6 +896,8 @@ static bool reach(struct search *x, struct state_set *set, uint32_t start, struc
 
 static bool takes(const struct state *s, uint32_t c)
 {
+    if (c < 128)
+        return s->ascii[c / 64] >> c % 64 & 1;
     uint32_t from = 0;
     uint32_t to = s->range_count;
     while (from < to) {
@@ -900,6 +918,11 @@ static uint32_t take_point(struct slice *rest)
     uint32_t c = 0xfffd;
     if (!rest->len)
         return NO_STATE;
+    if ((unsigned char)rest->ptr[0] < 0x80) {
+        c = (unsigned char)rest->ptr[0];
+        *rest = slice_skip(*rest, 1);
+        return c;
+    }
     const size_t len = utf8_next(*rest, &c);
     *rest = slice_skip(*rest, len ? len : 1);
     return c;

@@ -8,7 +8,7 @@
 #include "base/arena.h"
 
 #define REGEX_MAX_STATES 1000
-#define REGEX_MAX_TEXT 4096 /* bytes of what is searched */
+#define REGEX_MAX_TEXT 1024 /* bytes of what is searched */
 
 struct regex;
 
