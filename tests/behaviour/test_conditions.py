@@ -115,7 +115,7 @@ def test_sets_and_the_time_decide_and_check_prints_the_cost(belfry, tmp_path):
     bundle.write_text(BUNDLE)
     done = subprocess.run([belfry, "policy", "check", str(bundle), "--verbose"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
-    assert "desk/officers: cost at most 4 steps: user.id in sets.officers\n" in done.stdout
+    assert "desk/officers: cost at most 5 steps: user.id in sets.officers\n" in done.stdout
     bundle.write_text(BUNDLE.replace("sets.officers", "sets.oficers"))
     done = subprocess.run([belfry, "policy", "check", str(bundle)], capture_output=True, text=True, check=False)
     assert done.returncode == 1 and "[unknown-set]" in done.stdout and "did you mean 'officers'?" in done.stdout
