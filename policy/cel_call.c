@@ -300,17 +300,22 @@ static bool is_named(const struct cel_function *f, const struct cel_node *node)
     return f->form == form && slice_eq(slice_of(f->name), node->name);
 }
 
-static const struct cel_function *find_overload(const struct cel_node *node,
-                                                const struct cel_type *const *types)
+/* *is_ambiguous: an argument that can have no value fits several, which give different types; so
+ * the call has none either. */
+static const struct cel_function *
+find_overload(const struct cel_node *node, const struct cel_type *const *types, bool *is_ambiguous)
 {
+    const struct cel_function *found = NULL;
+    *is_ambiguous = false;
     for (size_t i = 0; i < cel_function_count; i++) {
         const struct cel_function *f = &cel_functions[i];
         if (!is_named(f, node) || f->count != node->count || !fits(types[0], f->kinds[0]) ||
             (f->count > 1 && !fits(types[1], f->kinds[1])))
             continue;
-        return f;
+        *is_ambiguous = *is_ambiguous || (found && found->result != f->result);
+        found = found ? found : f;
     }
-    return NULL;
+    return found;
 }
 
 /* "int(int), int(string)" or "int + int": every way to call it. */
@@ -385,14 +390,14 @@ static bool fold(struct cel_checker *c, const struct cel_node *node, const struc
 
 static const struct cel_step *make_call(struct cel_checker *c, const struct cel_node *node,
                                         const struct cel_function *f,
-                                        const struct cel_step *const *args,
+                                        const struct cel_step *const *args, bool is_ambiguous,
                                         const struct cel_type **type)
 {
     union cel_value value;
     bool is_bad = false;
     struct cel_step *call = cel_make_args(c, OP_CALL, args, f->count);
     call->function = f;
-    *type = cel_type_of((enum cel_kind)f->result);
+    *type = cel_type_of(is_ambiguous ? KIND_ANY : (enum cel_kind)f->result);
     if (fold(c, node, f, call, &value, &is_bad)) {
         struct cel_step *step = cel_make(c, OP_VALUE);
         step->type = *type;
@@ -422,8 +427,9 @@ const struct cel_step *cel_check_operator(struct cel_checker *c, const struct ce
         c->into->needs_scratch = true;
         return step;
     }
-    const struct cel_function *f = find_overload(node, types);
-    return f ? make_call(c, node, f, args, type) : no_overload(c, node, types);
+    bool is_ambiguous;
+    const struct cel_function *f = find_overload(node, types, &is_ambiguous);
+    return f ? make_call(c, node, f, args, is_ambiguous, type) : no_overload(c, node, types);
 }
 
 /* What langdef defines besides, and what its extensions do that people know. */
@@ -530,10 +536,12 @@ static const struct cel_step *check_by_table(struct cel_checker *c, const struct
     if (node->count > 1 && node->count <= CEL_MAX_ARGS &&
         !(args[1] = cel_check(c, node->args[1], &types[1])))
         return NULL;
-    const struct cel_function *f =
-        node->count && node->count <= CEL_MAX_ARGS ? find_overload(node, types) : NULL;
+    bool is_ambiguous = false;
+    const struct cel_function *f = node->count && node->count <= CEL_MAX_ARGS
+                                       ? find_overload(node, types, &is_ambiguous)
+                                       : NULL;
     if (f)
-        return make_call(c, node, f, args, type);
+        return make_call(c, node, f, args, is_ambiguous, type);
     if (!node->count || node->count > CEL_MAX_ARGS) {
         const struct slice allowed = usages(c, node);
         cel_error(c->t, node->offset, CEL_TYPE, "'%.*s' has %s arguments; allowed are %.*s",

@@ -570,8 +570,16 @@ size_t cel_print_double(char out[64], double d)
     if (exponent < -6 || exponent >= 21)
         return (size_t)snprintf(out, 64, "%.*s%s%ld", (int)(e - digits), digits,
                                 exponent < 0 ? "e" : "e+", exponent);
-    const long decimals = precision - exponent;
-    return (size_t)snprintf(out, 64, "%.*f", (int)(decimals > 0 ? decimals : 0), d);
+    if (exponent <= precision)
+        return (size_t)snprintf(out, 64, "%.*f", (int)(precision - exponent), d);
+    // Past the digits that count there are zeros, not those of the nearest double.
+    size_t len = 0;
+    for (const char *c = digits; c < e; c++)
+        if (*c != '.')
+            out[len++] = *c;
+    for (long zeros = exponent - precision; zeros > 0; zeros--)
+        out[len++] = '0';
+    return len;
 }
 
 size_t cel_print_ip(char out[64], const uint8_t ip[16])

@@ -107,6 +107,7 @@ Test(cel_functions, texts_and_bytes_are_made_and_measured)
         "string(1.0) == '1' && string(0.1) == '0.1' && string(1e21) == '1e+21'",
         "string(123456789.0) == '123456789' && string(1e-7) == '1e-7' && string(5e-324) == "
         "'5e-324'",
+        "string(9223372036854775807.0) == '9223372036854776000' && string(1000000.0) == '1000000'",
         "string(-12) == '-12' && string(12u) == '12' && string(true) == 'true'",
         "r'\\d' == '\\\\d' && '''a'b''' == \"a'b\"",
     };
@@ -133,6 +134,7 @@ Test(cel_functions, lists_and_maps_are_read_built_and_searched)
         "user.groups.exists_one(g, g == 'staff') && !user.groups.exists_one(g, true)",
         "{'a': 1}.map(k, k) == ['a'] && {'a': 1}.all(k, k == 'a')",
         "[1, 2].map(x, [x, x]).map(l, l[0] + l[1]) == [2, 4]",
+        "(true ? 1.5 : -([][0])) == 1.5",
         "size({'a': 1}) == 1 && [].all(x, x / 0 == 1)",
         "type([1]) == list && type(user.groups) == type([1]) && type({}) == map && type(1) == int",
     };
