@@ -32,6 +32,8 @@ static const struct verb {
     {"renew", verb_renew, "NAME --not-after TIME --key KEYFILE... (-c belfry.yaml | --store URL)"},
     {"roll-back", verb_roll_back,
      "NAME --to SERIAL [--not-after TIME] --key KEYFILE... (-c belfry.yaml | --store URL)"},
+    {"fmt", verb_fmt, "FILE... [--check]"},
+    {"schema", verb_schema, ""},
 };
 
 static void print_usage(const struct verb *v)

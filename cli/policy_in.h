@@ -19,6 +19,8 @@ int verb_publish(int argc, char **argv);
 int verb_show(int argc, char **argv);
 int verb_renew(int argc, char **argv);
 int verb_roll_back(int argc, char **argv);
+int verb_fmt(int argc, char **argv);
+int verb_schema(int argc, char **argv);
 int verb_eval(int argc, char **argv);
 
 int policy_usage(const char *verb); /* NULL: of all; EXIT_USAGE */
