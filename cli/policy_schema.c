@@ -14,6 +14,7 @@ enum kind {
     TEXTS,
     TEXT_OR_TEXTS,
     TEXT_BY_TEXT, /* a map whose keys are the author's */
+    TEXTS_BY_TEXT,
     ID,
     INT,
     TIME,
@@ -78,6 +79,9 @@ static json_t *value_of(const struct key *k, json_t **inside)
         return json_pack("{s:[o, o]}", "anyOf", text(NULL), list_of(text(NULL)));
     case TEXT_BY_TEXT:
         return json_pack("{s:s, s:o}", "type", "object", "additionalProperties", text(NULL));
+    case TEXTS_BY_TEXT:
+        return json_pack("{s:s, s:o}", "type", "object", "additionalProperties",
+                         list_of(text(NULL)));
     case ID:
         return text("^[a-z0-9-]{1,64}$");
     case INT:

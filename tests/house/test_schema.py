@@ -44,6 +44,7 @@ def documented():
     for path in ("charter.baseline.require.reason", "charter.baseline.forbid.reason", "bundle.applications.name",
                  "bundle.identity_providers.sign_in.name"):
         found |= {f"{path}.{language}" for language in LANGUAGES}
+    found |= {f"bundle.sign_in.hsts.{key}" for key in ("max_age", "include_subdomains", "preload")}
     return found | {f"bundle.tests.{name}" for name in rows(section("docs/policy.md", "Policy tests")) if "." not in name}
 
 
@@ -68,7 +69,7 @@ def test_what_is_good_is_taken(schema, path):
 def maps_in(node, at=()):
     """Where each map is whose keys are ours."""
     if isinstance(node, dict):
-        if at and at[-1] in ("given", "acr_values") or "given" in at:
+        if at and at[-1] in ("given", "acr_values", "sets") or "given" in at:
             return
         yield at
         for key, value in node.items():
