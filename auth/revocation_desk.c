@@ -109,7 +109,7 @@ static void publish(struct revocation_desk *d)
         const struct watched *w = it->value;
         if (!w->is_followed)
             continue;
-        revocations_add(t, revoked_list_ref(w->list), w->is_unknown && !d->settings.goes_on);
+        revocations_add(t, revoked_list_ref(w->list), w->is_unknown && d->settings.refuses);
         count += revoked_list_count(w->list, now);
     }
     metric_set(d->metrics, METRIC_REVOCATIONS, count);

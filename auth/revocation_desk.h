@@ -22,7 +22,7 @@ struct revocation_settings {
     const char *state_dir; /* NULL: nothing is remembered (commands) */
     int64_t max_stale_ms;
     int64_t vouch_ms;      /* 0: 10 s */
-    bool goes_on;          /* where it is unknown, all go on by what is known */
+    bool refuses;          /* where it is unknown; else all go on by what is known */
 };
 struct revocation_hooks {
     /* A new table; the hook takes over its reference. Also after the first reading of each entity.

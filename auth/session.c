@@ -170,7 +170,8 @@ static bool take_certificate(struct session *s, const json_t *tree)
         return false;
     s->is_unbound = !hex.len;
     return s->is_unbound ? !s->device.len
-                         : hex.len == 2 * sizeof s->certificate && hex_decode(s->certificate, hex);
+                         : s->device.len && hex.len == 2 * sizeof s->certificate &&
+                               hex_decode(s->certificate, hex);
 }
 
 static bool take_fields(struct session *s, const json_t *tree)

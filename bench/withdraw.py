@@ -164,9 +164,10 @@ def main(rounds, connections, streams):
           f"p50 {taken[len(taken) // 2]:.1f}, p99 {taken[int(len(taken) * 0.99) - 1]:.1f}, max {taken[-1]:.1f}")
 
 
-parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-parser.add_argument("rounds", nargs="?", type=int, default=20)
-parser.add_argument("--connections", type=int, default=10)
-parser.add_argument("--streams", type=int, default=100)
-arguments = parser.parse_args()
-main(arguments.rounds, arguments.connections, arguments.streams)
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("rounds", nargs="?", type=int, default=20)
+    parser.add_argument("--connections", type=int, default=10)
+    parser.add_argument("--streams", type=int, default=100)
+    arguments = parser.parse_args()
+    main(arguments.rounds, arguments.connections, arguments.streams)

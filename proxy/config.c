@@ -344,11 +344,11 @@ static void read_rest(struct config *c, const struct yaml *root, struct findings
     if (!c->audit_synced && !slice_eq(word, SLICE("written")))
         findings_error(f, yaml_place(durability), "wrong-value",
                        "audit.durability is 'written' or 'synced'");
-    word = unknown ? yaml_text(unknown) : SLICE("refuse");
-    c->goes_on_unknown = slice_eq(word, SLICE("go_on"));
-    if (!c->goes_on_unknown && !slice_eq(word, SLICE("refuse")))
+    word = unknown ? yaml_text(unknown) : SLICE("go_on");
+    c->refuses_unknown = slice_eq(word, SLICE("refuse"));
+    if (!c->refuses_unknown && !slice_eq(word, SLICE("go_on")))
         findings_error(f, yaml_place(unknown), "wrong-value",
-                       "store.revocations_unknown is 'refuse' or 'go_on'");
+                       "store.revocations_unknown is 'go_on' or 'refuse'");
     word = sandbox ? yaml_text(sandbox) : SLICE("on");
     c->is_sandboxed = slice_eq(word, SLICE("on"));
     if (!c->is_sandboxed && !slice_eq(word, SLICE("off")))
@@ -484,7 +484,7 @@ struct slice config_fixed_difference(const struct config *a, const struct config
         return SLICE("dns.servers");
     if (a->audit_synced != b->audit_synced)
         return SLICE("audit.durability");
-    if (a->goes_on_unknown != b->goes_on_unknown)
+    if (a->refuses_unknown != b->refuses_unknown)
         return SLICE("store.revocations_unknown");
     if (a->is_sandboxed != b->is_sandboxed)
         return SLICE("sandbox");

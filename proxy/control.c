@@ -652,7 +652,7 @@ static bool start(struct control *c, struct fault *f)
                                             .max_stale_ms = c->config->dns_max_stale_ms};
     const struct revocation_settings revoked = {.state_dir = c->config->state_dir.ptr,
                                                 .max_stale_ms = c->config->store_max_stale_ms,
-                                                .goes_on = c->config->goes_on_unknown};
+                                                .refuses = c->config->refuses_unknown};
     int *fds = NULL;
     bool ok = false;
     raise_file_limit();

@@ -23,9 +23,10 @@
     100 /* 1xx of one answer; an application that says 102 once in a while has few                 \
          */
 #define EARLY_MAX_BYTES 131072 /* and of all of them together: two full heads */
-#define STATUS_WAIT_MS 900 /* for a responder, once an exchange: no answer takes a second for it   \
-                            */
-#define KEYS_WAIT_MS 3000  /* for a provider's keys, once an exchange */
+#define STATUS_WAIT_MS                                                                             \
+    900                   /* for a responder, once an exchange: no answer takes a second for it    \
+                           */
+#define KEYS_WAIT_MS 3000 /* for a provider's keys, once an exchange */
 
 enum next {
     REFUSE, /* x->reason says why: go to RESPONSE */

@@ -187,3 +187,20 @@ def test_the_list_says_who_what_and_why(gate):
                   ["revoke", "token", "sha256:12", "--entity", FINANCE], ["revoke", "user", "a:b"],
                   ["revoke", "user", "a:b", "--entity", FINANCE, "--for", "20y"]):
         assert subprocess.run([gate.belfry, *wrong, "-c", gate.config], capture_output=True).returncode == 2, wrong
+
+
+def test_where_the_configuration_says_so_nobody_goes_on_by_an_old_list(new_world):
+    world = new_world(begin=False, workers=1)
+    write = world.write_config
+
+    def strict(*ports):
+        write(*ports)
+        world.config.write_text(world.config.read_text().replace("max_stale: 1h", "max_stale: 1s\n  revocations_unknown: refuse"))
+
+    world.write_config = strict
+    world.begin()
+    assert world.ask(MAYBE, "/managed/x", cert="laptop-0001").status == 200
+    world.stop("redis")
+    answer = until(lambda: (a := world.ask(MAYBE, "/managed/x", cert="laptop-0001")).status == 503 and a,
+                   "it goes on", limit_s=25)
+    assert answer.problem == "revocations_stale" and answer.get("retry-after")

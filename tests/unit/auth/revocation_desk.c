@@ -27,7 +27,7 @@ static void on_changed(void *owner, struct revocations *take)
 static struct revocation_desk *open_desk(const char *state_dir)
 {
     const struct revocation_settings settings = {
-        .state_dir = state_dir, .max_stale_ms = 1500, .vouch_ms = 100};
+        .state_dir = state_dir, .max_stale_ms = 1500, .vouch_ms = 100, .refuses = true};
     struct revocation_desk *d =
         revocation_desk_new(&shop.loop, shop.redis, shop.records, &settings, &shop.metrics,
                             (struct revocation_hooks){on_changed, NULL});

@@ -151,13 +151,20 @@ static void on_connected(void *owner, bool is_connected)
     look();
 }
 
+static uint32_t revoked;
+static void on_revoked(void *owner, struct slice entity)
+{
+    (void)owner;
+    revoked += slice_eq(entity, SLICE("finance"));
+    look();
+}
+
 static void follow(int64_t reconcile_ms, struct documents *start)
 {
     const struct store_settings settings = {
         .address = world.address, .reconcile_ms = reconcile_ms, .start = start};
-    world.store =
-        store_new(&world.loop, &settings,
-                  (struct store_hooks){.documents = on_documents, .connected = on_connected});
+    world.store = store_new(&world.loop, &settings,
+                            (struct store_hooks){on_documents, on_connected, on_revoked, NULL});
 }
 
 static void out_of_patience(struct ev_loop *ev, ev_timer *timer, int events)
@@ -285,6 +292,33 @@ Test(store, a_gap_in_the_numbers_reads_all_again)
     WAIT_FOR(has_health);
     WAIT_FOR(has_finance_2);
     cr_expect_eq(store_resyncs(world.store), 2);
+}
+
+static bool was_revoked(void)
+{
+    return revoked == 1;
+}
+
+Test(store, revocations_are_told_and_kinds_that_are_not_known_only_count)
+{
+    publish("health", 1, "health one");
+    follow(600000, NULL);
+    WAIT_FOR(connected);
+    redisContext *c = speak();
+    redisReply *reply = redisCommand(
+        c, "EVAL %s 0",
+        "for _, kind in ipairs({'of tomorrow', 'revocation', 'of tomorrow'}) do\n"
+        "    redis.call('XADD', 'belfry:events', '*', 'epoch', redis.call('GET', 'belfry:epoch'),\n"
+        "               'n', redis.call('INCR', 'belfry:count'), 'kind', kind,\n"
+        "               'entity', 'finance', 'serial', 1)\n"
+        "end\n");
+    cr_assert(reply && reply->type != REDIS_REPLY_ERROR, "%s", reply ? reply->str : "");
+    freeReplyObject(reply);
+    redisFree(c);
+    WAIT_FOR(was_revoked);
+    publish("finance", 2, "finance two");
+    WAIT_FOR(has_finance_2);
+    cr_expect_eq(store_resyncs(world.store), 1);
 }
 
 Test(store, serials_of_nobody_make_one_line_of_log_and_not_thousands)

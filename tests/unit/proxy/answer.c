@@ -189,7 +189,7 @@ Test(answer, all_bad_tokens_look_the_same)
                       SLICE_ARG(reason_name(reason)));
             cr_expect(slice_eq(whole(&a, reason, html, false), first));
         }
-        cr_expect_eq(count, 11);
+        cr_expect_eq(count, 12);
     }
     arena_fini(&a);
 }
