@@ -15,6 +15,7 @@ int cli_run(int argc, char **argv);
 int cli_check(int argc, char **argv);
 int cli_policy(int argc, char **argv);
 int cli_key(int argc, char **argv);
+int cli_device(int argc, char **argv);
 int cli_reload(int argc, char **argv);
 int cli_revoke(int argc, char **argv);
 int cli_revocations(int argc, char **argv);

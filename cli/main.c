@@ -22,6 +22,7 @@ static const struct {
     {"revoke", cli_revoke,
      "revoke KIND SUBJECT        take back a device, session, user, token or authority"},
     {"revocations", cli_revocations, "revocations                what is taken back"},
+    {"device", cli_device, "device import|list|show    what an entity knows of its devices"},
     {"version", cli_version, "version                    what this is"},
 };
 #define COMMAND_COUNT (sizeof commands / sizeof *commands)

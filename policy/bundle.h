@@ -88,6 +88,9 @@ struct revocation {
     int64_t crl_max_bytes;
 };
 
+/* Whether the entity's inventory is asked about its devices; the zero asks nobody. */
+enum inventory_mode { INVENTORY_NONE = 0, INVENTORY_OPTIONAL, INVENTORY_REQUIRED };
+
 struct authority {
     struct slice id;
     struct slice entity;
@@ -98,7 +101,8 @@ struct authority {
     enum device_name name;
     struct slice ca_pem; /* one or more certificates: roots, and intermediates below them */
     struct revocation revocation;
-    uint8_t digest[32]; /* of all but revocation, which changes no chain */
+    enum inventory_mode inventory;
+    uint8_t digest[32]; /* of all but revocation and inventory, which change no chain */
 };
 
 enum upstream_scheme {
@@ -199,6 +203,7 @@ struct application {
     struct slice name[LANGUAGE_COUNT]; /* empty where none; the page then shows the id */
     struct slice host;
     enum device_mode device;
+    bool needs_inventory;       /* `inventory: required`: a device that is not listed is refused */
     struct upstream *upstreams; /* all over TLS, or none */
     uint32_t upstream_count;
     struct upstream_tls tls;

@@ -109,6 +109,8 @@ static bool read_fact(const struct cel_frame *r, enum cel_fact fact, union cel_v
         TEXT(device, serial)
         TEXT(device, issuer)
         TEXT(device, key_type)
+        TEXT(device, owner)
+        TEXT(device, model)
         TEXTS(device, subject)
         TEXTS(device, organizational_units)
         TEXTS(device, dns_names)
@@ -127,6 +129,18 @@ static bool read_fact(const struct cel_frame *r, enum cel_fact fact, union cel_v
     case CEL_FACT_device_key_bits:
         out->i = f->device->key_bits;
         return f->device->key_bits > 0;
+    case CEL_FACT_device_not_after:
+        out->time = (struct cel_time){f->device->not_after.s, 0};
+        return f->device->not_after.s != 0;
+    case CEL_FACT_device_compliant:
+        out->b = f->device->compliant == SAID_YES;
+        return f->device->compliant != SAID_NOTHING;
+    case CEL_FACT_device_last_seen:
+        out->time = (struct cel_time){f->device->last_seen.s, 0};
+        return f->device->last_seen.s != 0;
+    case CEL_FACT_device_attributes:
+        out->list = list_of(f->device->attributes.at, f->device->attributes.count);
+        return f->device->attributes.at != NULL;
     case CEL_FACT_request_method:
         out->s = f->request->method_name;
         return out->s.len > 0;

@@ -228,6 +228,10 @@ static void load_device(struct loader *l, const struct yaml *map, struct applica
         [DEVICE_NONE] = SLICE_INIT("none"),
     };
     uint32_t mode = 0;
+    static const struct slice required[] = {SLICE_INIT("required")};
+    uint32_t ignored;
+    app->needs_inventory =
+        load_choice(l, map, "inventory", LOAD_OPTIONAL, required, COUNT_OF(required), &ignored);
     if (!load_choice(l, map, "device", LOAD_REQUIRED, modes, COUNT_OF(modes), &mode))
         return;
     app->device = (enum device_mode)mode;
@@ -283,16 +287,27 @@ static void load_application(struct loader *l, const struct yaml *map, struct ap
                              struct seen *seen)
 {
     static const struct slice keys[] = {
-        SLICE_INIT("id"),          SLICE_INIT("name"),
-        SLICE_INIT("host"),        SLICE_INIT("device"),
-        SLICE_INIT("upstreams"),   SLICE_INIT("upstream_tls"),
-        SLICE_INIT("health"),      SLICE_INIT("timeouts"),
-        SLICE_INIT("queue"),       SLICE_INIT("max_connections"),
-        SLICE_INIT("retries"),     SLICE_INIT("identity_providers"),
-        SLICE_INIT("paths"),       SLICE_INIT("forward_token"),
-        SLICE_INIT("client_cert"), SLICE_INIT("limits"),
-        SLICE_INIT("websocket"),   SLICE_INIT("hsts"),
-        SLICE_INIT("sessions"),    SLICE_INIT("rules"),
+        SLICE_INIT("id"),
+        SLICE_INIT("name"),
+        SLICE_INIT("host"),
+        SLICE_INIT("device"),
+        SLICE_INIT("inventory"),
+        SLICE_INIT("upstreams"),
+        SLICE_INIT("upstream_tls"),
+        SLICE_INIT("health"),
+        SLICE_INIT("timeouts"),
+        SLICE_INIT("queue"),
+        SLICE_INIT("max_connections"),
+        SLICE_INIT("retries"),
+        SLICE_INIT("identity_providers"),
+        SLICE_INIT("paths"),
+        SLICE_INIT("forward_token"),
+        SLICE_INIT("client_cert"),
+        SLICE_INIT("limits"),
+        SLICE_INIT("websocket"),
+        SLICE_INIT("hsts"),
+        SLICE_INIT("sessions"),
+        SLICE_INIT("rules"),
     };
     app->entity = l->bundle->entity;
     app->place = yaml_place(map);
@@ -322,7 +337,7 @@ static void load_application(struct loader *l, const struct yaml *map, struct ap
  * providers. A door like an application's, but that no certificate is asked for (providers call it,
  * too) and that there is nothing behind it. */
 static void load_login_host(struct loader *l, const struct yaml *root, struct application *app,
-                         struct seen *seen)
+                            struct seen *seen)
 {
     static const struct slice keys[] = {SLICE_INIT("host"), SLICE_INIT("hsts")};
     const struct yaml *map = load_map(l, root, "sign_in", LOAD_REQUIRED);

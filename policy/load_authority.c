@@ -286,8 +286,11 @@ static void load_authority(struct loader *l, const struct yaml *map, struct auth
     static const struct slice keys[] = {
         SLICE_INIT("id"),           SLICE_INIT("trust"),       SLICE_INIT("identifies"),
         SLICE_INIT("trust_domain"), SLICE_INIT("device_name"), SLICE_INIT("ca_file"),
-        SLICE_INIT("ca_pem"),       SLICE_INIT("revocation"),
+        SLICE_INIT("ca_pem"),       SLICE_INIT("revocation"),  SLICE_INIT("inventory"),
     };
+    static const struct slice modes[] = {[INVENTORY_NONE] = SLICE_INIT("none"),
+                                         [INVENTORY_OPTIONAL] = SLICE_INIT("optional"),
+                                         [INVENTORY_REQUIRED] = SLICE_INIT("required")};
     static const struct slice kinds[] = {SLICE_INIT("device"), SLICE_INIT("service")};
     static const struct slice names[] = {
         [DEVICE_NAME_COMMON_NAME] = SLICE_INIT("subject.CN"),
@@ -308,6 +311,8 @@ static void load_authority(struct loader *l, const struct yaml *map, struct auth
         a->identifies_service = choice == 1;
     if (load_choice(l, map, "device_name", LOAD_REQUIRED, names, COUNT_OF(names), &choice))
         a->name = (enum device_name)choice;
+    if (load_choice(l, map, "inventory", LOAD_OPTIONAL, modes, COUNT_OF(modes), &choice))
+        a->inventory = (enum inventory_mode)choice;
     load_trust_domain(l, map, a);
     load_ca(l, map, &a->ca_pem);
     load_revocation(l, map, &a->revocation);

@@ -5,7 +5,7 @@
 #include "policy/load_in.h"
 #include "policy/policy_test.h"
 
-enum fact_type { STRING, STRINGS, INT, BOOL, TIMESTAMP };
+enum fact_type { STRING, STRINGS, INT, BOOL, TIMESTAMP, MAP };
 
 struct fact {
     struct slice name;
@@ -43,9 +43,32 @@ static const struct fact service_facts[] = {
 #include "policy/fact.def"
 };
 
-#define MAX_FACTS 16
+#define MAX_FACTS 32
 _Static_assert(COUNT_OF(user_facts) <= MAX_FACTS && COUNT_OF(device_facts) <= MAX_FACTS,
                "room for the names");
+
+static void load_said(struct loader *l, const struct yaml *n, const char *key, enum said *out)
+{
+    bool is_so = false;
+    if (n && yaml_bool(n, key, &is_so, l->out))
+        *out = is_so ? SAID_YES : SAID_NO;
+}
+
+/* Names and values in turn. */
+static void load_map_of_texts(struct loader *l, const struct yaml *map, const char *key,
+                              struct slices *out)
+{
+    const struct yaml *n = load_map(l, map, key, LOAD_OPTIONAL);
+    const uint32_t count = (uint32_t)yaml_count(n);
+    if (!n)
+        return;
+    struct slice *at = arena_array(l->a, struct slice, 2 * (size_t)count + 1);
+    for (uint32_t i = 0; i < count; i++) {
+        at[2 * i] = arena_copy(l->a, yaml_text(yaml_key(n, i)));
+        (void)load_word(l, yaml_value(n, i), key, &at[2 * i + 1]);
+    }
+    *out = (struct slices){at, count};
+}
 
 static void load_fact(struct loader *l, const struct yaml *map, const struct fact *fact,
                       char *facts)
@@ -67,12 +90,14 @@ static void load_fact(struct loader *l, const struct yaml *map, const struct fac
             (void)yaml_int(n, key, 0, INT32_MAX, at, l->out);
         break;
     case BOOL:
-        if ((n = load_member(l, map, key, LOAD_OPTIONAL)))
-            (void)yaml_bool(n, key, at, l->out);
+        load_said(l, load_member(l, map, key, LOAD_OPTIONAL), key, at);
         break;
-    case TIMESTAMP: /* a struct wall */
+    case TIMESTAMP:
         if ((n = load_member(l, map, key, LOAD_OPTIONAL)))
             (void)yaml_time(n, key, &((struct wall *)at)->s, l->out);
+        break;
+    case MAP:
+        load_map_of_texts(l, map, key, at);
         break;
     }
 }

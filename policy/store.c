@@ -408,6 +408,8 @@ static bool take_event(struct store *s, const redisReply *reply)
         s->next.n = n;
         if (slice_eq(event.kind, SLICE("revocation")) && s->hooks.revoked)
             s->hooks.revoked(s->hooks.owner, event.entity);
+        if (slice_eq(event.kind, SLICE("device")) && s->hooks.devices)
+            s->hooks.devices(s->hooks.owner, event.entity);
         return true;
     }
     struct entry *e = entry_get(s, event.entity);

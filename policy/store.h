@@ -8,7 +8,7 @@
  *     belfry:epoch     random, set once: another one means another, or a restored, store
  *     belfry:count     the number n of the last event
  *     belfry:events    stream of { epoch, n, kind, entity, serial }, n without gaps; the last 1,000.
- *                      Kinds are charter, bundle and revocation; of others only n counts
+ *                      Kinds are charter, bundle, revocation and device; of others only n counts
  *
  * and one script changes all of them together. `struct store` lives on the control thread's loop;
  * the functions at the end touch files or a connection of their own, block, and are for any
@@ -39,6 +39,8 @@ struct store_hooks {
     void (*connected)(void *owner, bool is_connected);
     /* Something was revoked in that entity (auth/revocation_desk.h). May be NULL. */
     void (*revoked)(void *owner, struct slice entity);
+    /* That entity's inventory was changed (auth/inventory_desk.h). May be NULL. */
+    void (*devices)(void *owner, struct slice entity);
     void *owner;
 };
 

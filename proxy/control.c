@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "audit/writer.h"
+#include "auth/inventory_desk.h"
 #include "auth/issuer.h"
 #include "auth/oidc.h"
 #include "auth/session_desk.h"
@@ -305,6 +306,7 @@ static void activate(struct control *c, struct edition *take, uint32_t refused)
     issuer_desk_follow(c->desks.issuers, take->snapshot);
     oidc_desk_follow(c->desks.oidc, take->snapshot);
     status_desk_follow(c->desks.statuses, take->snapshot);
+    inventory_desk_follow(c->desks.inventories, take->keyring);
     c->is_following = false;
     for (uint32_t i = 0; i < c->worker_count; i++)
         worker_post_edition(c->workers[i], edition_ref(take), issuers_ref(c->table));
@@ -383,6 +385,20 @@ static void on_statuses(void *owner, struct statuses *take, bool is_worse)
     for (uint32_t i = 0; i < c->worker_count; i++)
         worker_post_statuses(c->workers[i], statuses_ref(take), is_worse && !c->is_following);
     statuses_unref(take);
+}
+
+static void on_inventory(void *owner, struct inventory *take, bool is_news)
+{
+    struct control *c = owner;
+    for (uint32_t i = 0; i < c->worker_count; i++)
+        worker_post_inventory(c->workers[i], inventory_ref(take), is_news);
+    inventory_unref(take);
+}
+
+static void on_devices(void *owner, struct slice entity)
+{
+    struct control *c = owner;
+    inventory_desk_news(c->desks.inventories, entity);
 }
 
 /* --- Readiness and metrics. */
@@ -711,8 +727,14 @@ static bool start(struct control *c, struct fault *f)
                             (struct revocation_hooks){on_revocations, c});
     c->desks.sessions = session_desk_new(&c->loop, c->desks.records, c->desks.kept,
                                          c->desks.revocations, &c->metrics);
-    c->store =
-        store_new(&c->loop, &store, (struct store_hooks){on_documents, on_store, on_revoked, c});
+    c->desks.inventories = inventory_desk_new(&c->loop, c->desks.records, &c->metrics,
+                                              (struct inventory_hooks){on_inventory, c});
+    c->store = store_new(&c->loop, &store,
+                         (struct store_hooks){.documents = on_documents,
+                                              .connected = on_store,
+                                              .revoked = on_revoked,
+                                              .devices = on_devices,
+                                              .owner = c});
     ok = sandbox_close(c->config, f);
 out:
     mem_free(fds);
@@ -740,6 +762,7 @@ static void stop(struct control *c)
     oidc_desk_free(c->desks.oidc);
     issuer_desk_free(c->desks.issuers);
     status_desk_free(c->desks.statuses);
+    inventory_desk_free(c->desks.inventories);
     errands_drop_all(&c->desks);
     if (c->audit)
         audit_writer_stop(c->audit);

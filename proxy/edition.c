@@ -93,6 +93,7 @@ struct edition *edition_make(struct snapshot *take_snapshot, struct keyring *tak
             charter_entity(e->snapshot->charter->charter, app->entity);
         e->doors[e->door_count] =
             (struct door){.app = app,
+                          .bundle = bundle,
                           .view = made,
                           .good_until_s = good_until(e->snapshot, bundle),
                           .networks = entity ? entity->upstream_networks : NULL,

@@ -15,6 +15,7 @@
 /* Where a host leads: to its application, through its view. */
 struct door {
     const struct application *app;
+    const struct bundle *bundle; /* that it is of */
     struct view *view;
     int64_t good_until_s; /* the earlier end of charter and bundle */
     /* The entity's upstream_networks, of the charter in force: no connection leads elsewhere. */

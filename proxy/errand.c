@@ -4,6 +4,7 @@
 
 #include <assert.h>
 
+#include "auth/inventory_desk.h"
 #include "auth/issuer.h"
 #include "auth/status_desk.h"
 #include "auth/vouch.h"
@@ -161,4 +162,42 @@ struct errand *errand_for_status(const struct vouch *v)
     s->link = v->answer.links[0];
     s->leaf = mem_slice(vouch_leaf(v));
     return &s->errand;
+}
+
+/* --- What the inventory has of a device; that table comes before, too. */
+
+struct inventory_errand {
+    struct errand errand;
+    struct slice entity; /* owned */
+    struct slice id;     /* owned */
+};
+
+static void inventory_answered(void *owner)
+{
+    struct inventory_errand *i = owner;
+    errand_done(&i->errand);
+}
+
+static void inventory_run(struct errand *self, struct desks *desks)
+{
+    struct inventory_errand *i = container_of(self, struct inventory_errand, errand);
+    inventory_desk_want(desks->inventories, i->entity, i->id, inventory_answered, i);
+}
+
+static void inventory_drop(struct errand *self)
+{
+    struct inventory_errand *i = container_of(self, struct inventory_errand, errand);
+    mem_slice_free(&i->entity);
+    mem_slice_free(&i->id);
+    mem_free(i);
+}
+
+struct errand *errand_for_inventory(struct slice entity, struct slice device_id)
+{
+    struct inventory_errand *i = mem_new(struct inventory_errand);
+    i->errand =
+        (struct errand){.kind = ERRAND_INVENTORY, .run = inventory_run, .drop = inventory_drop};
+    i->entity = mem_slice(entity);
+    i->id = mem_slice(device_id);
+    return &i->errand;
 }

@@ -7,6 +7,7 @@
 
 #include "base/list.h"
 #include "base/mailbox.h"
+#include "belfry/slice.h"
 
 struct control;
 struct edition;
@@ -18,6 +19,7 @@ struct records;
 struct redis;
 struct revocation_desk;
 struct session_desk;
+struct inventory_desk;
 struct status_desk;
 struct vouch;
 struct worker;
@@ -26,6 +28,7 @@ struct worker;
 enum errand_kind {
     ERRAND_KEYS,
     ERRAND_STATUS,
+    ERRAND_INVENTORY,
     ERRAND_SESSION,
     ERRAND_SESSION_CHANGE,
     ERRAND_COUNT
@@ -39,6 +42,7 @@ struct desks {
     struct issuer_desk *issuers;
     struct oidc_desk *oidc; /* signing in at providers */
     struct status_desk *statuses;
+    struct inventory_desk *inventories;
     struct redis *records;   /* for what is kept in the store (auth/vault.h); may be down */
     struct records *kept;    /* sign-ins under way, hand-overs, marks: over that connection */
     struct session_desk *sessions;
@@ -75,5 +79,7 @@ void errand_done(struct errand *e);
 void errands_drop_all(struct desks *desks);
 
 struct errand *errand_for_keys(const uint8_t provider_digest[32]);
+/* For what the entity's inventory has of a device. */
+struct errand *errand_for_inventory(struct slice entity, struct slice device_id);
 /* For a certificate that was found good: whether it is revoked. */
 struct errand *errand_for_status(const struct vouch *v);

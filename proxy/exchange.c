@@ -19,13 +19,12 @@
 #include "proxy/origins.h"
 #include "proxy/own.h"
 
-#define EARLY_MAX                                                                                  \
-    100 /* 1xx of one answer; an application that says 102 once in a while has few                 \
-         */
+/* 1xx of one answer: an application that says 102 once in a while has few. */
+#define EARLY_MAX 100
 #define EARLY_MAX_BYTES 131072 /* and of all of them together: two full heads */
-#define STATUS_WAIT_MS                                                                             \
-    900                   /* for a responder, once an exchange: no answer takes a second for it    \
-                           */
+/* Once an exchange; no answer takes a second because of a responder, or of the store. */
+#define STATUS_WAIT_MS 900
+#define INVENTORY_WAIT_MS 900
 #define KEYS_WAIT_MS 3000 /* for a provider's keys, once an exchange */
 
 enum next {
@@ -176,6 +175,59 @@ static enum next device_status(struct exchange *x)
     return refuse(x, status->reason, status->detail);
 }
 
+static enum inventory_mode inventory_mode(const struct exchange *x, const struct door *door)
+{
+    if (door->app->needs_inventory)
+        return INVENTORY_REQUIRED;
+    for (uint32_t i = 0; i < door->bundle->authority_count; i++)
+        if (slice_eq(door->bundle->authorities[i].id, x->device->device.authority))
+            return door->bundle->authorities[i].inventory;
+    return INVENTORY_NONE; /* the chain is judged by the same bundle: does not happen */
+}
+
+enum reason exchange_ask_inventory(struct exchange *x, const struct door *door)
+{
+    const struct inventory_record *record;
+    const enum inventory_mode mode = inventory_mode(x, door);
+    const enum inventory_answer answer =
+        mode == INVENTORY_NONE ? INVENTORY_UNLISTED
+                               : inventory_find(x->worker->inventory, door->app->entity,
+                                                x->device->device.id, &record);
+    struct facts_device *facts;
+    switch (answer) {
+    case INVENTORY_UNKNOWN:
+        return REASON_INVENTORY_UNAVAILABLE;
+    case INVENTORY_UNLISTED:
+        x->facts.device = &x->device->device;
+        return mode == INVENTORY_REQUIRED ? REASON_DEVICE_UNLISTED : REASON_PERMITTED;
+    case INVENTORY_LISTED:
+        if (x->listed == record && x->facts.device != &x->device->device)
+            return REASON_PERMITTED;
+        inventory_record_unref(x->listed);
+        x->listed = inventory_record_ref((struct inventory_record *)(uintptr_t)record);
+        facts = arena_new(&x->arena, struct facts_device);
+        *facts = x->device->device;
+        inventory_add_facts(record, facts);
+        x->facts.device = facts;
+        return REASON_PERMITTED;
+    }
+    return REASON_INTERNAL;
+}
+
+static enum next device_inventory(struct exchange *x)
+{
+    const enum reason why = exchange_ask_inventory(x, x->door);
+    if (why == REASON_INVENTORY_UNAVAILABLE && !errand_is_over(x, ERRAND_INVENTORY)) {
+        if (!x->errand)
+            errand_send(x, errand_for_inventory(x->facts.app->entity, x->device->device.id),
+                        INVENTORY_WAIT_MS);
+        return WAIT;
+    }
+    if (why == REASON_INVENTORY_UNAVAILABLE && inventory_mode(x, x->door) != INVENTORY_REQUIRED)
+        return NEXT; /* its facts are missing, and the rules are judged without */
+    return why == REASON_PERMITTED ? NEXT : refuse(x, why, NULL);
+}
+
 static enum next device(struct exchange *x)
 {
     struct connection *c = x->connection;
@@ -191,6 +243,8 @@ static enum next device(struct exchange *x)
         x->facts.device = &x->device->device;
         x->facts.service = x->device->is_service ? &x->device->service : NULL;
         next = device_status(x);
+        if (next == NEXT)
+            next = device_inventory(x);
         if (next != NEXT)
             return next;
     }
@@ -441,6 +495,7 @@ static void free_when_over(struct exchange *x)
     token_release(x->token);
     session_unref(x->session);
     device_unref(x->device);
+    inventory_record_unref(x->listed);
     held_drop(x->held);
     buf_fini(&x->up);
     struct arena arena = x->arena; /* the exchange lies in it */

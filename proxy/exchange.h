@@ -80,6 +80,7 @@ struct exchange {
     struct decision decision;
     const struct token *token;
     struct device *device;
+    struct inventory_record *listed;    /* what facts.device has from the inventory lies in it */
     struct session *session;            /* that the person is signed in by; held */
     enum session_answer session_answer; /* of the last errand for one */
     struct errand *errand;              /* under way */

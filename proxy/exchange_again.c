@@ -50,10 +50,11 @@ static enum reason judge_token_again(struct exchange *x, const struct held *now,
     return REASON_PERMITTED;
 }
 
-static enum reason judge_device_again(struct exchange *x, struct held *now,
-                                      const struct application *app)
+static enum reason judge_device_again(struct exchange *x, struct held *now, const struct door *door)
 {
     struct connection *c = x->connection;
+    const struct application *app = door->app;
+    enum reason why;
     connection_judge_again(c, now);
     if (!x->device)
         return exchange_lacks_device(x, app) ? REASON_DEVICE_REQUIRED : REASON_PERMITTED;
@@ -64,12 +65,17 @@ static enum reason judge_device_again(struct exchange *x, struct held *now,
         x->is_to_be_judged = true; /* until the answer is there, or could have been */
     else if (status->reason != REASON_PERMITTED)
         return status->reason;
-    if (c->device == x->device)
-        return REASON_PERMITTED;
-    device_unref(x->device);
-    x->device = device_ref(c->device);
-    x->facts.device = &x->device->device;
-    x->facts.service = x->device->is_service ? &x->device->service : NULL;
+    if (c->device != x->device) {
+        device_unref(x->device);
+        x->device = device_ref(c->device);
+        x->facts.device = &x->device->device;
+        x->facts.service = x->device->is_service ? &x->device->service : NULL;
+    }
+    why = exchange_ask_inventory(x, door);
+    if (why != REASON_INVENTORY_UNAVAILABLE)
+        return why;
+    errand_post(x->worker, errand_for_inventory(app->entity, x->device->device.id));
+    x->is_to_be_judged = true; /* when it is known; until then by what was known */
     return REASON_PERMITTED;
 }
 
@@ -114,7 +120,7 @@ enum reason exchange_judge_by(struct exchange *x, struct held *now)
         return REASON_NOT_DELEGATED;
     if (x->facts.now.s > door->good_until_s)
         return REASON_POLICY_EXPIRED;
-    why = judge_device_again(x, now, door->app);
+    why = judge_device_again(x, now, door);
     if (why != REASON_PERMITTED)
         return why;
     why = judge_request_again(x, door->app);

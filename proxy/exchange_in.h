@@ -8,6 +8,9 @@
 uint32_t exchange_count_fields(const struct exchange *x, struct slice name);
 /* May it become a WebSocket of that application's? */
 enum reason exchange_judge_websocket(const struct exchange *x, const struct application *app);
+/* Adds what the inventory has of the device to the facts, where the authority or the application of
+ * that door asks for it. INVENTORY_UNAVAILABLE: not known yet. */
+enum reason exchange_ask_inventory(struct exchange *x, const struct door *door);
 bool exchange_lacks_device(const struct exchange *x, const struct application *app);
 /* The token of an Authorization field; false where it is of another scheme. */
 bool exchange_bearer(struct slice authorization, struct slice *token);

@@ -246,6 +246,7 @@ struct worker_letter {
     struct issuers *issuers;
     struct address_book *addresses;
     struct statuses *statuses;
+    struct inventory *inventory;
     bool is_worse;
     struct revocations *revocations;
 };
@@ -258,6 +259,7 @@ static void letter_free(struct letter *self)
     address_book_unref(l->addresses);
     statuses_unref(l->statuses);
     revocations_unref(l->revocations);
+    inventory_unref(l->inventory);
     mem_free(l);
 }
 
@@ -324,6 +326,19 @@ static void open_store_stale(struct letter *self, void *owner)
     struct worker *w = owner;
     letter_free(self);
     session_cache_forget(w->sessions);
+}
+
+static void open_inventory(struct letter *self, void *owner)
+{
+    struct worker_letter *l = container_of(self, struct worker_letter, letter);
+    struct worker *w = owner;
+    const bool is_news = l->is_worse;
+    inventory_unref(w->inventory);
+    w->inventory = l->inventory;
+    l->inventory = NULL;
+    letter_free(self);
+    if (is_news)
+        live_judge_again(w);
 }
 
 static void open_addresses(struct letter *self, void *owner)
@@ -404,6 +419,11 @@ void worker_post_revocations(struct worker *w, struct revocations *take)
 void worker_post_store_stale(struct worker *w)
 {
     post(w, open_store_stale, (struct worker_letter){0});
+}
+
+void worker_post_inventory(struct worker *w, struct inventory *take, bool is_news)
+{
+    post(w, open_inventory, (struct worker_letter){.inventory = take, .is_worse = is_news});
 }
 
 void worker_post_addresses(struct worker *w, struct address_book *take)
@@ -512,6 +532,7 @@ void worker_free(struct worker *w)
     mailbox_fini(&w->mailbox);
     held_drop(w->held);
     issuers_unref(w->issuers);
+    inventory_unref(w->inventory);
     address_book_unref(w->addresses);
     for (uint32_t i = 0; i < w->length_count; i++)
         deadlines_fini(&w->lengths[i]);

@@ -8,6 +8,7 @@
 
 #include "audit/record.h"
 #include "auth/assertion.h"
+#include "auth/inventory.h"
 #include "auth/issuer.h"
 #include "auth/session_cache.h"
 #include "auth/token.h"
@@ -51,6 +52,7 @@ struct worker {
     struct tls_worker tls;
     struct held *held; /* the current one; NULL until the first edition has come */
     struct issuers *issuers;
+    struct inventory *inventory;    /* NULL until the first has come */
     struct address_book *addresses; /* NULL until the first has come */
 
     struct listener *listeners;
@@ -114,6 +116,8 @@ void worker_free(struct worker *w);
  * providers: there is no moment at which a request has the rules without the keys. */
 void worker_post_edition(struct worker *w, struct edition *take, struct issuers *take_issuers);
 void worker_post_issuers(struct worker *w, struct issuers *take);
+/* `is_news`: who is inside is judged again. */
+void worker_post_inventory(struct worker *w, struct inventory *take, bool is_news);
 /* `is_worse`: who is inside is judged again. */
 void worker_post_statuses(struct worker *w, struct statuses *take, bool is_worse);
 /* What rests on what was taken back is cut. */

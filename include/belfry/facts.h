@@ -8,6 +8,9 @@
 #include "belfry/slice.h"
 #include "belfry/wall.h"
 
+/* A claim that may be missing. */
+enum said { SAID_NOTHING = 0, SAID_NO, SAID_YES };
+
 struct slices {
     const struct slice *at;
     uint32_t count;
@@ -49,6 +52,12 @@ struct facts_device {
     int64_t key_bits;
     struct wall not_after;
     uint8_t digest[32]; /* SHA-256 of the DER */
+    /* What the entity's inventory has of it (auth/inventory.h): nothing, where it is not listed. */
+    struct slice owner; /* empty: nobody */
+    struct slice model;
+    enum said compliant;
+    struct wall last_seen;    /* 0: not said */
+    struct slices attributes; /* a map: names and values in turn, `count` pairs; NULL: missing */
 };
 
 /* From a client certificate of an authority that says `identifies: service`. */
