@@ -195,7 +195,7 @@ def test_where_the_configuration_says_so_nobody_goes_on_by_an_old_list(new_world
 
     def strict(*ports):
         write(*ports)
-        world.config.write_text(world.config.read_text().replace("max_stale: 1h", "max_stale: 1s\n  revocations_unknown: refuse"))
+        world.config.write_text(world.config.read_text().replace("max_stale: 1h", "max_stale: 1s, revocations_unknown: refuse"))
 
     world.write_config = strict
     world.begin()
