@@ -163,8 +163,10 @@ static void follow(int64_t reconcile_ms, struct documents *start)
 {
     const struct store_settings settings = {
         .address = world.address, .reconcile_ms = reconcile_ms, .start = start};
-    world.store = store_new(&world.loop, &settings,
-                            (struct store_hooks){on_documents, on_connected, on_revoked, NULL});
+    world.store =
+        store_new(&world.loop, &settings,
+                  (struct store_hooks){
+                      .documents = on_documents, .connected = on_connected, .revoked = on_revoked});
 }
 
 static void out_of_patience(struct ev_loop *ev, ev_timer *timer, int events)
