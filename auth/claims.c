@@ -165,26 +165,34 @@ static bool user_read(struct claims *out, struct arena *a, const json_t *payload
     return true;
 }
 
-/* RFC 7800, RFC 8705 §3.1. A token that is bound to something else (a DPoP key, RFC 9449 §7.1) is
- * not taken as a bearer's: then nothing would be left of the binding. */
+/* A digest as base64url; an absent one is fine. */
+static bool digest_read(const json_t *cnf, const char *member, bool *has, uint8_t out[32])
+{
+    struct slice text;
+    uint8_t digest[BASE64URL_LEN(32)];
+    size_t len = 0;
+    *has = jtree_has(cnf, member);
+    if (!*has)
+        return true;
+    if (!jtree_string(cnf, member, &text) || text.len != sizeof digest ||
+        !base64url_decode(digest, &len, text) || len != 32)
+        return false;
+    memcpy(out, digest, 32);
+    return true;
+}
+
+/* RFC 7800, RFC 8705 §3.1, RFC 9449 §6.1. A token that is bound to something else is not taken as a
+ * bearer's: then nothing would be left of the binding. */
 static enum reason binding_read(struct claims *out, const json_t *payload)
 {
     const json_t *cnf = json_object_get(payload, "cnf");
-    struct slice thumbprint;
-    uint8_t digest[BASE64URL_LEN(sizeof out->certificate)];
-    size_t len = 0;
     if (!cnf)
         return REASON_PERMITTED;
-    if (!json_is_object(cnf))
+    if (!json_is_object(cnf) || !digest_read(cnf, "x5t#S256", &out->is_bound, out->certificate) ||
+        !digest_read(cnf, "jkt", &out->is_proof_bound, out->proof_key))
         return MALFORMED;
-    if (!jtree_has(cnf, "x5t#S256") || json_object_size(cnf) != 1)
-        return REASON_TOKEN_BINDING;
-    if (!jtree_string(cnf, "x5t#S256", &thumbprint) || thumbprint.len != sizeof digest ||
-        !base64url_decode(digest, &len, thumbprint) || len != sizeof out->certificate)
-        return MALFORMED;
-    memcpy(out->certificate, digest, len);
-    out->is_bound = true;
-    return REASON_PERMITTED;
+    const size_t known = (size_t)out->is_bound + out->is_proof_bound;
+    return known && known == json_object_size(cnf) ? REASON_PERMITTED : REASON_TOKEN_BINDING;
 }
 
 enum reason claims_read(struct claims *out, struct arena *a, const json_t *payload,

@@ -12,6 +12,8 @@ struct claims {
     struct jws_times times; /* when they can be used */
     bool is_bound;          /* to the certificate of this digest: cnf.x5t#S256 (RFC 8705 §3.1) */
     uint8_t certificate[32];
+    bool is_proof_bound; /* to the key of this thumbprint: cnf.jkt (RFC 9449 §6.1) */
+    uint8_t proof_key[32];
 };
 
 /* PERMITTED, or what is wrong with their shape. Texts are copied into `a`. `times`: as jws_judge or

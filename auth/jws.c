@@ -355,18 +355,11 @@ static bool libjwt_agrees(const struct jws *j)
     return agrees;
 }
 
-enum reason jws_judge(struct jws *j, const struct jws_demand *d, struct metrics *m)
+/* What it says, once it is known who said it. */
+static enum reason claims_judge(struct jws *j, const struct jws_demand *d)
 {
     struct slice issuer;
-    /* JWT-SVID §2.1: the algorithms of RFC 7518 alone. */
-    const uint32_t foreign = d->kind == JWS_SVID ? 1u << ALGORITHM_ED25519 : 0;
-    if (!(d->algorithms & ~foreign & 1u << j->algorithm))
-        return REASON_TOKEN_ALGORITHM;
-    if (!is_type_wanted(j, d))
-        return REASON_TOKEN_TYPE;
-    enum reason why = signature_judge(j, d, m);
-    if (why == REASON_PERMITTED)
-        why = kind_judge(j, d->kind);
+    enum reason why = kind_judge(j, d->kind);
     if (why != REASON_PERMITTED)
         return why;
     if (d->issuer.len && (!jtree_string(j->claims, "iss", &issuer) || !slice_eq(issuer, d->issuer)))
@@ -379,6 +372,20 @@ enum reason jws_judge(struct jws *j, const struct jws_demand *d, struct metrics 
         why = jws_judge_times(&j->times, j->claims, d);
     if (why == REASON_PERMITTED && !libjwt_agrees(j))
         why = MALFORMED;
+    return why;
+}
+
+enum reason jws_judge(struct jws *j, const struct jws_demand *d, struct metrics *m)
+{
+    /* JWT-SVID §2.1: the algorithms of RFC 7518 alone. */
+    const uint32_t foreign = d->kind == JWS_SVID ? 1u << ALGORITHM_ED25519 : 0;
+    if (!(d->algorithms & ~foreign & 1u << j->algorithm))
+        return REASON_TOKEN_ALGORITHM;
+    if (!is_type_wanted(j, d))
+        return REASON_TOKEN_TYPE;
+    enum reason why = signature_judge(j, d, m);
+    if (why == REASON_PERMITTED)
+        why = claims_judge(j, d);
     if (why != REASON_PERMITTED)
         j->key = NULL;
     return why;

@@ -160,11 +160,14 @@ static bool has_key_still(struct token *t, const struct key_set *set)
     return false;
 }
 
-/* RFC 8705 §3: a bound token is worth something only from the certificate that it names. */
-static bool is_bound_elsewhere(const struct claims *claims, const struct facts_device *device)
+/* RFC 8705 §3: a bound token is worth something only from the certificate that it names. RFC 9449
+ * §7.1: one that is bound to a key comes with a proof of that key, and no other does. */
+static bool is_bound_elsewhere(const struct claims *claims, const struct token_question *q)
 {
-    return claims->is_bound &&
-           (!device || memcmp(claims->certificate, device->digest, sizeof device->digest) != 0);
+    if (claims->is_proof_bound != q->is_with_proof)
+        return true;
+    return claims->is_bound && (!q->device || memcmp(claims->certificate, q->device->digest,
+                                                     sizeof q->device->digest) != 0);
 }
 
 /* Verifying */
@@ -234,7 +237,7 @@ static enum reason verify(struct token_cache *c, const struct token_question *q,
     t->generation = set->generation;
     cache_add(c, t);
     // A token that is bound elsewhere stays known: it is good for whom it belongs to.
-    if (is_bound_elsewhere(&t->claims, q->device))
+    if (is_bound_elsewhere(&t->claims, q))
         return REASON_TOKEN_BINDING;
     t->references++;
     out->token = t;
@@ -251,7 +254,7 @@ static enum reason recall(struct token_cache *c, const struct token_question *q,
         cache_drop(c, t);
     if (reason != REASON_PERMITTED)
         return reason;
-    if (is_bound_elsewhere(&t->claims, q->device))
+    if (is_bound_elsewhere(&t->claims, q))
         return REASON_TOKEN_BINDING;
     metric_add(c->metrics, METRIC_TOKEN_CACHE_HITS_TOTAL, 1);
     link_remove(&t->used);
@@ -323,6 +326,11 @@ bool token_is_revoked(const struct token *t, const struct revocations *revoked, 
     }
     ((struct token *)(uintptr_t)t)->revocations_on = revoked->number; // const is for the readers
     return false;
+}
+
+const uint8_t *token_proof_key(const struct token *t)
+{
+    return t->claims.is_proof_bound ? t->claims.proof_key : NULL;
 }
 
 void token_release(const struct token *t)

@@ -22,7 +22,8 @@ void token_cache_free(
 struct token_question {
     const struct application *app; /* its providers */
     const struct issuers *issuers;
-    struct slice bytes;                /* what stands behind "Bearer " */
+    struct slice bytes; /* what stands behind the scheme */
+    bool is_with_proof; /* the scheme is DPoP: the caller asks for a proof of token_proof_key() */
     const struct facts_device *device; /* NULL: none; for cnf.x5t#S256 (RFC 8705 §3) */
     struct slice hash_key; /* the entity's audit key: facts_user.hash; may be empty (hash zero) */
     struct wall now;
@@ -46,4 +47,6 @@ uint64_t token_statement_hash(const struct token *t); /* table_hash() of it */
 struct wall token_good_until(const struct token *t);
 /* Its entity has taken it back, or all that its user had until then. */
 bool token_is_revoked(const struct token *t, const struct revocations *revoked, struct wall now);
+/* The thumbprint (RFC 7638) of the key to which it is bound; NULL where it is bound to none. */
+const uint8_t *token_proof_key(const struct token *t);
 void token_release(const struct token *t);

@@ -278,6 +278,14 @@ static void load_sessions(struct loader *l, const struct yaml *map, struct appli
                        "the application requires a device: no session of it can be unbound");
 }
 
+static void load_dpop(struct loader *l, const struct yaml *map, struct application *app)
+{
+    static const struct slice words[] = {SLICE_INIT("when_bound"), SLICE_INIT("required")};
+    uint32_t choice = 0;
+    if (load_choice(l, map, "dpop", LOAD_OPTIONAL, words, COUNT_OF(words), &choice))
+        app->wants_proof = choice == 1;
+}
+
 struct seen {
     struct map ids;
     struct map hosts;
@@ -307,6 +315,7 @@ static void load_application(struct loader *l, const struct yaml *map, struct ap
         SLICE_INIT("websocket"),
         SLICE_INIT("hsts"),
         SLICE_INIT("sessions"),
+        SLICE_INIT("dpop"),
         SLICE_INIT("rules"),
     };
     app->entity = l->bundle->entity;
@@ -326,6 +335,7 @@ static void load_application(struct loader *l, const struct yaml *map, struct ap
     load_path_options(l, map, &app->paths);
     load_flag(l, map, "forward_token", &app->forward_token);
     load_flag(l, map, "client_cert", &app->client_cert);
+    load_dpop(l, map, app);
     load_limits(l, map, app);
     load_websocket(l, map, app);
     load_hsts(l, map, app);

@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "auth/dpop.h"
 #include "base/buf.h"
 #include "base/escape.h"
 #include "base/reason.h"
@@ -23,6 +24,7 @@ struct telling {
     enum reason reason; /* TOKEN_MALFORMED for every bad token */
     uint16_t status;
     bool is_token;
+    bool is_proof; /* the proof of possession, not the token, is what is wrong */
     struct slice type;
     struct slice title;
     struct slice detail; /* with JSON */
@@ -65,6 +67,12 @@ static struct telling telling_of(struct arena *a, const struct refusal *r)
         t.type = SLICE("invalid_token");
         t.title = reason_title(REASON_TOKEN_MALFORMED);
         t.detail = SLICE("invalid token");
+    }
+    if (reason == REASON_DPOP_PROOF || reason == REASON_DPOP_REPLAYED) {
+        t.reason = REASON_DPOP_PROOF;
+        t.is_proof = true;
+        t.type = SLICE("invalid_dpop_proof");
+        t.detail = SLICE("invalid proof of possession");
     }
     if (is_by_rule(reason) && r->decision) {
         t.rule = clipped(r->decision->rule);
@@ -131,7 +139,8 @@ static struct slice quoted(struct arena *a, struct slice text)
     return slice_from(out, len);
 }
 
-/* RFC 6750 §3 and, for a sign-in that is too weak, RFC 9470 §3. */
+/* RFC 9449 §7.1 where the application wants a proof or one was tried; RFC 6750 §3 and, for a
+ * sign-in that is too weak, RFC 9470 §3. */
 static void challenge_add(struct arena *a, const struct refusal *r, const struct telling *t,
                           struct answer *out)
 {
@@ -140,9 +149,14 @@ static void challenge_add(struct arena *a, const struct refusal *r, const struct
     if (t->status == 401) {
         const struct slice realm = quoted(a, r->app ? r->app->id : SLICE("belfry"));
         const bool is_invalid = t->is_token || r->had_token;
+        const bool is_dpop = t->is_proof || r->had_proof || (r->app && r->app->wants_proof);
         field_add(out, name,
-                  arena_printf(a, "Bearer realm=%.*s%s", SLICE_ARG(realm),
-                               is_invalid ? ", error=\"invalid_token\"" : ""));
+                  arena_printf(a, "%s realm=%.*s%s%s", is_dpop ? "DPoP" : "Bearer",
+                               SLICE_ARG(realm),
+                               t->is_proof  ? ", error=\"invalid_dpop_proof\""
+                               : is_invalid ? ", error=\"invalid_token\""
+                                            : "",
+                               is_dpop ? ", algs=\"" DPOP_ALGORITHMS "\"" : ""));
     } else if (t->acr_level > 0) {
         field_add(out, name,
                   arena_printf(a,

@@ -19,6 +19,7 @@ struct refusal {
     bool wants_html;
     struct slice accept_language; /* as it came; empty where none */
     bool had_token;               /* 401: invalid_token rather than a bare challenge */
+    bool had_proof;               /* its scheme was DPoP */
 };
 
 #define ANSWER_MAX_FIELDS 12

@@ -31,6 +31,7 @@ enum errand_kind {
     ERRAND_INVENTORY,
     ERRAND_SESSION,
     ERRAND_SESSION_CHANGE,
+    ERRAND_PROOF,
     ERRAND_COUNT
 };
 

@@ -18,6 +18,7 @@
 #include "proxy/live.h"
 #include "proxy/origins.h"
 #include "proxy/own.h"
+#include "proxy/proof.h"
 
 /* 1xx of one answer: an application that says 102 once in a while has few. */
 #define EARLY_MAX 100
@@ -258,13 +259,14 @@ static enum next device(struct exchange *x)
 /* --- IDENTITY: token, or service → facts.user. No token is no user: the rules say whether one is
  * needed. */
 
-bool exchange_bearer(struct slice authorization, struct slice *token)
+bool exchange_bearer(struct slice authorization, struct slice *token, bool *is_with_proof)
 {
     struct slice scheme = auth_scheme_cut(&authorization);
     while (authorization.len && authorization.ptr[0] == ' ')
         authorization = slice_skip(authorization, 1);
     *token = authorization;
-    return slice_eq_nocase(scheme, SLICE("bearer"));
+    *is_with_proof = slice_eq_nocase(scheme, SLICE("dpop"));
+    return *is_with_proof || slice_eq_nocase(scheme, SLICE("bearer"));
 }
 
 static enum next wait_for_keys(struct exchange *x, const struct provider *wanted, enum reason why)
@@ -287,6 +289,25 @@ struct token_question exchange_question(const struct exchange *x, const struct h
                                    .now = loop_wall(&x->worker->loop)};
 }
 
+/* Run again while its proof is at the store. */
+static enum next take_token(struct exchange *x, const struct token *take, struct slice bytes)
+{
+    struct worker *w = x->worker;
+    bool waits = false;
+    enum reason why;
+    if (take) {
+        x->token = take;
+        x->facts.user = token_user(take);
+        why = limits_user(&w->limits, x->facts.user->key, loop_now(&w->loop));
+        if (why != REASON_PERMITTED)
+            return refuse(x, why, NULL);
+    }
+    why = x->is_with_proof ? proof_judge(x, bytes, &waits) : REASON_PERMITTED;
+    if (waits)
+        return WAIT;
+    return why == REASON_PERMITTED ? NEXT : refuse(x, why, x->detail);
+}
+
 static enum next identity(struct exchange *x)
 {
     struct worker *w = x->worker;
@@ -294,18 +315,17 @@ static enum next identity(struct exchange *x)
     struct token_answer answer = {0};
     struct token_question q = exchange_question(x, x->held, x->facts.app);
     enum reason why;
-    if (!authorization.ptr || !exchange_bearer(authorization, &q.bytes))
+    if (!authorization.ptr || !exchange_bearer(authorization, &q.bytes, &q.is_with_proof))
         return NEXT;
     x->had_token = true;
+    x->is_with_proof = q.is_with_proof;
     if (exchange_count_fields(x, SLICE("authorization")) > 1)
         return refuse(x, REASON_REQUEST_AMBIGUOUS, "more than one Authorization");
-    why = token_judge(w->tokens, &q, &answer);
-    if (why == REASON_PERMITTED) {
-        x->token = answer.token;
-        x->facts.user = token_user(answer.token);
-        why = limits_user(&w->limits, x->facts.user->key, loop_now(&x->worker->loop));
-        return why == REASON_PERMITTED ? NEXT : refuse(x, why, NULL);
-    }
+    if (x->facts.app->wants_proof && !q.is_with_proof)
+        return refuse(x, REASON_TOKEN_BINDING, "the application takes no token without a proof");
+    why = x->token ? REASON_PERMITTED : token_judge(w->tokens, &q, &answer);
+    if (why == REASON_PERMITTED)
+        return take_token(x, answer.token, q.bytes);
     if (why == REASON_TOKEN_KEY_UNKNOWN || why == REASON_KEYS_UNAVAILABLE)
         return wait_for_keys(x, answer.wanted, why);
     return refuse(x, why, NULL);
@@ -403,7 +423,8 @@ static void refuse_in_words(struct exchange *x)
                         .reference = slice_of(x->reference.text),
                         .wants_html = x->request.accepts_html,
                         .accept_language = exchange_field(x, SLICE("accept-language")),
-                        .had_token = x->had_token};
+                        .had_token = x->had_token,
+                        .had_proof = x->is_with_proof};
     answer_make(&x->arena, &r, &answer);
     x->response = (struct response){.status = answer.status,
                                     .field_count = answer.field_count + 1 + has_hsts,

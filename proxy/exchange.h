@@ -64,6 +64,7 @@ struct exchange {
     bool is_grpc;      /* what the request's Content-Type says */
     bool is_tunnel;    /* the protocol was changed: bytes both ways, framed by nobody here */
     bool had_token;
+    bool is_with_proof;   /* its scheme was DPoP */
     bool is_to_be_judged; /* again, when keys are there */
     bool has_waited;      /* in `in_queue`, and had its turn */
     bool met_stale;       /* one of the tries was on a connection that had ended */
@@ -79,6 +80,10 @@ struct exchange {
     struct facts facts;
     struct decision decision;
     const struct token *token;
+    struct {
+        bool is_asked;      /* of the store */
+        enum reason answer; /* of it; until then that it gave none */
+    } proof;                /* DPoP's: proof.c */
     struct device *device;
     struct inventory_record *listed;    /* what facts.device has from the inventory lies in it */
     struct session *session;            /* that the person is signed in by; held */

@@ -36,7 +36,9 @@ static enum reason judge_token_again(struct exchange *x, const struct held *now,
     enum reason why;
     if (!x->token)
         return REASON_PERMITTED;
-    (void)exchange_bearer(exchange_field(x, SLICE("authorization")), &q.bytes);
+    (void)exchange_bearer(exchange_field(x, SLICE("authorization")), &q.bytes, &q.is_with_proof);
+    if (app->wants_proof && !q.is_with_proof)
+        return REASON_TOKEN_BINDING;
     why = token_judge(x->worker->tokens, &q, &answer);
     if (why == REASON_KEYS_UNAVAILABLE && !is_user_over(x, q.now.s)) {
         x->is_to_be_judged = true; /* as soon as they are there */

@@ -12,8 +12,8 @@ enum reason exchange_judge_websocket(const struct exchange *x, const struct appl
  * that door asks for it. INVENTORY_UNAVAILABLE: not known yet. */
 enum reason exchange_ask_inventory(struct exchange *x, const struct door *door);
 bool exchange_lacks_device(const struct exchange *x, const struct application *app);
-/* The token of an Authorization field; false where it is of another scheme. */
-bool exchange_bearer(struct slice authorization, struct slice *token);
+/* The token of an Authorization field; false where it is of another scheme than Bearer and DPoP. */
+bool exchange_bearer(struct slice authorization, struct slice *token, bool *is_with_proof);
 struct token_question exchange_question(const struct exchange *x, const struct held *held,
                                         const struct application *app);
 

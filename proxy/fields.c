@@ -284,6 +284,8 @@ static bool put_passing(const struct exchange *x, const struct field_sink *out)
             continue;
         if (slice_eq(f->name, SLICE("authorization")) && !passes_authorization(x, f->value))
             continue;
+        if (slice_eq(f->name, SLICE("dpop")) && !x->facts.app->forward_token)
+            continue; /* spent here, with its token */
         if (r->wants_websocket && is_of_handshake(f->name))
             continue;
         if (!put(out, f->name, f->value))

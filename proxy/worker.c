@@ -473,6 +473,7 @@ struct worker *worker_new(uint32_t number, const struct config *config, struct t
     tls_worker_init(&w->tls, tickets);
     w->tokens = token_cache_new(TOKEN_CACHE_ENTRIES, &w->metrics);
     w->sessions = session_cache_new(SESSION_CACHE_ENTRIES);
+    w->proofs = dpop_cache_new();
     w->assertions = assertion_cache_new(&w->metrics);
     w->audit = audit_ring_new(AUDIT_RING_BYTES, &w->metrics);
     dice_init(&w->dice);
@@ -540,6 +541,7 @@ void worker_free(struct worker *w)
     origins_free(w);
     token_cache_free(w->tokens);
     session_cache_free(w->sessions);
+    dpop_cache_free(w->proofs);
     assertion_cache_free(w->assertions);
     audit_ring_free(w->audit);
     limits_fini(&w->limits);

@@ -8,6 +8,7 @@
 
 #include "audit/record.h"
 #include "auth/assertion.h"
+#include "auth/dpop.h"
 #include "auth/inventory.h"
 #include "auth/issuer.h"
 #include "auth/session_cache.h"
@@ -90,6 +91,7 @@ struct worker {
     struct h1_head head; /* the head being parsed; copied out before the next */
     struct token_cache *tokens;
     struct session_cache *sessions;
+    struct dpop_cache *proofs;
     struct assertion_cache *assertions;
     struct audit_ring *audit;
     struct metrics metrics;

@@ -77,6 +77,26 @@ class Signer:
                          {k: v for k, v in body.items() if k not in without})
 
 
+class Prover(Signer):
+    """The key of a client that proves that it has it (RFC 9449)."""
+
+    @property
+    def public(self):
+        return {name: self.jwk[name] for name in ("kty", "crv", "x", "y")}
+
+    @property
+    def thumbprint(self):
+        return b64(hashlib.sha256(json.dumps(self.public, sort_keys=True, separators=(",", ":")).encode()).digest())
+
+    def proof(self, method, url, token, header=(), payload=(), without=()):
+        """A good proof, with changes."""
+        head = {"typ": "dpop+jwt", "alg": "ES256", "jwk": self.public, **dict(header)}
+        body = {"jti": b64(os.urandom(12)), "htm": method, "htu": url, "iat": int(time.time()),
+                "ath": b64(hashlib.sha256(token.encode()).digest()), **dict(payload)}
+        return self.sign({k: v for k, v in head.items() if k not in without},
+                         {k: v for k, v in body.items() if k not in without})
+
+
 def public_of(jwk):
     def whole(name):
         return int.from_bytes(unb64(jwk[name]), "big")
