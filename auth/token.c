@@ -28,7 +28,8 @@ struct token {
     struct slice entity;
     uint8_t provider_digest[32];
     uint64_t generation;     /* of the key set in which `key` was seen last */
-    struct public_key key;   /* what verified it */
+    struct public_key key;   /* what verified it; none: its provider has told of it */
+    int64_t told_until_s;    /* so long what it told counts; then it is asked again */
     struct slice jti;        /* empty: none */
     uint64_t revocations_on; /* number of the table in which it was not found */
     struct claims claims;
@@ -185,13 +186,36 @@ static const struct provider *provider_choose(const struct application *app, con
     return NULL;
 }
 
+/* RFC 6750 §2.1: the letters of a token. */
+static bool is_opaque(struct slice bytes)
+{
+    for (size_t i = 0; i < bytes.len; i++) {
+        const char lower = ascii_lower(bytes.ptr[i]);
+        if (!(lower >= 'a' && lower <= 'z') && !(lower >= '0' && lower <= '9') &&
+            !(bytes.ptr[i] && strchr("-._~+/=", bytes.ptr[i])))
+            return false;
+    }
+    return bytes.len != 0;
+}
+
+/* What is no JWT may be a token that its provider alone can read. An application has one such
+ * provider at most. */
+static const struct provider *provider_to_ask(const struct token_question *q)
+{
+    for (uint32_t i = 0; i < q->app->provider_count; i++)
+        if (q->app->providers[i]->introspection.endpoint.len && is_opaque(q->bytes))
+            return q->app->providers[i];
+    return NULL;
+}
+
 /* An entry of what is proven and read; NULL with the reason. */
-static struct token *token_read(const struct jws *j, const struct token_question *q,
-                                const struct provider *provider, uint64_t hash, enum reason *why)
+static struct token *token_read(const json_t *claims, const struct jws_times *times,
+                                const struct token_question *q, const struct provider *provider,
+                                uint64_t hash, enum reason *why)
 {
     struct slice jti;
     struct token *t = token_new(q->bytes, hash);
-    *why = claims_read(&t->claims, &t->arena, j->claims, provider, &j->times);
+    *why = claims_read(&t->claims, &t->arena, claims, provider, times);
     if (*why != REASON_PERMITTED) {
         token_unref(t);
         return NULL;
@@ -199,7 +223,7 @@ static struct token *token_read(const struct jws *j, const struct token_question
     t->entity = arena_copy(&t->arena, provider->entity);
     memcpy(t->provider_digest, provider->digest, sizeof t->provider_digest);
     user_mark(&t->claims.user, t->entity, q->hash_key);
-    if (jtree_string(j->claims, "jti", &jti))
+    if (jtree_string(claims, "jti", &jti))
         t->jti = arena_copy(&t->arena, jti);
     user_statement(&t->arena, &t->claims.user, &t->statement, &t->statement_hash);
     return t;
@@ -209,6 +233,8 @@ static enum reason verify(struct token_cache *c, const struct token_question *q,
                           struct jws *j, struct token_answer *out)
 {
     enum reason reason = jws_parse(j, q->bytes);
+    if (reason == REASON_TOKEN_MALFORMED && !j->claims)
+        out->asked = provider_to_ask(q);
     if (reason != REASON_PERMITTED)
         return reason;
     const struct provider *provider = provider_choose(q->app, j->claims);
@@ -229,7 +255,7 @@ static enum reason verify(struct token_cache *c, const struct token_question *q,
         out->wanted = provider;
     if (reason != REASON_PERMITTED)
         return reason;
-    struct token *t = token_read(j, q, provider, hash, &reason);
+    struct token *t = token_read(j->claims, &j->times, q, provider, hash, &reason);
     if (!t)
         return reason;
     EVP_PKEY_up_ref(j->key->pkey);
@@ -264,16 +290,79 @@ static enum reason recall(struct token_cache *c, const struct token_question *q,
     return REASON_PERMITTED;
 }
 
+/* RFC 7662 §2.2: what the answer says of itself. A refresh token is active, too, and is no access
+ * token: only those have a type (RFC 6749 §5.1). */
+static enum reason told_judge(const json_t *claims, const struct provider *provider)
+{
+    struct slice text;
+    if (!json_is_true(json_object_get(claims, "active")))
+        return REASON_TOKEN_INACTIVE;
+    if (!jtree_string(claims, "token_type", &text) ||
+        (!slice_eq_nocase(text, SLICE("bearer")) && !slice_eq_nocase(text, SLICE("dpop"))))
+        return REASON_TOKEN_TYPE;
+    if (jtree_has(claims, "iss") &&
+        (!jtree_string(claims, "iss", &text) || !slice_eq(text, provider->issuer)))
+        return REASON_TOKEN_ISSUER;
+    return jws_judge_audience(claims, provider->audiences);
+}
+
+static enum reason told(struct token_cache *c, const struct token_question *q,
+                        const struct provider *provider, const json_t *claims,
+                        struct token_answer *out)
+{
+    const struct jws_demand demand = {
+        .leeway_s = provider->leeway_s, .max_age_s = provider->max_token_age_s, .now = q->now};
+    struct jws_times times;
+    enum reason reason = told_judge(claims, provider);
+    if (reason == REASON_PERMITTED)
+        reason = jws_judge_times(&times, claims, &demand);
+    if (reason != REASON_PERMITTED)
+        return reason;
+    struct token *t = token_read(claims, &times, q, provider, bytes_hash(q->bytes), &reason);
+    if (!t)
+        return reason;
+    t->told_until_s = q->now.s + provider->introspection.max_age_s;
+    if (!t->claims.user.expires.s) // it does not say: then it is known for as long as the answer
+        t->claims.user.expires.s = t->told_until_s;
+    cache_add(c, t);
+    if (is_bound_elsewhere(&t->claims, q))
+        return REASON_TOKEN_BINDING;
+    t->references++;
+    out->token = t;
+    return REASON_PERMITTED;
+}
+
+enum reason token_told(struct token_cache *c, const struct token_question *q,
+                       const struct provider *provider, struct slice body, struct token_answer *out)
+{
+    json_t *claims = jtree_parse(body);
+    *out = (struct token_answer){NULL, NULL, NULL};
+    const enum reason reason = claims ? told(c, q, provider, claims, out) : REASON_TOKEN_MALFORMED;
+    json_decref(claims);
+    return reason;
+}
+
+/* An opaque token that is known: while what its provider told still counts, and for a request that
+ * has begun with it, to its end. */
+static bool is_told_still(const struct token *t, const struct token_question *q)
+{
+    return q->now.s < t->told_until_s || t == q->held;
+}
+
 enum reason token_judge(struct token_cache *c, const struct token_question *q,
                         struct token_answer *out)
 {
     const struct provider *provider = NULL;
-    *out = (struct token_answer){NULL, NULL};
+    *out = (struct token_answer){NULL, NULL, NULL};
     if (!q->bytes.len || q->bytes.len > TOKEN_MAX_BYTES)
         return REASON_TOKEN_MALFORMED;
     const uint64_t hash = bytes_hash(q->bytes);
     struct token *known = cache_find(c, q, hash, &provider);
-    if (known) {
+    if (known && !known->key.pkey) {
+        if (is_told_still(known, q))
+            return recall(c, q, known, out);
+        cache_drop(c, known);
+    } else if (known) {
         const struct key_set *set = issuers_keys(q->issuers, provider, q->now);
         if (!set) {
             out->wanted = provider;

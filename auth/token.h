@@ -25,6 +25,7 @@ struct token_question {
     struct slice bytes; /* what stands behind the scheme */
     bool is_with_proof; /* the scheme is DPoP: the caller asks for a proof of token_proof_key() */
     const struct facts_device *device; /* NULL: none; for cnf.x5t#S256 (RFC 8705 §3) */
+    const struct token *held; /* that this request has already; an opaque one is asked about once */
     struct slice hash_key; /* the entity's audit key: facts_user.hash; may be empty (hash zero) */
     struct wall now;
 };
@@ -32,11 +33,18 @@ struct token_answer {
     const struct token *token; /* with PERMITTED: held for the caller until token_release */
     const struct provider
         *wanted; /* with TOKEN_KEY_UNKNOWN or KEYS_UNAVAILABLE: whose keys to ask for */
+    const struct provider *asked; /* with TOKEN_MALFORMED: who may know it (token_told) */
 };
 /* PERMITTED, or the reason. KEYS_UNAVAILABLE where the provider has no usable key set: 503, not
  * 401. */
 enum reason token_judge(struct token_cache *c, const struct token_question *q,
                         struct token_answer *out);
+/* The token is opaque: `body` is what that provider says about it (RFC 7662 §2.2). Judged by what
+ * the provider's settings demand, as if it stood in the token, and remembered. TOKEN_INACTIVE where
+ * the provider does not vouch for it. */
+enum reason token_told(struct token_cache *c, const struct token_question *q,
+                       const struct provider *provider, struct slice body,
+                       struct token_answer *out);
 const struct facts_user *token_user(const struct token *t);
 /* All that an assertion states of the user, in an order of its own and with each part's length, so
  * that two are equal only where every part is. Lives as long as the token. */

@@ -45,6 +45,13 @@ struct sign_in {
     int64_t refresh_after_s; /* what is known of a person is never older than this */
 };
 
+/* Tokens that only the provider can read are asked about there (RFC 7662). */
+struct introspection {
+    struct slice endpoint; /* https; empty: such tokens are not taken */
+    struct client client;
+    int64_t max_age_s; /* an answer is used at most so long */
+};
+
 /* An issuer of tokens, one entity's. Two bundles with one `issuer` have two providers. */
 struct provider {
     struct slice id;
@@ -63,6 +70,7 @@ struct provider {
     int64_t max_token_age_s;   /* exp - iat and now - iat at most this; default 24 h */
     int64_t keys_max_stale_s;  /* the last good key set is used at most this long; default 24 h */
     struct sign_in sign_in;
+    struct introspection introspection;
     uint8_t digest[32]; /* of all settings: keys and verified tokens are kept under (entity, id,
                            digest) */
 };

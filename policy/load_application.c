@@ -107,6 +107,13 @@ static void use_providers(struct loader *l, const struct yaml *map, struct appli
     app->providers = arena_array(l->a, const struct provider *, count);
     for (size_t i = 0; i < count; i++)
         add_provider(l, yaml_item(list, i), app);
+    uint32_t asked = 0;
+    for (uint32_t i = 0; i < app->provider_count; i++)
+        asked += app->providers[i]->introspection.endpoint.len != 0;
+    if (asked > 1)
+        findings_error(l->out, yaml_place(list), "conflict",
+                       "only one provider of an application can have 'introspection': an opaque "
+                       "token does not say whose it is");
 }
 
 static void load_path_options(struct loader *l, const struct yaml *map,

@@ -119,6 +119,24 @@ static void load_keys(struct loader *l, const struct yaml *map, struct provider 
         check_jwks(l, file ? file : text, p->jwks);
 }
 
+static void load_introspection(struct loader *l, const struct yaml *map, struct introspection *out)
+{
+    static const struct slice keys[] = {SLICE_INIT("endpoint"),
+                                        SLICE_INIT("client_id"),
+                                        SLICE_INIT("client_secret"),
+                                        SLICE_INIT("private_key"),
+                                        SLICE_INIT("private_key_algorithm"),
+                                        SLICE_INIT("max_age")};
+    const struct yaml *n = load_map(l, map, "introspection", LOAD_OPTIONAL);
+    if (!n)
+        return;
+    (void)yaml_check_keys(n, "introspection", keys, COUNT_OF(keys), l->out);
+    (void)load_url(l, n, "endpoint", LOAD_REQUIRED, true, &out->endpoint);
+    (void)load_client(l, n, &out->client);
+    out->max_age_s = 60;
+    (void)load_duration_s(l, n, "max_age", 1, HOUR_S, &out->max_age_s);
+}
+
 /* A list as parts of a digest: how many, then each. */
 static size_t add_parts(struct loader *l, struct slice *parts, size_t at, struct slices list)
 {
@@ -158,6 +176,12 @@ static void digest_provider(struct loader *l, struct provider *p)
     parts[count++] = p->groups_claim;
     parts[count++] = arena_printf(l->a, "%u %lld %lld %lld", p->algorithms, (long long)p->leeway_s,
                                   (long long)p->max_token_age_s, (long long)p->keys_max_stale_s);
+    parts[count++] = p->introspection.endpoint;
+    parts[count++] = p->introspection.client.id;
+    parts[count++] = p->introspection.client.secret;
+    parts[count++] =
+        arena_printf(l->a, "%u %u %lld", (unsigned)p->introspection.client.auth,
+                     p->introspection.client.key_algorithm, (long long)p->introspection.max_age_s);
     count = add_parts(l, parts, count, p->audiences);
     count = add_parts(l, parts, count, p->token_types);
     count = add_parts(l, parts, count, p->acr_claims);
@@ -172,7 +196,7 @@ static void load_provider(struct loader *l, const struct yaml *map, struct provi
         SLICE_INIT("jwks_file"),  SLICE_INIT("jwks"),          SLICE_INIT("audiences"),
         SLICE_INIT("algorithms"), SLICE_INIT("token_types"),   SLICE_INIT("claims"),
         SLICE_INIT("leeway"),     SLICE_INIT("max_token_age"), SLICE_INIT("keys_max_stale"),
-        SLICE_INIT("sign_in"),
+        SLICE_INIT("sign_in"),    SLICE_INIT("introspection"),
     };
     *p = (struct provider){.entity = l->bundle->entity,
                            .leeway_s = 30,
@@ -195,6 +219,7 @@ static void load_provider(struct loader *l, const struct yaml *map, struct provi
     load_token_types(l, map, p);
     load_claims(l, map, p);
     load_keys(l, map, p);
+    load_introspection(l, map, &p->introspection);
     (void)load_duration_s(l, map, "leeway", 0, 60, &p->leeway_s);
     (void)load_duration_s(l, map, "max_token_age", 60, 30 * DAY_S, &p->max_token_age_s);
     (void)load_duration_s(l, map, "keys_max_stale", 60, 30 * DAY_S, &p->keys_max_stale_s);

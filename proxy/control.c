@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "audit/writer.h"
+#include "auth/introspection.h"
 #include "auth/inventory_desk.h"
 #include "auth/issuer.h"
 #include "auth/oidc.h"
@@ -211,6 +212,7 @@ static void settle_reload(struct control *c, const struct compiled *made)
     if (made->edition) {
         c->in_force = made->config;
         oidc_desk_secrets(c->desks.oidc, made->config->secrets_dir.ptr);
+        c->desks.secrets_dir = c->in_force->secrets_dir.ptr;
         logger_set_level(made->config->log_level);
         metric_add(&c->metrics, METRIC_RELOADS_TOTAL, 1);
         log_notice("control", "configuration taken over");
@@ -307,6 +309,7 @@ static void activate(struct control *c, struct edition *take, uint32_t refused)
     oidc_desk_follow(c->desks.oidc, take->snapshot);
     status_desk_follow(c->desks.statuses, take->snapshot);
     inventory_desk_follow(c->desks.inventories, take->keyring);
+    introspection_desk_follow(c->desks.introspections, take->snapshot);
     c->is_following = false;
     for (uint32_t i = 0; i < c->worker_count; i++)
         worker_post_edition(c->workers[i], edition_ref(take), issuers_ref(c->table));
@@ -696,6 +699,7 @@ static bool start(struct control *c, struct fault *f)
                                                           .secrets_dir = c->config->secrets_dir.ptr,
                                                           .issuers = c->desks.issuers},
                                   &c->metrics);
+    c->desks.introspections = introspection_desk_new(&c->loop, issuers.ca_file, &c->metrics);
     c->health = health_desk_new(&c->loop, &c->metrics, (struct health_hooks){on_health, c});
     c->resolver =
         resolver_new(&c->loop, &names, &c->metrics, (struct resolver_hooks){on_names, c}, f);
@@ -763,6 +767,7 @@ static void stop(struct control *c)
     issuer_desk_free(c->desks.issuers);
     status_desk_free(c->desks.statuses);
     inventory_desk_free(c->desks.inventories);
+    introspection_desk_free(c->desks.introspections);
     errands_drop_all(&c->desks);
     if (c->audit)
         audit_writer_stop(c->audit);
@@ -789,6 +794,7 @@ int gateway_run(struct config *take)
     struct fault fault = {0};
     bool ok;
     c->config = c->in_force = take;
+    c->desks.secrets_dir = take->secrets_dir.ptr;
     logger_set_level(take->log_level);
     c->pid_fd = -1;
     c->rebuild_at_s = INT64_MAX;

@@ -12,6 +12,7 @@
 struct control;
 struct edition;
 struct exchange;
+struct introspection_desk;
 struct issuer_desk;
 struct metrics;
 struct oidc_desk;
@@ -32,6 +33,7 @@ enum errand_kind {
     ERRAND_SESSION,
     ERRAND_SESSION_CHANGE,
     ERRAND_PROOF,
+    ERRAND_INTROSPECTION,
     ERRAND_COUNT
 };
 
@@ -44,6 +46,8 @@ struct desks {
     struct oidc_desk *oidc; /* signing in at providers */
     struct status_desk *statuses;
     struct inventory_desk *inventories;
+    struct introspection_desk *introspections;
+    const char *secrets_dir; /* of the configuration in force */
     struct redis *records;   /* for what is kept in the store (auth/vault.h); may be down */
     struct records *kept;    /* sign-ins under way, hand-overs, marks: over that connection */
     struct session_desk *sessions;

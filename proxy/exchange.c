@@ -15,6 +15,7 @@
 #include "proxy/exchange_in.h"
 #include "proxy/fields.h"
 #include "proxy/grpc.h"
+#include "proxy/introspect.h"
 #include "proxy/live.h"
 #include "proxy/origins.h"
 #include "proxy/own.h"
@@ -308,6 +309,22 @@ static enum next take_token(struct exchange *x, const struct token *take, struct
     return why == REASON_PERMITTED ? NEXT : refuse(x, why, x->detail);
 }
 
+/* A token that only its provider can read. */
+static enum next ask_provider(struct exchange *x, const struct token_question *q,
+                              const struct provider *provider)
+{
+    struct token_answer answer;
+    enum reason why = x->asked.reason;
+    if (!errand_is_over(x, ERRAND_INTROSPECTION)) {
+        if (!x->errand)
+            errand_send(x, errand_for_introspection(x, provider, q->bytes), INTROSPECTION_WAIT_MS);
+        return WAIT;
+    }
+    if (why == REASON_PERMITTED)
+        why = token_told(x->worker->tokens, q, provider, x->asked.body, &answer);
+    return why == REASON_PERMITTED ? take_token(x, answer.token, q->bytes) : refuse(x, why, NULL);
+}
+
 static enum next identity(struct exchange *x)
 {
     struct worker *w = x->worker;
@@ -328,6 +345,8 @@ static enum next identity(struct exchange *x)
         return take_token(x, answer.token, q.bytes);
     if (why == REASON_TOKEN_KEY_UNKNOWN || why == REASON_KEYS_UNAVAILABLE)
         return wait_for_keys(x, answer.wanted, why);
+    if (answer.asked)
+        return ask_provider(x, &q, answer.asked);
     return refuse(x, why, NULL);
 }
 

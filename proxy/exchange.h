@@ -84,6 +84,10 @@ struct exchange {
         bool is_asked;      /* of the store */
         enum reason answer; /* of it; until then that it gave none */
     } proof;                /* DPoP's: proof.c */
+    struct {
+        enum reason reason;
+        struct slice body; /* in the arena */
+    } asked;               /* what a provider says of an opaque token: introspect.c */
     struct device *device;
     struct inventory_record *listed;    /* what facts.device has from the inventory lies in it */
     struct session *session;            /* that the person is signed in by; held */

@@ -37,6 +37,7 @@ static enum reason judge_token_again(struct exchange *x, const struct held *now,
     if (!x->token)
         return REASON_PERMITTED;
     (void)exchange_bearer(exchange_field(x, SLICE("authorization")), &q.bytes, &q.is_with_proof);
+    q.held = x->token;
     if (app->wants_proof && !q.is_with_proof)
         return REASON_TOKEN_BINDING;
     why = token_judge(x->worker->tokens, &q, &answer);

@@ -283,6 +283,7 @@ function makeProvider(issuer) {
             clientCredentials: { enabled: true },
             backchannelLogout: { enabled: true },
             jwtUserinfo: { enabled: true },
+            introspection: { enabled: true },
             rpInitiatedLogout: {
                 enabled: !lacks.has('end-session'),
                 logoutSource: (ctx, form) => { ctx.body = logoutPage(form); },

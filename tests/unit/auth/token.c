@@ -686,7 +686,7 @@ Test(token, the_same_bytes_at_another_entity_are_another_token)
     cr_assert_eq(judge_bytes(token, &here), REASON_PERMITTED);
     question.app = &other_app;
     other.audiences = (struct slices){NULL, 0};
-    cr_expect_eq(judge_bytes(token, NULL), REASON_TOKEN_AUDIENCE);
+    cr_expect_eq(judge_bytes(token, NULL), REASON_TOKEN_ISSUER);
     other.audiences = provider.audiences;
     cr_assert_eq(judge_bytes(token, &there), REASON_PERMITTED);
     cr_expect_neq(here.token, there.token);
@@ -702,7 +702,7 @@ Test(token, changed_settings_of_the_provider_end_what_was_known)
     provider.audiences.count = 0;
     provider.digest[0] = 9;
     keys_usual();
-    cr_expect_eq(judge_bytes(token, NULL), REASON_TOKEN_AUDIENCE);
+    cr_expect_eq(judge_bytes(token, NULL), REASON_TOKEN_ISSUER);
     mem_free(token);
 }
 
@@ -734,4 +734,88 @@ Test(token, the_cache_is_bounded_and_drops_what_was_used_longest_ago)
     token_release(held.token);
     for (int i = 0; i < 10; i++)
         mem_free(tokens[i]);
+}
+
+/* RFC 7662 §2.2 */
+Test(token, what_a_provider_tells_is_judged_as_if_it_stood_in_the_token)
+{
+    static const struct {
+        const char *body;
+        enum reason reason;
+    } cases[] = {
+        {"{\"active\":true,\"token_type\":\"Bearer\",\"sub\":\"zoe\"," AUD "," TIMES "}",
+         REASON_PERMITTED},
+        {"{\"active\":true,\"token_type\":\"Bearer\",\"sub\":\"zoe\"," AUD "}", REASON_PERMITTED},
+        {"{\"active\":false}", REASON_TOKEN_INACTIVE},
+        {"{\"active\":false,\"token_type\":\"Bearer\",\"sub\":\"zoe\"," AUD "," TIMES "}",
+         REASON_TOKEN_INACTIVE},
+        {"{\"active\":\"true\",\"token_type\":\"Bearer\",\"sub\":\"zoe\"," AUD "," TIMES "}",
+         REASON_TOKEN_INACTIVE},
+        {"{}", REASON_TOKEN_INACTIVE},
+        {"", REASON_TOKEN_MALFORMED},
+        {"[]", REASON_TOKEN_MALFORMED},
+        {"{\"active\":true,\"active\":true}", REASON_TOKEN_MALFORMED},
+        // a refresh token
+        {"{\"active\":true,\"sub\":\"zoe\"," AUD "," TIMES "}", REASON_TOKEN_TYPE},
+        {"{\"active\":true,\"token_type\":\"N_A\",\"sub\":\"zoe\"," AUD "," TIMES "}",
+         REASON_TOKEN_TYPE},
+        {"{\"active\":true,\"token_type\":\"Bearer\",\"iss\":\"https://other.example\","
+         "\"sub\":\"zoe\"," AUD "," TIMES "}",
+         REASON_TOKEN_ISSUER},
+        {"{\"active\":true,\"token_type\":\"Bearer\",\"sub\":\"zoe\"," TIMES "}",
+         REASON_TOKEN_AUDIENCE},
+        {"{\"active\":true,\"token_type\":\"Bearer\",\"sub\":\"zoe\",\"aud\":\"x\"," TIMES "}",
+         REASON_TOKEN_AUDIENCE},
+        {"{\"active\":true,\"token_type\":\"Bearer\"," AUD "," TIMES "}", REASON_TOKEN_MALFORMED},
+        {"{\"active\":true,\"token_type\":\"Bearer\",\"sub\":\"zoe\"," AUD
+         ",\"iat\":1799990000,\"exp\":1799999970}",
+         REASON_TOKEN_EXPIRED},
+        {"{\"active\":true,\"token_type\":\"Bearer\",\"sub\":\"zoe\"," AUD "," TIMES
+         ",\"nbf\":1800000031}",
+         REASON_TOKEN_NOT_YET_VALID},
+        {"{\"active\":true,\"token_type\":\"Bearer\",\"sub\":\"zoe\"," AUD "," TIMES
+         ",\"cnf\":{\"x5t#S256\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"}}",
+         REASON_TOKEN_BINDING},
+    };
+    provider.introspection =
+        (struct introspection){.endpoint = SLICE("https://idp.example/i"), .max_age_s = 60};
+    question.bytes = SLICE("opaque");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct token_answer answer;
+        token_cache_free(cache);
+        cache = token_cache_new(16, &metrics);
+        cr_expect_eq(token_told(cache, &question, &provider, slice_of(cases[i].body), &answer),
+                     cases[i].reason, "%s", cases[i].body);
+        token_release(answer.token);
+    }
+}
+
+Test(token, what_was_told_counts_for_its_time_and_for_what_began_with_it)
+{
+    struct token_answer answer;
+    struct token_answer again;
+    provider.introspection =
+        (struct introspection){.endpoint = SLICE("https://idp.example/i"), .max_age_s = 60};
+    question.bytes = SLICE("opaque");
+    cr_expect_eq(token_judge(cache, &question, &answer), REASON_TOKEN_MALFORMED);
+    cr_expect_eq(answer.asked, &provider);
+    cr_assert_eq(token_told(cache, &question, &provider,
+                            SLICE("{\"active\":true,\"token_type\":\"Bearer\",\"sub\":\"zoe\"," AUD
+                                  "," TIMES "}"),
+                            &answer),
+                 REASON_PERMITTED);
+    question.now.s = NOW_S + 59;
+    cr_expect_eq(token_judge(cache, &question, &again), REASON_PERMITTED);
+    token_release(again.token);
+    question.now.s = NOW_S + 60;
+    question.held = answer.token;
+    cr_expect_eq(token_judge(cache, &question, &again), REASON_PERMITTED);
+    token_release(again.token);
+    question.held = NULL;
+    cr_expect_eq(token_judge(cache, &question, &again), REASON_TOKEN_MALFORMED);
+    cr_expect_eq(again.asked, &provider);
+    token_release(answer.token);
+    question.bytes = SLICE("not opaque");
+    cr_expect_eq(token_judge(cache, &question, &again), REASON_TOKEN_MALFORMED);
+    cr_expect_null(again.asked);
 }

@@ -191,7 +191,7 @@ Test(answer, all_bad_tokens_look_the_same)
                       SLICE_ARG(reason_name(reason)));
             cr_expect(slice_eq(whole(&a, reason, html, false), first));
         }
-        cr_expect_eq(count, 12);
+        cr_expect_eq(count, 13);
     }
     arena_fini(&a);
 }
