@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* /.belfry/jwks.json: the public keys under which this entity's assertions are signed (RFC 7517).
- */
+/* /.belfry/jwks.json, and the same at /.well-known/belfry/jwks.json (RFC 8615): the public keys
+ * under which this entity's assertions are signed (RFC 7517). All else that is well known is the
+ * application's. */
 #include "proxy/own.h"
 
 bool own_is(const struct exchange *x)
 {
     const struct path *p = &x->request.path;
-    return p->segment_count && slice_eq_nocase(p->segments[0], SLICE(".belfry"));
+    if (p->segment_count && slice_eq_nocase(p->segments[0], SLICE(".belfry")))
+        return true;
+    return p->segment_count > 1 && slice_eq_nocase(p->segments[0], SLICE(".well-known")) &&
+           slice_eq_nocase(p->segments[1], SLICE("belfry"));
 }
 
 bool own_answer(struct exchange *x)
@@ -19,7 +23,9 @@ bool own_answer(struct exchange *x)
     const uint32_t count = sizeof fields / sizeof *fields;
     enum method m = x->request.method;
     struct slice keys = keyring_jwks(x->held->edition->keyring, x->facts.app->entity);
-    if (!slice_eq(x->request.path.canonical, SLICE("/.belfry/jwks.json")) ||
+    const struct slice path = x->request.path.canonical;
+    if ((!slice_eq(path, SLICE("/.belfry/jwks.json")) &&
+         !slice_eq(path, SLICE("/.well-known/belfry/jwks.json"))) ||
         (m != METHOD_GET && m != METHOD_HEAD))
         return false;
     x->response = (struct response){

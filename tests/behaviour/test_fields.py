@@ -137,9 +137,21 @@ def test_crumbs_of_h2_become_one_field_without_ours(world):
 def keys_of(world, host):
     answer = world.ask(host, "/.belfry/jwks.json")
     assert answer.status == 200 and answer.get("content-type") == "application/jwk-set+json"
+    assert world.ask(host, "/.well-known/belfry/jwks.json").body == answer.body
     keys = json.loads(answer.body)["keys"]
     assert keys and all("d" not in key and key["alg"] == "ES256" and key["crv"] == "P-256" for key in keys)
     return {key["kid"]: jwt.PyJWK(key).key for key in keys}
+
+
+def test_what_else_is_well_known_is_the_applications(world):
+    for path in ("/.well-known/security.txt", "/.well-known/belfryx/jwks.json", "/.well-known", "/belfry/jwks.json"):
+        world.origin.clear()
+        assert world.ask(OPEN, path).status == 200
+        assert [r.target for r in world.origin.requests] == [path]
+    world.origin.clear()
+    for path in ("/.well-known/belfry/", "/.well-known/belfry/jwks.json/", "/.well-known/BELFRY/other"):
+        assert world.ask(OPEN, path).status == 404
+    assert not world.origin.requests
 
 
 def test_the_assertion_verifies_and_says_who_and_what(world):
