@@ -9,6 +9,7 @@ enum exit_code {
     EXIT_REFUSED = 1, /* what was asked about is wrong: a bundle with errors, a test that fails */
     EXIT_USAGE = 2,   /* the command was not understood */
     EXIT_TROUBLE = 3, /* the world failed: a file, a socket, the store */
+    EXIT_UNSURE = 4,  /* it can't be told from what is known */
 };
 
 int cli_run(int argc, char **argv);

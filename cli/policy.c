@@ -15,13 +15,15 @@ static const struct verb {
     const char *usage; /* what follows the name; a form a line */
 } verbs[] = {
     {"check", verb_check, "FILE... [--charter FILE] [--verbose]"},
-    {"test", verb_test, "FILE..."},
+    {"test", verb_test, "FILE... [--coverage]"},
     {"sign", verb_sign,
      "FILE --key KEYFILE... [--out FILE | -c belfry.yaml | --store URL]\n"
      "--draft NAME --digest DIGEST --key KEYFILE... (-c belfry.yaml | --store URL)"},
     {"eval", verb_eval,
      "EXPRESSION [--facts FILE] [--json]\n"
      "--batch"},
+    {"explain", verb_explain,
+     "FILE (--facts FILE | --audit LOG --reference REFERENCE) [--charter FILE] [--json]"},
     {"publish", verb_publish,
      "FILE [--key KEYFILE]... (-c belfry.yaml | --store URL)\n"
      "--charter FILE [--key KEYFILE]... (-c belfry.yaml | --store URL)\n"

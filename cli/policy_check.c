@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/yaml.h"
+#include "cli/policy_coverage.h"
 #include "cli/policy_in.h"
 #include "policy/compile.h"
 #include "policy/delegation.h"
@@ -11,7 +12,12 @@
 #include "policy/review.h"
 
 /* What is printed besides findings. */
-enum detail { DETAIL_NONE, DETAIL_TESTS, DETAIL_COSTS };
+enum detail { DETAIL_NONE, DETAIL_TESTS, DETAIL_COVERAGE, DETAIL_COSTS };
+
+static bool is_of_tests(enum detail d)
+{
+    return d == DETAIL_TESTS || d == DETAIL_COVERAGE;
+}
 
 static void check_delegation(const struct charter *c, const struct bundle *b, const char *path,
                              struct findings *out)
@@ -87,8 +93,10 @@ static int check_bundle(struct slice text, const char *path, const struct charte
         bundle_review(b, policy_now(), &f);
         if (charter)
             check_delegation(charter, b, path, &f);
-        if (detail == DETAIL_TESTS)
+        if (is_of_tests(detail)) {
             print_tests(b, &f);
+            coverage_print(b, policy_now(), detail == DETAIL_COVERAGE, stdout);
+        }
         if (detail == DETAIL_COSTS)
             print_costs(b);
         if (!f.errors && has_passed)
@@ -121,7 +129,7 @@ static int check_file(const char *path, const struct charter *charter, enum deta
     struct fault f;
     if (!file_read(&text, path, YAML_MAX_BYTES, &f))
         return policy_trouble(&f);
-    const int code = policy_is_charter(text) && detail != DETAIL_TESTS
+    const int code = policy_is_charter(text) && !is_of_tests(detail)
                          ? check_charter(text, path)
                          : check_bundle(text, path, charter, detail);
     mem_slice_free(&text);
@@ -179,8 +187,15 @@ int verb_check(int argc, char **argv)
 
 int verb_test(int argc, char **argv)
 {
-    for (int i = 0; i < argc; i++)
-        if (argv[i][0] == '-')
+    enum detail detail = DETAIL_TESTS;
+    int count = 0;
+    for (int i = 0; i < argc; i++) { /* files move to the front */
+        if (strcmp(argv[i], "--coverage") == 0)
+            detail = DETAIL_COVERAGE;
+        else if (argv[i][0] == '-')
             return policy_usage("test");
-    return argc ? check_files(argv, argc, NULL, DETAIL_TESTS) : policy_usage("test");
+        else
+            argv[count++] = argv[i];
+    }
+    return count ? check_files(argv, count, NULL, detail) : policy_usage("test");
 }

@@ -22,6 +22,16 @@
 
 struct cel;
 
+enum cel_fact {
+#define FACT(root, name, type, text) CEL_FACT_##root##_##name,
+#include "policy/fact.def"
+#undef FACT
+    CEL_FACT_COUNT
+};
+/* A set of facts is a number of 64 bits: CEL_BIT(user_groups). */
+#define CEL_BIT(fact) (1ull << CEL_FACT_##fact)
+#define CEL_FACT_BITS 64
+
 /* A list of texts that the bundle names: `sets.NAME` or `sets["NAME"]`. */
 struct cel_set {
     struct slice name;
@@ -53,6 +63,10 @@ enum cel_outcome { CEL_IS_FALSE = 0, CEL_IS_TRUE, CEL_IS_ERROR };
 struct cel_run {
     /* In: take user.acr_level as above every level: would a step-up help? */
     bool assume_acr_level;
+    /* In: the facts that are there and that nobody can tell. */
+    uint64_t unknown;
+    /* Out, with CEL_IS_ERROR: whether it depends on one of those. */
+    bool has_unknown;
     /* Out, with CEL_IS_ERROR: the first fact that was missing, such as "user.groups", and whether
      * the user or device as a whole was absent, which means the outcome may change once there is
      * one. Empty text: another error. */
@@ -69,6 +83,15 @@ struct cel_run {
 enum cel_outcome cel_test(const struct cel *c, const struct facts *facts, struct cel_run *run);
 
 uint32_t cel_cost(const struct cel *c); /* its worst case, in steps */
+
+/* --- for people and tools (cel_text.c) --- */
+
+/* The condition as one line of CEL, the same for the same meaning wherever it was written. */
+struct slice cel_text(struct arena *a, const struct cel *c);
+/* The same, what most conditions ask in words: "in the group 'x'". */
+struct slice cel_words(struct arena *a, const struct cel *c);
+struct slice cel_bit_fact(uint32_t bit); /* "user.groups"; empty: there is no such fact */
+uint64_t cel_reads(const struct cel *c); /* all facts that it names */
 
 /* --- what the index of rules asks of a condition (cel_atom.c). Each may say less than is so, never
  * more: an index that knows less is slower and decides the same. --- */

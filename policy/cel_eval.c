@@ -405,6 +405,11 @@ static struct slice written(struct arena *a, const struct cel_type *type, union 
     return text;
 }
 
+struct slice cel_value_text(struct arena *a, const struct cel_type *type, union cel_value v)
+{
+    return written(a, type, v, false);
+}
+
 bool cel_eval(struct arena *a, const struct cel *c, const struct facts *facts, struct cel_run *run,
               struct slice *json, struct slice *text)
 {

@@ -261,13 +261,6 @@ enum cel_time_field {
     TIME_SECONDS
 };
 
-enum cel_fact {
-#define FACT(root, name, type, text) CEL_FACT_##root##_##name,
-#include "policy/fact.def"
-#undef FACT
-    CEL_FACT_COUNT
-};
-
 struct cel_step {
     uint8_t op;   /* enum cel_op */
     uint8_t kind; /* enum cel_kind: of what is compared; of a map or list that a loop walks */
@@ -352,10 +345,12 @@ struct cel_notes {
     const char *error;
     bool lacks_user;
     bool lacks_device;
+    bool has_unknown;
 };
 
 struct cel_frame {
     const struct facts *facts;
+    uint64_t unknown; /* see struct cel_run */
     bool assume_acr_level;
     struct cel_notes notes;
     const union cel_value *loops[CEL_MAX_LOOPS];
@@ -406,6 +401,8 @@ const union cel_value *cel_lookup(struct cel_list map, union cel_value key,
 void cel_sort(union cel_value *at, size_t count, enum cel_kind kind);
 bool cel_in_sorted(struct cel_list list, const union cel_value *value, enum cel_kind kind);
 int64_t cel_time_part(struct cel_time time, const struct zone *zone, enum cel_time_field field);
+/* As CEL writes it (cel_eval.c). */
+struct slice cel_value_text(struct arena *a, const struct cel_type *type, union cel_value v);
 /* Texts of scalars, in at most 64 bytes: as string() gives them. */
 size_t cel_print_double(char out[64], double d);
 size_t cel_print_time(char out[64], struct cel_time time);

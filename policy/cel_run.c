@@ -81,9 +81,13 @@ static struct cel_list list_of(const struct slice *at, uint32_t count)
 
 /* The fact's value; its root is present. False where it is missing: no text but a query is ever
  * empty. */
-static bool read_fact(const struct cel_frame *r, enum cel_fact fact, union cel_value *out)
+static bool read_fact(struct cel_frame *r, enum cel_fact fact, union cel_value *out)
 {
     const struct facts *f = r->facts;
+    if (r->unknown >> fact & 1) {
+        r->notes.has_unknown = true;
+        return false;
+    }
 #define TEXT(root, name)                                                                           \
     case CEL_FACT_##root##_##name:                                                                 \
         out->s = f->root->name;                                                                    \
@@ -532,7 +536,9 @@ static enum cel_outcome judge_has(const struct cel_step *s, struct cel_frame *f)
         note_missing(f, (enum cel_fact)s->fact);
         return CEL_IS_ERROR;
     }
-    return read_fact(f, (enum cel_fact)s->fact, &ignored) ? CEL_IS_TRUE : CEL_IS_FALSE;
+    if (read_fact(f, (enum cel_fact)s->fact, &ignored))
+        return CEL_IS_TRUE;
+    return f->unknown >> s->fact & 1 ? CEL_IS_ERROR : CEL_IS_FALSE;
 }
 
 /* A step whose type is bool. */
@@ -592,6 +598,7 @@ static void read_notes(const struct cel_frame *f, enum cel_outcome outcome, stru
     run->missing = f->notes.missing;
     run->lacks_user = f->notes.lacks_user;
     run->lacks_device = f->notes.lacks_device;
+    run->has_unknown = f->notes.has_unknown;
     run->error = outcome == CEL_IS_ERROR && !f->notes.missing.len ? f->notes.error : NULL;
 }
 
@@ -611,6 +618,7 @@ enum cel_outcome cel_test(const struct cel *c, const struct facts *facts, struct
     struct cel_frame f;
     f.facts = facts;
     f.assume_acr_level = run->assume_acr_level;
+    f.unknown = run->unknown;
     f.notes = (struct cel_notes){.lacks_user = false};
     f.at = f.end = NULL;
     f.arena = NULL;
@@ -625,6 +633,7 @@ bool cel_run_value(const struct cel *c, const struct facts *facts, struct arena 
 {
     char *scratch = arena_alloc(a, CEL_SCRATCH_BYTES);
     struct cel_frame f = {.facts = facts,
+                          .unknown = run->unknown,
                           .assume_acr_level = run->assume_acr_level,
                           .at = scratch,
                           .end = scratch + CEL_SCRATCH_BYTES};

@@ -104,6 +104,8 @@ static inline struct reading read_laxly(const struct path *path, struct slice ou
 
 /* Whether some pattern of the rule fits, by the plain loop over them. */
 bool rule_fits_path(const struct application *app, const struct rule *r, struct reading reading);
+/* Everything but its condition and its end. */
+bool rule_fits(const struct application *app, const struct rule *r, const struct request *request);
 
 static inline char fold_at(struct slice s, size_t i)
 {

@@ -68,7 +68,7 @@ static bool names_method(const struct rule *r, const struct request *request)
     return false;
 }
 
-static bool rule_fits(const struct application *app, const struct rule *r,
+bool rule_fits(const struct application *app, const struct rule *r,
                       const struct request *request)
 {
     if (!names_method(r, request))

@@ -98,7 +98,7 @@ bool policy_test_expect(struct policy_test *t, struct slice text, struct place a
     return true;
 }
 
-static const struct application *application_of(const struct bundle *b, struct slice host)
+const struct application *policy_application_of(const struct bundle *b, struct slice host)
 {
     for (uint32_t i = 0; i < b->application_count; i++)
         if (slice_eq(b->applications[i].host, host))
@@ -114,16 +114,16 @@ static bool has_rule(const struct application *app, struct slice id)
     return false;
 }
 
-/* What the gateway asks in front of the rules: a path with one reading, and a certificate where the
- * application demands one. */
-static enum reason refused_before(const struct policy_test *t, const struct application *app,
-                                  struct request *request, struct arena *a)
+enum reason policy_refused_before(const struct facts *facts, struct request *request,
+                                  struct arena *a)
 {
-    enum reason reason = target_parse(request, t->target, app->paths, a);
+    const struct application *app = facts->app;
+    const enum reason reason = target_parse(request, request->target, app->paths, a);
     if (reason != REASON_PERMITTED)
         return reason;
-    bool is_demanded = app->device == DEVICE_REQUIRED_BY_TLS || app->device == DEVICE_REQUIRED;
-    return is_demanded && !t->has_device && !t->has_service ? REASON_DEVICE_REQUIRED
+    const bool is_demanded =
+        app->device == DEVICE_REQUIRED_BY_TLS || app->device == DEVICE_REQUIRED;
+    return is_demanded && !facts->device && !facts->service ? REASON_DEVICE_REQUIRED
                                                             : REASON_PERMITTED;
 }
 
@@ -152,7 +152,7 @@ static void judge(const struct policy_test *t, const struct application *app, st
     struct request request;
     struct facts facts;
     policy_test_facts(t, app, now, &request, &facts);
-    enum reason before = refused_before(t, app, &request, a);
+    enum reason before = policy_refused_before(&facts, &request, a);
     if (before == REASON_PERMITTED)
         decide(NULL, &facts, out);
     else
@@ -193,7 +193,7 @@ static void report(const struct policy_test *t, const struct decision *d, struct
 static bool run_one(const struct bundle *b, const struct policy_test *t, struct wall now,
                     struct findings *out)
 {
-    const struct application *app = application_of(b, t->host);
+    const struct application *app = policy_application_of(b, t->host);
     if (!app) {
         findings_error(out, t->place, "test-host",
                        "test '%.*s': no application of this bundle has the host '%.*s'",
@@ -225,7 +225,7 @@ static bool is_affordable(const struct bundle *b, struct findings *out)
 {
     uint64_t cost = 0;
     for (uint32_t i = 0; i < b->test_count; i++) {
-        const struct application *app = application_of(b, b->tests[i].host);
+        const struct application *app = policy_application_of(b, b->tests[i].host);
         cost += app ? app->cost : 0;
         if (cost <= TESTS_MAX_COST)
             continue;

@@ -65,6 +65,14 @@ struct facts;
 void policy_test_facts(const struct policy_test *t, const struct application *app, struct wall now,
                        struct request *request, struct facts *out);
 
+/* What the gateway asks in front of the rules: a path with one reading (which is made of
+ * request->target), and a certificate where the application demands one. PERMITTED: the rules have
+ * the word. */
+enum reason policy_refused_before(const struct facts *facts, struct request *request,
+                                  struct arena *a);
+/* The application of that host; NULL where the bundle has none. */
+const struct application *policy_application_of(const struct bundle *b, struct slice host);
+
 /* A file of invented facts, `given` and `request` as in a test, into a test without expectation.
  * False with findings. */
 MUST_USE bool policy_facts_load(struct policy_test *out, struct slice text, const char *file,

@@ -48,6 +48,7 @@ struct regex {
     const struct state *states;
     uint32_t count;
     uint32_t start;
+    struct slice pattern;
 };
 
 /* --- parsing: straight to states --- */
@@ -779,7 +780,7 @@ struct regex *regex_compile(struct arena *a, struct slice pattern, const char **
             close_ends(&p, whole.ends, match);
             memcpy(states, p.states, p.count * sizeof *states);
             r = arena_new(a, struct regex);
-            *r = (struct regex){states, p.count, whole.start};
+            *r = (struct regex){states, p.count, whole.start, arena_copy(a, pattern)};
         }
     }
     arena_fini(&scratch);
@@ -808,6 +809,11 @@ struct search {
 size_t regex_room(const struct regex *r)
 {
     return (size_t)r->count * 6 * sizeof(uint16_t);
+}
+
+struct slice regex_pattern(const struct regex *r)
+{
+    return r->pattern;
 }
 
 uint32_t regex_states(const struct regex *r)

@@ -20,3 +20,4 @@ size_t regex_room(const struct regex *r);
  * U+FFFD, byte by byte. */
 bool regex_search(const struct regex *r, struct slice text, void *room);
 uint32_t regex_states(const struct regex *r);
+struct slice regex_pattern(const struct regex *r); /* as it was written */

@@ -39,6 +39,7 @@ struct zone {
     const int32_t *offsets; /* from that moment on */
     bool has_rule;
     struct zone_rule rule;
+    struct slice name;
 };
 
 /* --- the rule behind the last change --- */
@@ -300,6 +301,7 @@ const struct zone *zone_load(struct arena *a, struct slice name)
     char path[sizeof ZONE_FOLDER + 64];
     struct slice text;
     struct fault fault;
+    z->name = arena_copy(a, name);
     if (slice_eq(name, SLICE("UTC")) || read_fixed(name, &z->first))
         return z;
     if (!is_name(name))
@@ -310,6 +312,11 @@ const struct zone *zone_load(struct arena *a, struct slice name)
     const bool is_good = read_zone(a, text, z);
     mem_slice_free(&text);
     return is_good ? z : NULL;
+}
+
+struct slice zone_name(const struct zone *z)
+{
+    return z->name;
 }
 
 struct slice zone_nearest(struct arena *a, struct slice name)

@@ -12,5 +12,6 @@ struct zone;
 const struct zone *zone_load(struct arena *a, struct slice name);
 /* Seconds east of UTC at `s`, which is seconds since 1970. */
 int32_t zone_offset(const struct zone *z, int64_t s);
+struct slice zone_name(const struct zone *z); /* as it was written */
 /* The name of tzdata that is nearest to `name`, in the arena; empty where none is near. */
 struct slice zone_nearest(struct arena *a, struct slice name);

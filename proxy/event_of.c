@@ -14,19 +14,25 @@ static int64_t now_us(clockid_t clock)
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
-/* Groups name roles, not persons; joined by commas as the event's format says. */
+/* Groups name roles, not persons; joined by commas as the event's format says. Where one has no
+ * room, or holds a comma itself, "[cut]" stands for it. */
 static struct slice roles_of(const struct exchange *x)
 {
     const struct slices *groups = &x->facts.user->groups;
+    const struct slice cut = SLICE("[cut]");
     char text[512];
     size_t len = 0;
     for (uint32_t i = 0; i < groups->count; i++) {
-        if (len + groups->at[i].len + 1 > sizeof text)
-            break;
-        if (i)
+        struct slice group = groups->at[i];
+        const bool is_last = len + group.len + 2 + cut.len > sizeof text;
+        if (is_last || (group.len && memchr(group.ptr, ',', group.len)))
+            group = cut;
+        if (len)
             text[len++] = ',';
-        memcpy(text + len, groups->at[i].ptr, groups->at[i].len);
-        len += groups->at[i].len;
+        memcpy(text + len, group.ptr, group.len);
+        len += group.len;
+        if (is_last)
+            break;
     }
     return arena_copy((struct arena *)(uintptr_t)&x->arena, (struct slice){text, len});
 }

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* Which rules of a bundle its own tests reach: those that hold in some test, whether or not they
+ * are the one that decides. For `belfry policy test`. */
+#pragma once
+
+#include <stdio.h>
+
+#include "belfry/wall.h"
+#include "policy/bundle.h"
+
+/* How many are reached by none, in a line; `is_whole`: each rule with the first test that reaches
+ * it. The bundle is compiled. */
+void coverage_print(const struct bundle *b, struct wall now, bool is_whole, FILE *out);

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* See the header. It follows the text at the head of decide.c, by the plain loop: each rule is
+ * asked by itself, and a permit is certain only where no forbid and no requirement is in doubt. */
+#include "policy/explain.h"
+
+#include "policy/charter.h"
+#include "policy/decide_in.h"
+
+static enum cel_outcome ask_knowing(const struct cel *when, const struct facts *facts,
+                                    uint64_t unknown, struct cel_run *run)
+{
+    *run = (struct cel_run){.unknown = unknown};
+    return when ? cel_test(when, facts, run) : CEL_IS_TRUE;
+}
+
+/* The first of the conditions joined by && that is not true. */
+static struct slice first_failed(const struct cel *when, const struct facts *facts,
+                                 uint64_t unknown, struct arena *a)
+{
+    const struct cel *const *atoms;
+    struct cel_run run;
+    const uint32_t count = when ? cel_atoms(when, a, &atoms) : 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (ask_knowing(atoms[i], facts, unknown, &run) == CEL_IS_FALSE)
+            return cel_text(a, atoms[i]);
+    return SLICE("");
+}
+
+static enum mark mark_of_error(struct account *out, const struct facts *facts,
+                               const struct cel_run *run)
+{
+    out->missing = run->missing;
+    out->error = run->error;
+    if (run->has_unknown)
+        return MARK_UNKNOWN;
+    out->lacks_user = run->lacks_user && !facts->user;
+    out->lacks_device = run->lacks_device && !facts->device;
+    if (out->lacks_user || out->lacks_device)
+        return MARK_MAY;
+    return out->rule->effect == RULE_FORBID ? MARK_HIT : MARK_MISS;
+}
+
+static void account_of(struct account *out, const struct facts *facts, uint64_t unknown,
+                       struct arena *a)
+{
+    const struct rule *r = out->rule;
+    struct cel_run run;
+    if (rule_has_expired(r, facts)) {
+        out->mark = MARK_EXPIRED;
+        return;
+    }
+    if (r->effect != RULE_REQUIRE && !rule_fits(facts->app, r, facts->request))
+        return;
+    switch (ask_knowing(r->when, facts, unknown, &run)) {
+    case CEL_IS_TRUE:
+        out->mark = MARK_HIT;
+        return;
+    case CEL_IS_FALSE:
+        out->mark = MARK_MISS;
+        out->failed = first_failed(r->when, facts, unknown, a);
+        break;
+    case CEL_IS_ERROR:
+        out->mark = mark_of_error(out, facts, &run);
+        break;
+    }
+    if (out->mark == MARK_MISS && rule_would_step_up(r, facts)) {
+        out->mark = MARK_MAY;
+        out->needs_level = true;
+    }
+}
+
+static void add_rules(struct accounts *out, const struct rule *rules, uint32_t count,
+                      bool is_baseline)
+{
+    for (uint32_t i = 0; i < count; i++)
+        out->at[out->count++] = (struct account){.rule = &rules[i], .is_baseline = is_baseline};
+}
+
+struct accounts explain_rules(const struct snapshot *s, const struct facts *facts, uint64_t unknown,
+                              struct arena *a)
+{
+    const struct hearing h = hearing_of(s, facts);
+    struct accounts out = {.count = 0};
+    out.at = arena_array(a, struct account, h.first_rule + h.app->rule_count);
+    add_rules(&out, h.baseline->requirements, h.baseline->requirement_count, true);
+    add_rules(&out, h.baseline->forbids, h.baseline->forbid_count, true);
+    add_rules(&out, h.app->rule_list, h.app->rule_count, false);
+    for (uint32_t i = 0; i < out.count; i++)
+        account_of(&out.at[i], facts, unknown, a);
+    return out;
+}
+
+/* ---- the verdict ---- */
+
+/* The first rules of each kind; NULL: none. */
+struct findings_of_rules {
+    const struct rule *forbid; /* holds, or a requirement that does not */
+    const struct rule *forbid_in_doubt;
+    const struct rule *permit;
+    const struct rule *permit_in_doubt;
+};
+
+static void note(const struct rule **first, const struct rule *r)
+{
+    if (!*first)
+        *first = r;
+}
+
+static void judge_rule(struct findings_of_rules *out, const struct rule *r,
+                       const struct facts *facts, uint64_t unknown)
+{
+    struct cel_run run;
+    if (r->is_shadow || rule_has_expired(r, facts) ||
+        (r->effect != RULE_REQUIRE && !rule_fits(facts->app, r, facts->request)))
+        return;
+    const enum cel_outcome outcome = ask_knowing(r->when, facts, unknown, &run);
+    const bool in_doubt = outcome == CEL_IS_ERROR && run.has_unknown;
+    if (r->effect == RULE_PERMIT) {
+        if (in_doubt)
+            note(&out->permit_in_doubt, r);
+        else if (outcome == CEL_IS_TRUE)
+            note(&out->permit, r);
+        return;
+    }
+    if (in_doubt)
+        note(&out->forbid_in_doubt, r);
+    else if (outcome != (r->effect == RULE_REQUIRE ? CEL_IS_TRUE : CEL_IS_FALSE))
+        note(&out->forbid, r);
+}
+
+static void judge_rules(struct findings_of_rules *out, const struct rule *rules, uint32_t count,
+                        const struct facts *facts, uint64_t unknown)
+{
+    for (uint32_t i = 0; i < count; i++)
+        judge_rule(out, &rules[i], facts, unknown);
+}
+
+static struct conclusion conclude(const struct hearing *h, enum knowledge verdict,
+                                  const struct rule *r)
+{
+    const struct rule *own = h->app->rule_list;
+    const bool is_own = r >= own && r < own + h->app->rule_count;
+    return (struct conclusion){verdict, r, r && !is_own};
+}
+
+struct conclusion explain_verdict(const struct snapshot *s, const struct facts *facts,
+                                  uint64_t unknown)
+{
+    const struct hearing h = hearing_of(s, facts);
+    struct findings_of_rules f = {.forbid = NULL};
+    judge_rules(&f, h.baseline->requirements, h.baseline->requirement_count, facts, unknown);
+    judge_rules(&f, h.baseline->forbids, h.baseline->forbid_count, facts, unknown);
+    judge_rules(&f, h.app->rule_list, h.app->rule_count, facts, unknown);
+    if (f.forbid)
+        return conclude(&h, KNOWN_DENY, f.forbid);
+    if (!f.permit && !f.permit_in_doubt)
+        return conclude(&h, KNOWN_DENY, NULL);
+    if (f.permit && !f.forbid_in_doubt)
+        return conclude(&h, KNOWN_PERMIT, f.permit);
+    return conclude(&h, NOT_KNOWN, f.forbid_in_doubt ? f.forbid_in_doubt : f.permit_in_doubt);
+}
+
+static uint64_t reads_of(const struct rule *rules, uint32_t count)
+{
+    uint64_t bits = 0;
+    for (uint32_t i = 0; i < count; i++)
+        bits |= rules[i].when ? cel_reads(rules[i].when) : 0;
+    return bits;
+}
+
+uint64_t explain_reads(const struct snapshot *s, const struct application *app)
+{
+    uint64_t bits = reads_of(app->rule_list, app->rule_count);
+    if (s && s->baseline)
+        bits |= reads_of(s->baseline->requirements, s->baseline->requirement_count) |
+                reads_of(s->baseline->forbids, s->baseline->forbid_count);
+    return bits;
+}
