@@ -167,35 +167,6 @@ static struct slice remedy_of(struct explain *e, const struct hearing_of_one *h)
     return SLICE("none: no rule permits this method and path");
 }
 
-static struct slice why_of(struct explain *e, const struct account *c)
-{
-    struct arena *a = &e->arena;
-    const struct slice missing = c->missing.len ? c->missing : slice_of(c->error ? c->error : "");
-    switch (c->mark) {
-    case MARK_ELSEWHERE:
-        return arena_printf(a, "is for %.*s of %.*s", SLICE_ARG(rule_methods(a, c->rule)),
-                            SLICE_ARG(rule_paths(a, c->rule)));
-    case MARK_EXPIRED:
-        return SLICE("is no longer there");
-    case MARK_MAY:
-        return c->needs_level ? arena_printf(a, "at a higher level: %.*s", SLICE_ARG(c->failed))
-               : c->lacks_user
-                   ? arena_printf(a, "once signed in: %.*s is missing", SLICE_ARG(missing))
-                   : arena_printf(a, "with a device: %.*s is missing", SLICE_ARG(missing));
-    case MARK_UNKNOWN:
-        return arena_printf(a, "the line does not hold %.*s", SLICE_ARG(missing));
-    case MARK_MISS:
-        if (c->failed.len)
-            return arena_printf(a, "not so: %.*s", SLICE_ARG(c->failed));
-        return c->missing.len ? arena_printf(a, "%.*s is missing", SLICE_ARG(missing)) : missing;
-    case MARK_HIT:
-        break;
-    }
-    if (missing.len && c->rule->effect == RULE_FORBID)
-        return arena_printf(a, "can't be evaluated, so it forbids: %.*s", SLICE_ARG(missing));
-    return c->rule->when ? cel_text(a, c->rule->when) : SLICE("always");
-}
-
 /* The facts that rules name and the line does not hold. */
 static struct slices unknown_names(struct explain *e, uint64_t unknown)
 {
@@ -263,7 +234,7 @@ static void print_account(struct explain *e, const struct screen *s, const struc
     if (c->rule->is_shadow)
         screen_put(s, PAINT_DIM, " (in shadow)");
     (void)fprintf(s->out, "\n%*s", RULE_COLUMN, "");
-    screen_words(s, RULE_COLUMN, RULE_COLUMN, why_of(e, c));
+    screen_words(s, RULE_COLUMN, RULE_COLUMN, account_why(&e->arena, c));
 }
 
 static void print_people(struct explain *e, const struct hearing_of_one *h)
@@ -310,7 +281,7 @@ static json_t *account_json(struct explain *e, const struct account *c)
         (void)json_object_set_new(out, "missing", json_text(c->missing));
     if (c->failed.len)
         (void)json_object_set_new(out, "failed", json_text(c->failed));
-    (void)json_object_set_new(out, "why", json_text(why_of(e, c)));
+    (void)json_object_set_new(out, "why", json_text(account_why(&e->arena, c)));
     return out;
 }
 

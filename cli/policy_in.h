@@ -23,6 +23,8 @@ int verb_fmt(int argc, char **argv);
 int verb_schema(int argc, char **argv);
 int verb_eval(int argc, char **argv);
 int verb_explain(int argc, char **argv);
+int verb_who_can(int argc, char **argv);
+int verb_what_can(int argc, char **argv);
 
 int policy_usage(const char *verb); /* NULL: of all; EXIT_USAGE */
 int policy_trouble(const struct fault *f);

@@ -278,3 +278,31 @@ struct slice rule_paths(struct arena *a, const struct rule *r)
         add_word(&list, r->paths[i].text);
     return take_list(a, &list, SLICE("any path"));
 }
+
+struct slice account_why(struct arena *a, const struct account *c)
+{
+    const struct slice missing = c->missing.len ? c->missing : slice_of(c->error ? c->error : "");
+    switch (c->mark) {
+    case MARK_ELSEWHERE:
+        return arena_printf(a, "is for %.*s of %.*s", SLICE_ARG(rule_methods(a, c->rule)),
+                            SLICE_ARG(rule_paths(a, c->rule)));
+    case MARK_EXPIRED:
+        return SLICE("is no longer there");
+    case MARK_MAY:
+        return c->needs_level ? arena_printf(a, "at a higher level: %.*s", SLICE_ARG(c->failed))
+               : c->lacks_user
+                   ? arena_printf(a, "once signed in: %.*s is missing", SLICE_ARG(missing))
+                   : arena_printf(a, "with a device: %.*s is missing", SLICE_ARG(missing));
+    case MARK_UNKNOWN:
+        return arena_printf(a, "hangs on %.*s, which is not known", SLICE_ARG(missing));
+    case MARK_MISS:
+        if (c->failed.len)
+            return arena_printf(a, "not so: %.*s", SLICE_ARG(c->failed));
+        return c->missing.len ? arena_printf(a, "%.*s is missing", SLICE_ARG(missing)) : missing;
+    case MARK_HIT:
+        break;
+    }
+    if (missing.len && c->rule->effect == RULE_FORBID)
+        return arena_printf(a, "can't be evaluated, so it forbids: %.*s", SLICE_ARG(missing));
+    return c->rule->when ? cel_text(a, c->rule->when) : SLICE("always");
+}

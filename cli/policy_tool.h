@@ -47,6 +47,8 @@ void json_print(json_t *take);
 
 struct slice effect_word(const struct rule *r); /* "permit" */
 struct slice mark_word(enum mark m);
+/* Why it has that mark, in a line. */
+struct slice account_why(struct arena *a, const struct account *c);
 /* "GET, HEAD"; "any method" and "any path" where a rule names none. */
 struct slice rule_methods(struct arena *a, const struct rule *r);
 struct slice rule_paths(struct arena *a, const struct rule *r);

@@ -40,17 +40,11 @@ static enum mark mark_of_error(struct account *out, const struct facts *facts,
     return out->rule->effect == RULE_FORBID ? MARK_HIT : MARK_MISS;
 }
 
-static void account_of(struct account *out, const struct facts *facts, uint64_t unknown,
+void explain_condition(struct account *out, const struct facts *facts, uint64_t unknown,
                        struct arena *a)
 {
     const struct rule *r = out->rule;
     struct cel_run run;
-    if (rule_has_expired(r, facts)) {
-        out->mark = MARK_EXPIRED;
-        return;
-    }
-    if (r->effect != RULE_REQUIRE && !rule_fits(facts->app, r, facts->request))
-        return;
     switch (ask_knowing(r->when, facts, unknown, &run)) {
     case CEL_IS_TRUE:
         out->mark = MARK_HIT;
@@ -67,6 +61,16 @@ static void account_of(struct account *out, const struct facts *facts, uint64_t 
         out->mark = MARK_MAY;
         out->needs_level = true;
     }
+}
+
+static void account_of(struct account *out, const struct facts *facts, uint64_t unknown,
+                       struct arena *a)
+{
+    const struct rule *r = out->rule;
+    if (rule_has_expired(r, facts))
+        out->mark = MARK_EXPIRED;
+    else if (r->effect == RULE_REQUIRE || rule_fits(facts->app, r, facts->request))
+        explain_condition(out, facts, unknown, a);
 }
 
 static void add_rules(struct accounts *out, const struct rule *rules, uint32_t count,
@@ -175,4 +179,9 @@ uint64_t explain_reads(const struct snapshot *s, const struct application *app)
         bits |= reads_of(s->baseline->requirements, s->baseline->requirement_count) |
                 reads_of(s->baseline->forbids, s->baseline->forbid_count);
     return bits;
+}
+
+bool explain_counts(const struct rule *r, struct wall now)
+{
+    return !r->is_shadow && !(r->expires_s && now.s >= r->expires_s);
 }

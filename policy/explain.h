@@ -38,6 +38,12 @@ struct accounts {
 struct accounts explain_rules(const struct snapshot *s, const struct facts *facts, uint64_t unknown,
                               struct arena *a);
 
+/* What the condition of out->rule alone says, whatever method and path; fills the rest of it. */
+void explain_condition(struct account *out, const struct facts *facts, uint64_t unknown,
+                       struct arena *a);
+/* A rule that is there, and not in shadow. */
+bool explain_counts(const struct rule *r, struct wall now);
+
 enum knowledge { KNOWN_DENY = 0, KNOWN_PERMIT, NOT_KNOWN };
 struct conclusion {
     enum knowledge verdict;
