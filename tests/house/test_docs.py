@@ -246,9 +246,10 @@ def belfry():
 def test_the_examples_are_good_policy(belfry, tmp_path):
     subprocess.run([ROOT / "certs/make-test-pki", tmp_path / "pki"], check=True, capture_output=True)
     shutil.copy(tmp_path / "pki/ca/finance-devices.pem", tmp_path)
-    (tmp_path / "charter.yaml").write_text(blocks("docs/policy.md", "belfry: charter/v1")[0])
-    charter = subprocess.run([belfry, "policy", "check", tmp_path / "charter.yaml"], capture_output=True, text=True)
-    assert charter.returncode == 0, charter.stdout + charter.stderr
+    for example in blocks("docs/policy.md", "belfry: charter/v1"):
+        (tmp_path / "charter.yaml").write_text(example)
+        charter = subprocess.run([belfry, "policy", "check", tmp_path / "charter.yaml"], capture_output=True, text=True)
+        assert charter.returncode == 0, charter.stdout + charter.stderr
     (tmp_path / "finance.yaml").write_text(blocks("README.md", "belfry: entity/v1")[0])
     bundle = subprocess.run([belfry, "policy", "test", tmp_path / "finance.yaml"], capture_output=True, text=True)
     assert bundle.returncode == 0 and bundle.stdout.startswith("ok   an officer reads"), bundle.stdout + bundle.stderr
