@@ -28,6 +28,11 @@ ENTITIES = {
     "finance": ("fod-finance", "finance.yaml", "tax-api"),
     "health": ("health-agency", "health.yaml", "health-api"),
 }
+SIGNERS = {
+    # short name: whose keys the charter of demo/policy names for it
+    "finance": ["finance"],
+    "health": ["health", "approver"],
+}
 APPLICATIONS = {
     # script: host on which the gateway serves it
     "tax-desk": "tax.finance.localhost",
@@ -253,10 +258,10 @@ class Scenery:
     # Policy
 
     def make_keys(self):
-        """Signing keys of the federation and both entities, and the gateway's own rings."""
+        """Signing keys of the federation and of all who sign for an entity, and the gateway's own rings."""
         self.keys = {}
-        for name in ("federation", *ENTITIES):
-            self.keys[name] = self.command("key", "generate", self.folder / "keys" / f"{name}.key").split()[:2]
+        for name in ("federation", *(name for names in SIGNERS.values() for name in names)):
+            self.keys[name] = self.command("key", "generate", self.key_file(name)).split()[:2]
         ring = self.folder / "keys/gateway"
         for entity, _, _ in ENTITIES.values():
             self.command("key", "ring", "new", ring / "assertion" / entity)
@@ -272,7 +277,7 @@ class Scenery:
                    (r"https://idp\.localhost:9444", self.providers["health"]["issuer"])]
         changes += [(rf"127\.0\.0\.1:{old}\b", f"127.0.0.1:{self.ports[name]}")
                     for old, name in ((9001, "tax-desk"), (9002, "claims"), (9003, "registry"))]
-        for name in ENTITIES:
+        for name in self.keys:
             changes += [(f"KEY-OF-{name.upper()}", self.keys[name][0]),
                         (f"PUBLIC-OF-{name.upper()}", self.keys[name][1])]
         for source in (ROOT / "demo/policy").glob("*.yaml"):
@@ -289,12 +294,21 @@ class Scenery:
 
     def publish(self, name):
         """The entity's bundle as it stands in the folder now."""
-        self.command("policy", "publish", self.folder / "policy" / ENTITIES[name][1],
-                     "--key", self.folder / "keys" / f"{name}.key", "--store", self.store)
+        self.command("policy", "publish", self.policy_file(name), *self.key_words(name), "--store", self.store)
+
+    def policy_file(self, name):
+        return self.folder / "policy" / ENTITIES[name][1]
+
+    def key_words(self, name):
+        """As many signatures as the charter asks of that entity."""
+        return [word for signer in SIGNERS[name] for word in ("--key", self.key_file(signer))]
+
+    def key_file(self, signer):
+        return self.folder / "keys" / f"{signer}.key"
 
     def edit(self, name, change):
         """Changes the bundle's text, with the next serial."""
-        path = self.folder / "policy" / ENTITIES[name][1]
+        path = self.policy_file(name)
         text = change(path.read_text())
         path.write_text(re.sub(r"(?m)^serial: (\d+)$", lambda m: f"serial: {int(m[1]) + 1}", text))
 
