@@ -21,7 +21,7 @@ struct inputs {
     bool has_user;
     bool has_device;
     bool has_service;
-    struct slice user; /* token_statement(): another token of the same person says the same */
+    struct slice user; /* its statement: another token of the same person says the same */
     struct slice entity;
     struct slice app;
     struct slice host;
@@ -80,10 +80,10 @@ void assertion_cache_free(struct assertion_cache *c)
 }
 
 static void inputs_of(struct inputs *out, const struct keyring_signer *signer,
-                      const struct facts *facts, const struct token *token)
+                      const struct facts *facts, const struct assertion_user *who)
 {
-    *out = (struct inputs){.has_user = token != NULL,
-                           .user = token ? token_statement(token) : (struct slice){0},
+    *out = (struct inputs){.has_user = who != NULL,
+                           .user = who ? who->statement : (struct slice){0},
                            .has_device = facts->device != NULL,
                            .has_service = facts->service != NULL,
                            .entity = facts->app->entity,
@@ -132,27 +132,38 @@ static void inputs_keep(struct assertion *a, const struct inputs *in)
 }
 
 /* Only where to look: entries of one person and device share a slot, whatever the application. */
-static uint64_t slot_of(const struct inputs *in, const struct token *token)
+static uint64_t slot_of(const struct inputs *in, const struct assertion_user *who)
 {
     uint64_t device;
     memcpy(&device, in->certificate, sizeof device);
-    const uint64_t parts[] = {token ? token_statement_hash(token) : 0, device};
+    const uint64_t parts[] = {who ? who->statement_hash : 0, device};
     return table_hash(slice_from(parts, sizeof parts)) & (SLOTS - 1);
 }
 
 /* The moment at which the first of the credentials ends. */
-static int64_t limit_of(const struct facts *facts, const struct token *token)
+static int64_t limit_of(const struct facts *facts, const struct assertion_user *who)
 {
     int64_t limit_s = facts->now.s + ASSERTION_LIFE_S;
-    if (token) {
+    if (who) {
         // Within the leeway that was given to clocks, the leeway's end is the token's.
-        const int64_t exp = token_user(token)->expires.s;
-        const int64_t end = exp > facts->now.s ? exp : token_good_until(token).s;
+        const int64_t exp = facts->user->expires.s;
+        const int64_t end = exp > facts->now.s ? exp : who->good_until.s;
         limit_s = end < limit_s ? end : limit_s;
     }
     if (facts->device && facts->device->not_after.s < limit_s)
         limit_s = facts->device->not_after.s;
     return limit_s;
+}
+
+bool assertion_user_of(struct assertion_user *out, const struct token *token,
+                       const struct session *session)
+{
+    if (token)
+        *out = (struct assertion_user){token_statement(token), token_statement_hash(token),
+                                       token_good_until(token)};
+    else if (session)
+        *out = (struct assertion_user){session->statement, session->statement_hash, session->ends};
+    return token || session;
 }
 
 /* Making one */
@@ -201,7 +212,8 @@ static bool device_claims(json_t *claims, const struct facts_device *device)
 }
 
 /* The payload as text, which the caller frees with free(); NULL where a fact is no text. */
-static char *claims_make(const struct facts *facts, const struct token *token, int64_t expires_s)
+static char *claims_make(const struct facts *facts, const struct assertion_user *who,
+                         int64_t expires_s)
 {
     char *text = NULL;
     json_t *claims = json_pack("{s:o, s:I, s:I}", "iss",
@@ -209,7 +221,7 @@ static char *claims_make(const struct facts *facts, const struct token *token, i
                                (json_int_t)facts->now.s, "exp", (json_int_t)expires_s);
     if (claims && claim(claims, "aud", text_json(facts->app->id)) &&
         claim(claims, "entity", text_json(facts->app->entity)) &&
-        (!token || user_claims(claims, token_user(token))) &&
+        (!who || user_claims(claims, facts->user)) &&
         (!facts->device || device_claims(claims, facts->device)) &&
         (!facts->service || claim(claims, "service", text_json(facts->service->id))))
         text = json_dumps(claims, JSON_COMPACT);
@@ -243,10 +255,10 @@ static struct slice jws_make(const struct keyring_signer *signer, const char *pa
 }
 
 static struct slice assertion_make(struct assertion_cache *c, const struct keyring_signer *signer,
-                                   const struct facts *facts, const struct token *token,
+                                   const struct facts *facts, const struct assertion_user *who,
                                    int64_t expires_s)
 {
-    char *payload = claims_make(facts, token, expires_s);
+    char *payload = claims_make(facts, who, expires_s);
     struct slice text = {NULL, 0};
     if (payload)
         text = jws_make(signer, payload);
@@ -272,16 +284,16 @@ static bool is_good_for(const struct assertion *a, int64_t now_s, int64_t limit_
 }
 
 struct slice assertion_for(struct assertion_cache *c, const struct keyring *k,
-                           const struct facts *facts, const struct token *token)
+                           const struct facts *facts, const struct assertion_user *who)
 {
     const struct slice none = {"", 0};
-    const int64_t limit_s = limit_of(facts, token);
+    const int64_t limit_s = limit_of(facts, who);
     const struct keyring_signer *signer = keyring_signer(k, facts->app->entity, facts->now);
     struct inputs in;
     if (!signer || limit_s <= facts->now.s)
         return none;
-    inputs_of(&in, signer, facts, token);
-    const uint64_t slot = slot_of(&in, token);
+    inputs_of(&in, signer, facts, who);
+    const uint64_t slot = slot_of(&in, who);
     struct assertion *a = c->slots[slot];
     while (a) {
         struct assertion *next = a->next_in_slot;
@@ -296,7 +308,7 @@ struct slice assertion_for(struct assertion_cache *c, const struct keyring *k,
         }
         a = next;
     }
-    const struct slice text = assertion_make(c, signer, facts, token, limit_s);
+    const struct slice text = assertion_make(c, signer, facts, who, limit_s);
     if (!text.len)
         return none;
     if (c->count >= ASSERTION_CACHE_ENTRIES)

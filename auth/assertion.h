@@ -8,6 +8,7 @@
 #pragma once
 
 #include "auth/keyring.h"
+#include "auth/session.h"
 #include "auth/token.h"
 #include "base/metric.h"
 
@@ -17,8 +18,19 @@
 struct assertion_cache;
 struct assertion_cache *assertion_cache_new(struct metrics *m);
 void assertion_cache_free(struct assertion_cache *c);
+/* On whose word the user is known: a token's or a session's. */
+struct assertion_user {
+    struct slice statement;  /* all that is said of the user (auth/statement.h) */
+    uint64_t statement_hash; /* table_hash() of it */
+    struct wall good_until;  /* no assertion outlives it */
+};
+
+/* False: nobody vouches for a user. */
+bool assertion_user_of(struct assertion_user *out, const struct token *token,
+                       const struct session *session);
+
 /* The compact JWT; borrowed until the next call on this cache. Empty where it can't be made (no
- * key, or a credential that has ended): the exchange then refuses. `token` may be NULL (a service
- * or a device alone); with a token, facts->user is that token's. */
+ * key, or a credential that has ended): the exchange then refuses. `who` is of facts->user, and
+ * NULL where there is none (a service or a device alone). */
 struct slice assertion_for(struct assertion_cache *c, const struct keyring *k,
-                           const struct facts *facts, const struct token *token);
+                           const struct facts *facts, const struct assertion_user *who);

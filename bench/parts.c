@@ -251,7 +251,9 @@ static struct slice say(const struct parts *p, struct assertion_cache *cache, co
 {
     const struct facts facts = {
         .user = token_user(t), .device = &p->device, .app = &p->app, .now = {NOW_S}};
-    const struct slice made = assertion_for(cache, p->keyring, &facts, t);
+    struct assertion_user who;
+    const struct slice made =
+        assertion_for(cache, p->keyring, &facts, assertion_user_of(&who, t, NULL) ? &who : NULL);
     must(made.len > 0, "no assertion");
     return made;
 }

@@ -217,7 +217,7 @@ class Scenery:
         part = f"idp-{name}"
         self.providers[name] = self.until(part, lambda: self.said(part), "is demo/idp/node_modules there?")
 
-    def tell_provider(self, name, order, **query):
+    def tell_provider(self, name, order, /, **query):
         """An order of demo/idp/server.js, such as ("login", origin="https://login.finance.localhost:8443")."""
         line = Line(int(self.providers[name]["issuer"].rsplit(":", 1)[1]), "idp.localhost", self.trust)
         status, _, answer = line.ask("POST", f"/demo/{order}?{urllib.parse.urlencode(query)}")
@@ -268,6 +268,12 @@ class Scenery:
             self.command("key", "ring", "new", ring / "audit" / entity)
         for own in ("ticket", "seal", "store"):
             self.command("key", "ring", "new", ring / own)
+        for entity, _, _ in ENTITIES.values():  # by which the gateway is known to the providers
+            home = self.folder / "secrets" / entity
+            home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            secret = home / "fas"
+            secret.write_text("belfry-secret")
+            secret.chmod(0o600)
 
     def write_policy(self):
         """demo/policy as it stands there, with the ports, keys and dates of this run."""
@@ -325,6 +331,7 @@ admin: {{ listen: "127.0.0.1:{admin_port}" }}
 state_dir: {self.folder}/state
 certificates_dir: {self.pki}/certificates
 keys_dir: {self.folder}/keys/gateway
+secrets_dir: {self.folder}/secrets
 store: {{ url: "{self.store}", max_stale: 1h }}
 trust: {{ federation_keys: [{{ id: "{key}", public: "{public}" }}], min_charter_serial: 1 }}
 audit: {{ file: {self.audit}, durability: written, rotate: 64MiB }}

@@ -12,7 +12,6 @@
 #include "base/escape.h"
 #include "base/reason.h"
 #include "proxy/page.h"
-#include "proxy/pages/pages.h"
 
 #define BODY_MAX_BYTES 65536
 #define TEXT_MAX 256         /* of a name that is not ours: enough for any that makes sense */
@@ -223,11 +222,14 @@ static bool html_print(struct buf *out, const struct refusal *r, const struct te
         snprintf(level, sizeof level, "%jd", (intmax_t)t->acr_level);
     const struct page p = {
         .reason = t->reason,
-        .language = language,
         .status = t->status,
-        .name = !r->app                      ? (struct slice){0}
-                : r->app->name[language].len ? clipped(r->app->name[language])
-                                             : clipped(r->app->id),
+        .frame = {.language = language,
+                  .name = !r->app || r->app->is_sign_in ? (struct slice){0}
+                          : r->app->name[language].len  ? clipped(r->app->name[language])
+                                                        : clipped(r->app->id),
+                  .back = r->back,
+                  .has_sheet = r->has_sheet},
+        .again = r->again,
         .reference = clipped(r->reference),
         .rule = t->rule,
         .missing = t->missing,
@@ -237,22 +239,33 @@ static bool html_print(struct buf *out, const struct refusal *r, const struct te
     return page_print(out, &p);
 }
 
-static void html_fields_make(struct arena *a, struct answer *out, enum language language)
+void answer_page_fields(struct arena *a, enum language language, bool has_sheet, void *owner,
+                        void (*add)(void *owner, struct slice name, struct slice value))
 {
-    field_add(out, SLICE("content-type"), SLICE("text/html; charset=utf-8"));
-    field_add(out, SLICE("content-language"), language_tag(language));
-    field_add(out, SLICE("content-security-policy"),
-              arena_printf(a,
-                           "default-src 'none'; style-src 'sha256-%s'; base-uri 'none'; "
-                           "form-action 'none'; frame-ancestors 'none'",
-                           page_css_sha256));
-    field_add(out, SLICE("referrer-policy"), SLICE("no-referrer"));
+    const struct slice style =
+        has_sheet ? SLICE("'self'") : arena_printf(a, "'sha256-%s'", page_css_sha256);
+    add(owner, SLICE("content-language"), language_tag(language));
+    add(owner, SLICE("content-security-policy"),
+        arena_printf(a,
+                     "default-src 'none'; style-src %.*s; base-uri 'none'; form-action 'self'; "
+                     "frame-ancestors 'none'",
+                     SLICE_ARG(style)));
+    /* Not "no-referrer": a form's Origin would then be "null" (Fetch §3.1), which nobody can be
+     * known by. */
+    add(owner, SLICE("referrer-policy"), SLICE("strict-origin"));
+    add(owner, SLICE("cross-origin-opener-policy"), SLICE("same-origin"));
+    add(owner, SLICE("cross-origin-resource-policy"), SLICE("same-origin"));
+}
+
+static void add_to_answer(void *owner, struct slice name, struct slice value)
+{
+    field_add(owner, name, value);
 }
 
 void answer_make(struct arena *a, const struct refusal *r, struct answer *out)
 {
     const struct telling t = telling_of(a, r);
-    const enum language language = answer_language(r->accept_language);
+    const enum language language = r->language;
     struct buf body;
 
     *out = (struct answer){.status = t.status};
@@ -262,10 +275,12 @@ void answer_make(struct arena *a, const struct refusal *r, struct answer *out)
     assert(is_whole); /* every text in it is clipped */
     out->body = arena_copy(a, buf_slice(&body));
     buf_fini(&body);
-    if (r->wants_html)
-        html_fields_make(a, out, language);
-    else
+    if (r->wants_html) {
+        field_add(out, SLICE("content-type"), SLICE("text/html; charset=utf-8"));
+        answer_page_fields(a, language, r->has_sheet, out, add_to_answer);
+    } else {
         field_add(out, SLICE("content-type"), SLICE("application/problem+json"));
+    }
     fields_make(a, r, &t, out);
 }
 

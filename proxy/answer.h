@@ -17,18 +17,25 @@ struct refusal {
     const char *device_detail;       /* with DEVICE_INVALID: chain_answer.detail; may be NULL */
     struct slice reference;
     bool wants_html;
-    struct slice accept_language; /* as it came; empty where none */
-    bool had_token;               /* 401: invalid_token rather than a bare challenge */
-    bool had_proof;               /* its scheme was DPoP */
+    enum language language;
+    struct slice back;  /* where the same page is seen again (page_frame) */
+    struct slice again; /* where to sign in (again); may be empty */
+    bool has_sheet;     /* page_frame */
+    bool had_token;     /* 401: invalid_token rather than a bare challenge */
+    bool had_proof;     /* its scheme was DPoP */
 };
 
-#define ANSWER_MAX_FIELDS 12
+#define ANSWER_MAX_FIELDS 16
 struct answer {
     uint16_t status;
     struct field fields[ANSWER_MAX_FIELDS]; /* names in lower case; content-length included */
     uint32_t field_count;
     struct slice body; /* in the arena or static */
 };
+/* What goes with every page: its language, and what keeps it from being framed, mixed with anything
+ * from elsewhere, or told of. */
+void answer_page_fields(struct arena *a, enum language language, bool has_sheet, void *owner,
+                        void (*add)(void *owner, struct slice name, struct slice value));
 void answer_make(struct arena *a, const struct refusal *r, struct answer *out);
 /* The page in which language: the best of nl, fr, de, en by Accept-Language (RFC 9110 §12.5.4); en
  * where none fits. */

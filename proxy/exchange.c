@@ -9,8 +9,10 @@
 
 #include "base/method.h"
 #include "base/reason.h"
+#include "base/secret.h"
 #include "policy/decide.h"
 #include "proxy/answer.h"
+#include "proxy/cookie.h"
 #include "proxy/event_of.h"
 #include "proxy/exchange_in.h"
 #include "proxy/fields.h"
@@ -19,7 +21,10 @@
 #include "proxy/live.h"
 #include "proxy/origins.h"
 #include "proxy/own.h"
+#include "proxy/own_page.h"
 #include "proxy/proof.h"
+#include "proxy/session_errand.h"
+#include "proxy/sign_in_errand.h"
 
 /* 1xx of one answer: an application that says 102 once in a while has few. */
 #define EARLY_MAX 100
@@ -28,20 +33,6 @@
 #define STATUS_WAIT_MS 900
 #define INVENTORY_WAIT_MS 900
 #define KEYS_WAIT_MS 3000 /* for a provider's keys, once an exchange */
-
-enum next {
-    REFUSE, /* x->reason says why: go to RESPONSE */
-    WAIT,   /* something of ours is pending; its end calls exchange_resume(), which runs this phase
-               again */
-    NEXT    /* done: the phase below */
-};
-
-static enum next refuse(struct exchange *x, enum reason why, const char *detail)
-{
-    x->reason = why;
-    x->detail = detail;
-    return REFUSE;
-}
 
 struct slice exchange_field(const struct exchange *x, struct slice name)
 {
@@ -139,12 +130,12 @@ static enum next route(struct exchange *x)
     if (why != REASON_PERMITTED)
         return refuse(x, why, NULL);
     if (own_is(x)) { /* nothing of an application's: no rule is asked */
-        if (!own_answer(x))
+        x->own = own_find(x);
+        if (!x->own)
             return refuse(x, REASON_NOT_FOUND, NULL);
-        x->reason = REASON_PERMITTED;
-        x->is_own = true;
-        x->phase = RESPONSE;
-        return WAIT;
+        if (x->own->after == OWN_AFTER_ROUTE)
+            x->phase = OWN;
+        return NEXT;
     }
     if (x->request.has_body && x->request.body_length != BODY_LENGTH_UNKNOWN &&
         x->request.body_length > x->facts.app->max_body_bytes)
@@ -257,8 +248,8 @@ static enum next device(struct exchange *x)
     return why == REASON_PERMITTED ? NEXT : refuse(x, why, NULL);
 }
 
-/* --- IDENTITY: token, or service → facts.user. No token is no user: the rules say whether one is
- * needed. */
+/* --- IDENTITY: token or session → facts.user. Without there is no user: the rules say whether one
+ * is needed. Who shows a token is judged by that alone, whatever their cookies say. */
 
 bool exchange_bearer(struct slice authorization, struct slice *token, bool *is_with_proof)
 {
@@ -325,6 +316,92 @@ static enum next ask_provider(struct exchange *x, const struct token_question *q
     return why == REASON_PERMITTED ? take_token(x, answer.token, q->bytes) : refuse(x, why, NULL);
 }
 
+static enum next session_identity(struct exchange *x);
+
+/* Asks the control thread; what is not there in time is taken for "the store is away". */
+static enum next ask_for_session(struct exchange *x, enum errand_kind kind, struct errand *take)
+{
+    x->session_answer = SESSION_AWAY;
+    take->kind = kind;
+    errand_send(x, take, SESSION_WAIT_MS);
+    return WAIT;
+}
+
+static enum next no_session(struct exchange *x)
+{
+    if (x->session_answer == SESSION_AWAY)
+        return refuse(x, REASON_STORE_UNAVAILABLE, "the session can't be looked up");
+    return NEXT; /* it has ended: nobody is signed in */
+}
+
+/* The provider is asked again before what it said of the person is too old. */
+static enum next refresh(struct exchange *x, const struct session *s, struct slice id)
+{
+    struct work *work = x->work;
+    if (x->errand)
+        return WAIT;
+    if (!errand_is_over(x, ERRAND_REFRESH)) {
+        work = work_new(x);
+        work->session = session_ref((struct session *)(uintptr_t)s);
+        work->id = arena_copy(&work->arena, id);
+        work_send(x, work, WORK_REFRESH, OWN_WAIT_MS);
+        return WAIT;
+    }
+    if (!work)
+        return refuse(x, REASON_PROVIDER_UNAVAILABLE, "no answer in time");
+    if (work->reason == REASON_IDENTITY_REQUIRED) {
+        session_cache_drop(x->worker->sessions, x->facts.app->entity, id);
+        return NEXT;
+    }
+    if (work->reason != REASON_PERMITTED)
+        return refuse(x, work->reason, work->detail);
+    session_cache_add(x->worker->sessions, id, session_ref(work->session));
+    return session_identity(x);
+}
+
+/* By the cookie: whose session is it, on which device, and is what is known of them new enough? */
+static enum next session_identity(struct exchange *x)
+{
+    struct worker *w = x->worker;
+    const struct application *app = x->facts.app;
+    const struct slice id = cookie_get(&x->request, SLICE(COOKIE_SESSION));
+    struct session *s;
+    enum reason why;
+    if (!session_id_is_valid(id))
+        return NEXT;
+    if (x->errand)
+        return WAIT;
+    s = session_cache_find(w->sessions, app->entity, app->id, id, w->tls.revocations, x->facts.now);
+    if (!s)
+        return errand_is_over(x, ERRAND_SESSION)
+                   ? no_session(x)
+                   : ask_for_session(x, ERRAND_SESSION, errand_for_session(app->entity, id));
+    switch (session_binding(s, x->facts.device,
+                            app->sessions.allows_unbound && app->device > DEVICE_REQUIRED)) {
+    case SESSION_ELSEWHERE:
+        return refuse(x, REASON_SESSION_DEVICE_MISMATCH, NULL);
+    case SESSION_RENEWED: {
+        const struct session_changed moved = {
+            .what = SESSION_MOVED, .at = x->facts.now, .device = x->facts.device};
+        if (errand_is_over(x, ERRAND_SESSION_CHANGE))
+            return x->session_answer == SESSION_AWAY
+                       ? no_session(x)
+                       : refuse(x, REASON_SESSION_DEVICE_MISMATCH, NULL);
+        return ask_for_session(x, ERRAND_SESSION_CHANGE, errand_for_session_change(id, s, &moved));
+    }
+    case SESSION_BOUND:
+        break;
+    }
+    if (session_wants_refresh(s, x->facts.now))
+        return refresh(x, s, id);
+    if (session_wants_touch(s, x->facts.now))
+        session_touch(w, id, s);
+    x->session = session_ref(s);
+    x->facts.user = &x->session->user;
+    why = limits_user(&w->limits, x->facts.user->key, loop_now(&w->loop));
+    return why == REASON_PERMITTED ? NEXT : refuse(x, why, NULL);
+}
+
 static enum next identity(struct exchange *x)
 {
     struct worker *w = x->worker;
@@ -332,8 +409,10 @@ static enum next identity(struct exchange *x)
     struct token_answer answer = {0};
     struct token_question q = exchange_question(x, x->held, x->facts.app);
     enum reason why;
-    if (!authorization.ptr || !exchange_bearer(authorization, &q.bytes, &q.is_with_proof))
+    if (x->own && x->own->after < OWN_AFTER_IDENTITY)
         return NEXT;
+    if (!authorization.ptr || !exchange_bearer(authorization, &q.bytes, &q.is_with_proof))
+        return session_identity(x);
     x->had_token = true;
     x->is_with_proof = q.is_with_proof;
     if (exchange_count_fields(x, SLICE("authorization")) > 1)
@@ -350,7 +429,34 @@ static enum next identity(struct exchange *x)
     return refuse(x, why, NULL);
 }
 
+/* --- OWN: what is the gateway's own is answered here, and nothing of it goes further. */
+
+static enum next own(struct exchange *x)
+{
+    enum next next;
+    if (!x->own)
+        return NEXT;
+    next = own_run(x);
+    if (next != NEXT)
+        return next;
+    if (x->reason == REASON_INTERNAL)
+        x->reason = REASON_PERMITTED; /* else: instead of that refusal */
+    x->phase = RESPONSE;
+    return WAIT;
+}
+
 /* --- DECISION: pure; the only place that permits, and only with its evidence published. */
+
+/* Who can sign in, or more strongly, is led there rather than refused. */
+static enum next refuse_or_lead(struct exchange *x, enum reason why)
+{
+    (void)refuse(x, why, NULL);
+    x->own = own_instead(x, why);
+    if (!x->own)
+        return REFUSE;
+    x->phase = OWN;
+    return WAIT;
+}
 
 static enum next decision(struct exchange *x)
 {
@@ -359,7 +465,7 @@ static enum next decision(struct exchange *x)
     const bool is_same = x->held == now; /* else it waited, for keys or a session */
     enum reason why = is_same ? exchange_judge_revoked(x, x->facts.app) : exchange_judge_by(x, now);
     if (why != REASON_PERMITTED)
-        return refuse(x, why, NULL);
+        return refuse_or_lead(x, why);
     if (is_same)
         decide(now->edition->snapshot, &x->facts, &x->decision);
     if (x->decision.shadow.differs)
@@ -367,7 +473,7 @@ static enum next decision(struct exchange *x)
     if (x->is_to_be_judged) /* the keys of now are not there */
         return refuse(x, REASON_KEYS_UNAVAILABLE, NULL);
     if (x->decision.verdict != DECISION_PERMIT)
-        return refuse(x, x->decision.reason, NULL);
+        return refuse_or_lead(x, x->decision.reason);
     x->reason = REASON_PERMITTED;
     event_of_decision(x, &event);
     if (!audit_publish(x->worker->audit, &event)) {
@@ -385,13 +491,15 @@ static enum next upstream(struct exchange *x)
 {
     const struct application *app = x->facts.app;
     struct worker *w = x->worker;
+    struct assertion_user who;
     enum reason why = REASON_UPSTREAM_REFUSED;
     assert(x->decision.verdict == DECISION_PERMIT && x->is_event_out);
     if (x->response.status)
         return NEXT;
     if (x->link || link_is_in(&x->in_queue))
         return WAIT;
-    x->assertion = assertion_for(w->assertions, x->held->edition->keyring, &x->facts, x->token);
+    x->assertion = assertion_for(w->assertions, x->held->edition->keyring, &x->facts,
+                                 assertion_user_of(&who, x->token, x->session) ? &who : NULL);
     if (!x->assertion.len)
         return refuse(x, REASON_INTERNAL, "no assertion can be made");
     for (;;) {
@@ -429,6 +537,16 @@ static void refuse_by_status(struct exchange *x)
     x->up_stopped = true;
 }
 
+/* Where a sign-in would help, the page leads to it. */
+static void offer_sign_in(struct exchange *x, struct refusal *r)
+{
+    const bool helps = x->reason == REASON_IDENTITY_REQUIRED ||
+                       x->reason == REASON_ASSURANCE_TOO_LOW ||
+                       x->reason == REASON_SESSION_DEVICE_MISMATCH;
+    if (!r->again.len && helps && x->facts.app && own_has_sign_in(x))
+        r->again = own_sign_in_link(x, own_wanted(x), x->decision.needs_acr_level);
+}
+
 static void refuse_in_words(struct exchange *x)
 {
     struct answer answer;
@@ -441,9 +559,14 @@ static void refuse_in_words(struct exchange *x)
                         .device_detail = x->reason == REASON_DEVICE_INVALID ? x->detail : NULL,
                         .reference = slice_of(x->reference.text),
                         .wants_html = x->request.accepts_html,
-                        .accept_language = exchange_field(x, SLICE("accept-language")),
+                        .language = own_language(x),
+                        .back = x->door && !is_elsewhere ? own_back(x) : (struct slice){0},
+                        .again = x->again,
+                        .has_sheet = x->door && !is_elsewhere,
                         .had_token = x->had_token,
                         .had_proof = x->is_with_proof};
+    if (x->request.accepts_html && !is_elsewhere)
+        offer_sign_in(x, &r);
     answer_make(&x->arena, &r, &answer);
     x->response = (struct response){.status = answer.status,
                                     .field_count = answer.field_count + 1 + has_hsts,
@@ -467,9 +590,11 @@ static enum next response(struct exchange *x)
         return NEXT;
     if (!x->is_head_out) {
         x->is_head_out = true;
-        if (x->reason != REASON_PERMITTED && x->is_grpc)
+        if (x->response.status) /* theirs, or one of our own */
+            ;
+        else if (x->is_grpc)
             refuse_by_status(x);
-        else if (x->reason != REASON_PERMITTED)
+        else
             refuse_in_words(x);
         deadline_arm(worker_deadlines(w, x->link ? x->facts.app->idle_ms : w->config->stalled_ms),
                      &x->deadline);
@@ -511,8 +636,8 @@ static enum next audit(struct exchange *x)
                            for it */
         return NEXT;
     }
-    if (x->is_own && x->reason == REASON_PERMITTED)
-        return NEXT; /* public keys were read: no access, no decision */
+    if (x->own && x->reason == REASON_PERMITTED)
+        return NEXT; /* a page of ours was read: no access, no decision */
     event_of_decision(x, &event);
     /* A refusal of somebody known has its room; one of an unknown is folded under pressure. Neither
      * is lost. */
@@ -524,8 +649,8 @@ static enum next audit(struct exchange *x)
 }
 
 static enum next (*const story[])(struct exchange *) = {
-    [ROUTE] = route,       [DEVICE] = device,     [IDENTITY] = identity, [DECISION] = decision,
-    [UPSTREAM] = upstream, [RESPONSE] = response, [AUDIT] = audit,
+    [ROUTE] = route,       [DEVICE] = device,     [IDENTITY] = identity, [OWN] = own,
+    [DECISION] = decision, [UPSTREAM] = upstream, [RESPONSE] = response, [AUDIT] = audit,
 };
 
 static void free_when_over(struct exchange *x)
@@ -536,8 +661,11 @@ static void free_when_over(struct exchange *x)
     session_unref(x->session);
     device_unref(x->device);
     inventory_record_unref(x->listed);
+    work_free(x->work);
     held_drop(x->held);
     buf_fini(&x->up);
+    wipe(x->form.ptr, x->form.room); /* what a person has typed */
+    buf_fini(&x->form);
     struct arena arena = x->arena; /* the exchange lies in it */
     arena_fini(&arena);
 }
@@ -623,6 +751,11 @@ static void time_is_over(struct deadline *self)
     switch (x->phase) {
     case DEVICE:
     case IDENTITY:
+    case OWN:
+        if (!x->errand) {
+            exchange_stop(x, REASON_REQUEST_TIMEOUT, "the form did not come");
+            return;
+        }
         errand_give_up(x);
         exchange_resume(x);
         return;
@@ -668,6 +801,7 @@ struct exchange *exchange_new(struct connection *c, const struct client_ops *cli
     x->client = client;
     x->deadline.passed = time_is_over;
     buf_init(&x->up, UPLOAD_CEILING);
+    buf_init(&x->form, FORM_MAX_BYTES);
     reference_make(&w->dice, &x->reference);
     return x;
 }
@@ -772,6 +906,8 @@ void exchange_receive(struct exchange *x, struct slice bytes)
         deadline_arm(worker_deadlines(x->worker, x->facts.app->idle_ms), &x->deadline);
     if (x->link)
         x->link->ops->kick(x->link);
+    else if (x->phase == OWN)
+        exchange_resume(x);
 }
 
 void exchange_receive_trailers(struct exchange *x, const struct field *fields, uint32_t count)
@@ -784,6 +920,8 @@ void exchange_receive_end(struct exchange *x)
     x->up_ended = true;
     if (x->link)
         x->link->ops->kick(x->link);
+    else if (x->phase == OWN)
+        exchange_resume(x);
 }
 
 void exchange_body_broken(struct exchange *x, const char *detail)

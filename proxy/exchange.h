@@ -15,7 +15,7 @@
 #include "proxy/uplink.h"
 #include "proxy/websocket.h"
 
-enum phase { ROUTE, DEVICE, IDENTITY, DECISION, UPSTREAM, RESPONSE, AUDIT, DONE };
+enum phase { ROUTE, DEVICE, IDENTITY, OWN, DECISION, UPSTREAM, RESPONSE, AUDIT, DONE };
 
 struct response {
     uint16_t status; /* 0: no head yet; 101: the tunnel that was asked for is open */
@@ -60,7 +60,6 @@ struct exchange {
     bool is_sent;     /* the client has taken all of the response */
     bool is_head_out;
     bool is_event_out; /* the decision's event is published */
-    bool is_own;       /* /.belfry/ */
     bool is_grpc;      /* what the request's Content-Type says */
     bool is_tunnel;    /* the protocol was changed: bytes both ways, framed by nobody here */
     bool had_token;
@@ -89,10 +88,14 @@ struct exchange {
         struct slice body; /* in the arena */
     } asked;               /* what a provider says of an opaque token: introspect.c */
     struct device *device;
-    struct inventory_record *listed;    /* what facts.device has from the inventory lies in it */
-    struct session *session;            /* that the person is signed in by; held */
-    enum session_answer session_answer; /* of the last errand for one */
-    struct errand *errand;              /* under way */
+    struct inventory_record *listed; /* what facts.device has from the inventory lies in it */
+    struct session *session;         /* by its cookie; a reference */
+    const struct own_endpoint *own;  /* one of the gateway's own addresses */
+    struct work *work;               /* what an errand for one of those has brought */
+    struct slice try_cookie;         /* of the attempt that begins */
+    struct slice again;              /* where a refused person can sign in again */
+    enum session_answer session_answer;
+    struct errand *errand; /* under way */
     uint32_t errands_over; /* bits 1 << enum errand_kind */
     struct reference reference;
     struct trace trace;
@@ -115,6 +118,7 @@ struct exchange {
     struct websocket_track frames; /* of a tunnel, towards the client */
 
     struct buf up;             /* request body, received and not yet taken by the link */
+    struct buf form;           /* the body, where it is for us */
     struct pace pace;          /* of its coming */
     struct field *up_trailers; /* with up_ended */
     uint32_t up_trailer_count;

@@ -82,6 +82,21 @@ static enum reason judge_device_again(struct exchange *x, struct held *now, cons
     return REASON_PERMITTED;
 }
 
+/* Whoever still is at it is not idle; but no session outlives its end, nor its device. */
+static enum reason judge_session_again(const struct exchange *x, const struct application *app)
+{
+    const struct session *s = x->session;
+    if (!s)
+        return REASON_PERMITTED;
+    if (s->ends.s < x->facts.now.s)
+        return REASON_SESSION_ENDED;
+    return session_binding(s, x->facts.device,
+                           app->sessions.allows_unbound && app->device > DEVICE_REQUIRED) ==
+                   SESSION_BOUND
+               ? REASON_PERMITTED
+               : REASON_SESSION_DEVICE_MISMATCH;
+}
+
 /* Each entity takes back only what comes to its own hosts. */
 enum reason exchange_judge_revoked(const struct exchange *x, const struct application *app)
 {
@@ -133,6 +148,9 @@ enum reason exchange_judge_by(struct exchange *x, struct held *now)
         0)
         return REASON_HOST_MISDIRECTED;
     why = judge_token_again(x, now, door->app);
+    if (why != REASON_PERMITTED)
+        return why;
+    why = judge_session_again(x, door->app);
     if (why != REASON_PERMITTED)
         return why;
     why = exchange_judge_revoked(x, door->app);

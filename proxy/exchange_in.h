@@ -1,9 +1,22 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* What the story of an exchange (exchange.c) and its being judged again (exchange_again.c) share.
- * No other file includes this. */
+/* What the story of an exchange (exchange.c), its being judged again (exchange_again.c) and the
+ * gateway's own addresses (own.h) share. No other file includes this. */
 #pragma once
 
 #include "proxy/exchange.h"
+
+enum next {
+    REFUSE, /* x->reason says why: go to RESPONSE */
+    WAIT,   /* something of ours is pending; its end calls exchange_resume(), which runs this phase
+               again */
+    NEXT    /* done: the phase below */
+};
+static inline enum next refuse(struct exchange *x, enum reason why, const char *detail)
+{
+    x->reason = why;
+    x->detail = detail;
+    return REFUSE;
+}
 
 uint32_t exchange_count_fields(const struct exchange *x, struct slice name);
 /* May it become a WebSocket of that application's? */

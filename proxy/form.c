@@ -88,6 +88,30 @@ bool form_get(const struct form *f, struct slice name, struct slice *out)
     return true;
 }
 
+static bool is_plain(struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        uint32_t point = 0;
+        const size_t len = utf8_next(slice_skip(text, i), &point);
+        if (point < 0x20
+                ? !memchr("\r\n\t", (int)point, 3)
+                : (point >= 0x7F && point < 0xA0) || point == 0xFEFF || point == 0xFFFD ||
+                      (point >= 0x200E && point <= 0x200F) ||
+                      (point >= 0x2028 && point <= 0x202E) || (point >= 0x2066 && point <= 0x2069))
+            return false;
+        i += len - 1;
+    }
+    return true;
+}
+
+bool form_is_plain(const struct form *f)
+{
+    for (uint32_t i = 0; i < f->count; i++)
+        if (!is_plain(f->fields[i].name) || !is_plain(f->fields[i].value))
+            return false;
+    return true;
+}
+
 char *form_escape(char *at, struct slice text)
 {
     static const char digits[] = "0123456789ABCDEF";

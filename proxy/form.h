@@ -25,6 +25,8 @@ struct form {
 MUST_USE bool form_parse(struct arena *a, struct slice text, struct form *out);
 /* The field of that name; empty where there is none. False: it is there more than once. */
 MUST_USE bool form_get(const struct form *f, struct slice name, struct slice *out);
+/* No control character but line ends and tabs: a page can give it back as it came. */
+bool form_is_plain(const struct form *f);
 /* `text` as a value; room for 3 bytes of each. Returns the end. */
 char *form_escape(char *at, struct slice text);
 

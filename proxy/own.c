@@ -1,42 +1,306 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* /.belfry/jwks.json, and the same at /.well-known/belfry/jwks.json (RFC 8615): the public keys
- * under which this entity's assertions are signed (RFC 7517). All else that is well known is the
- * application's. */
+/* Which addresses are the gateway's own, and what each asks before it is answered.
+ * Owns: the table, the form that comes with a request, the checks that it comes from a page of
+ * ours, and the small answers. Does not own: signing in (own_sign_in.c, own_login.c), nor what is
+ * done about sessions (own_session.c). */
 #include "proxy/own.h"
+
+#include "base/codec.h"
+#include "base/hash.h"
+#include "base/secret.h"
+#include "proxy/cookie.h"
+#include "proxy/own_page.h"
+
+#define GET (1u << METHOD_GET)
+#define READ (1u << METHOD_GET | 1u << METHOD_HEAD)
+#define POST (1u << METHOD_POST)
+#define YEAR_S 31536000
+
+/* ---- small answers ---- */
+
+/* RFC 7517: the public keys under which this entity's assertions are signed. */
+static enum next jwks(struct exchange *x)
+{
+    own_body(x, 200, SLICE("application/jwk-set+json"), SLICE("public, max-age=300"),
+             keyring_jwks(x->held->edition->keyring, x->facts.app->entity));
+    return NEXT;
+}
+
+/* Under its digest: whoever has it needs never ask again. */
+static enum next style_sheet(struct exchange *x)
+{
+    own_body(x, 200, SLICE("text/css; charset=utf-8"), SLICE("public, max-age=31536000, immutable"),
+             slice_from(page_css, page_css_len));
+    return NEXT;
+}
+
+static enum next choose_language(struct exchange *x)
+{
+    struct form form;
+    struct slice tag, to;
+    if (!own_form(x, &form) || !form_get(&form, SLICE("language"), &tag) ||
+        !form_get(&form, SLICE("to"), &to) || language_named(tag) == LANGUAGE_COUNT)
+        return refuse(x, REASON_REQUEST_MALFORMED, "no language was chosen");
+    if (!return_path_is_valid(to) && !own_page_is_at(to))
+        to = SLICE("/");
+    own_add_cookie(x, cookie_set(&x->arena, SLICE(COOKIE_LANGUAGE),
+                                 language_tag(language_named(tag)), YEAR_S));
+    own_see_other(x, to);
+    return NEXT;
+}
+
+/* The login host's own front page. */
+static enum next home(struct exchange *x)
+{
+    const enum language l = own_language(x);
+    const struct page_value values[] = {
+        {"heading", page_label(LABEL_HOME, l), false},
+        {"why", page_label(LABEL_HOME_WHY, l), false},
+        {"url", {0}, false},
+        {"url_label", {0}, false},
+        {"reference", slice_of(x->reference.text), false},
+    };
+    own_page(x, 200, PAGE_NOTE, values[0].text, values, sizeof values / sizeof *values);
+    return NEXT;
+}
+
+/* ---- the table ---- */
+
+#define AT(text) .path = SLICE_INIT(text)
+static const struct own_endpoint endpoints[] = {
+    {AT("/.belfry/jwks.json"), READ, .run = jwks},
+    {AT("/.well-known/belfry/jwks.json"), READ, .run = jwks},
+    {AT("/.belfry/language"), POST, .is_of_both = true, .has_form = true, .run = choose_language},
+
+    {AT("/.belfry/sign-in"), GET, .after = OWN_AFTER_DEVICE, .run = own_sign_in},
+    {AT("/.belfry/sign-in"), POST, .after = OWN_AFTER_DEVICE, .has_form = true, .run = own_sign_in},
+    {AT("/.belfry/callback"), GET, .after = OWN_AFTER_DEVICE, .has_no_back = true,
+     .run = own_come_back},
+    {AT("/.belfry/whoami"), READ, .after = OWN_AFTER_IDENTITY, .run = own_whoami},
+    {AT("/.belfry/sessions"), READ, .after = OWN_AFTER_IDENTITY, .run = own_sessions},
+    {AT("/.belfry/sessions"), POST, .after = OWN_AFTER_IDENTITY, .has_form = true,
+     .run = own_sessions},
+    {AT("/.belfry/sign-out"), READ, .after = OWN_AFTER_IDENTITY, .run = own_sign_out},
+    {AT("/.belfry/sign-out"), POST, .after = OWN_AFTER_IDENTITY, .has_form = true,
+     .run = own_sign_out},
+
+    {AT("/"), READ, .is_of_login = true, .run = home},
+    {AT("/.belfry/begin"), GET, .is_of_login = true, .after = OWN_AFTER_DEVICE, .has_no_back = true,
+     .run = own_login_begin},
+    {AT("/.belfry/callback"), GET, .is_of_login = true, .after = OWN_AFTER_DEVICE,
+     .has_no_back = true, .run = own_login_back},
+    {AT("/.belfry/signed-out"), READ, .is_of_login = true, .run = own_login_signed_out},
+    /* A provider is no page of ours: what it posts is judged by its signature. */
+    {AT("/.belfry/backchannel-logout"), POST, .is_of_login = true, .after = OWN_AFTER_DEVICE,
+     .run = own_login_logout},
+};
+static const struct own_endpoint assets = {.methods = READ, .run = style_sheet};
+static const struct own_endpoint lead = {.methods = GET | POST, .run = own_lead};
 
 bool own_is(const struct exchange *x)
 {
     const struct path *p = &x->request.path;
-    if (p->segment_count && slice_eq_nocase(p->segments[0], SLICE(".belfry")))
+    if (!x->facts.app)
+        return false;
+    if (x->facts.app->is_sign_in ||
+        (p->segment_count && slice_eq_nocase(p->segments[0], SLICE(".belfry"))))
         return true;
+    /* RFC 8615: all else that is well known is the application's. */
     return p->segment_count > 1 && slice_eq_nocase(p->segments[0], SLICE(".well-known")) &&
            slice_eq_nocase(p->segments[1], SLICE("belfry"));
 }
 
-bool own_answer(struct exchange *x)
+static bool is_here(const struct own_endpoint *e, const struct exchange *x)
 {
-    static const struct field fields[] = {
-        {SLICE_INIT("content-type"), SLICE_INIT("application/jwk-set+json")},
-        {SLICE_INIT("cache-control"), SLICE_INIT("public, max-age=300")},
-        {SLICE_INIT("x-content-type-options"), SLICE_INIT("nosniff")},
-    };
-    const uint32_t count = sizeof fields / sizeof *fields;
-    enum method m = x->request.method;
-    struct slice keys = keyring_jwks(x->held->edition->keyring, x->facts.app->entity);
+    return (e->is_of_both || e->is_of_login == x->facts.app->is_sign_in) &&
+           (e->methods & 1u << x->request.method);
+}
+
+const struct own_endpoint *own_find(const struct exchange *x)
+{
     const struct slice path = x->request.path.canonical;
-    if ((!slice_eq(path, SLICE("/.belfry/jwks.json")) &&
-         !slice_eq(path, SLICE("/.well-known/belfry/jwks.json"))) ||
-        (m != METHOD_GET && m != METHOD_HEAD))
+    if (slice_eq(path, slice_of(page_css_path)))
+        return assets.methods & 1u << x->request.method ? &assets : NULL;
+    for (size_t i = 0; i < sizeof endpoints / sizeof *endpoints; i++)
+        if (slice_eq(endpoints[i].path, path) && is_here(&endpoints[i], x))
+            return &endpoints[i];
+    return NULL;
+}
+
+bool own_page_is_at(struct slice target)
+{
+    const struct slice path = slice_cut(&target, '?');
+    if (target.len > RETURN_MAX_BYTES)
         return false;
-    x->response = (struct response){
-        .status = 200, .field_count = count + 2, .has_body = m == METHOD_GET, .length = keys.len};
-    x->response.fields = arena_array(&x->arena, struct field, count + 2);
-    memcpy(x->response.fields, fields, sizeof fields);
-    x->response.fields[count] =
-        (struct field){SLICE("content-length"), arena_printf(&x->arena, "%zu", keys.len)};
-    x->response.fields[count + 1] =
-        (struct field){SLICE("date"), worker_date(x->worker, &x->arena)};
-    x->answer = m == METHOD_GET ? keys : (struct slice){0};
-    x->up_stopped = true;
-    return true;
+    for (size_t i = 0; i < target.len; i++)
+        if (target.ptr[i] <= 0x20 || target.ptr[i] >= 0x7F)
+            return false;
+    for (size_t i = 0; i < sizeof endpoints / sizeof *endpoints; i++)
+        if (slice_eq(endpoints[i].path, path) && endpoints[i].methods & GET &&
+            !endpoints[i].has_no_back)
+            return true;
+    return false;
+}
+
+/* ---- what comes with a request ---- */
+
+/* True: all of the body is in x->form. */
+static bool has_all(struct exchange *x)
+{
+    const struct slice bytes = buf_slice(&x->up);
+    if (bytes.len > FORM_MAX_BYTES - buf_len(&x->form) || !buf_add(&x->form, bytes)) {
+        (void)refuse(x, REASON_BODY_TOO_LARGE, NULL);
+        return true;
+    }
+    if (bytes.len)
+        flow_up_taken(x, bytes.len);
+    return x->up_ended;
+}
+
+/* Waits for the body. REFUSE: it is too large. */
+enum next own_take_body(struct exchange *x)
+{
+    if (x->request.has_body && x->request.body_length != BODY_LENGTH_UNKNOWN &&
+        x->request.body_length > FORM_MAX_BYTES)
+        return refuse(x, REASON_BODY_TOO_LARGE, NULL);
+    if (x->request.expects_continue && !x->continue_said) {
+        x->continue_said = true;
+        x->client->say(x, 100, NULL, 0);
+    }
+    if (!has_all(x)) {
+        deadline_arm(worker_deadlines(x->worker, OWN_WAIT_MS), &x->deadline);
+        return WAIT;
+    }
+    return x->reason == REASON_BODY_TOO_LARGE ? REFUSE : NEXT;
+}
+
+bool own_is_form(const struct exchange *x)
+{
+    struct slice type = exchange_field(x, SLICE("content-type"));
+    return exchange_count_fields(x, SLICE("content-type")) == 1 &&
+           slice_eq_nocase(slice_trim(slice_cut(&type, ';')),
+                           SLICE("application/x-www-form-urlencoded"));
+}
+
+/* It comes from a page of this very host: the browser says so, in the one field or the other, and
+ * no page can make it say something else (Fetch Metadata §2.3, RFC 6454 §7). Who says nothing of
+ * it is refused: every browser says something. */
+bool own_is_from_here(const struct exchange *x)
+{
+    const struct slice site = exchange_field(x, SLICE("sec-fetch-site"));
+    struct slice origin = exchange_field(x, SLICE("origin"));
+    if (exchange_count_fields(x, SLICE("sec-fetch-site")) > 1 ||
+        exchange_count_fields(x, SLICE("origin")) > 1 || (!site.ptr && !origin.ptr) ||
+        (site.ptr && !slice_eq(site, SLICE("same-origin"))))
+        return false;
+    return !origin.ptr || (slice_starts(origin, SLICE("https://")) &&
+                           slice_eq_nocase(slice_skip(origin, 8), x->request.authority));
+}
+
+bool own_form(struct exchange *x, struct form *out)
+{
+    const bool is_posted = x->request.method == METHOD_POST;
+    return form_parse(&x->arena, is_posted ? buf_slice(&x->form) : x->request.query, out);
+}
+
+enum next own_run(struct exchange *x)
+{
+    const bool is_posted = x->request.method == METHOD_POST;
+    enum next next;
+    if (x->own == &lead)
+        return own_lead(x);
+    if (is_posted && x->own->has_form && !own_is_from_here(x))
+        return refuse(x, REASON_CROSS_SITE, NULL);
+    if (is_posted && !own_is_form(x))
+        return refuse(x, REASON_REQUEST_MALFORMED, "no form was posted");
+    if (is_posted && (next = own_take_body(x)) != NEXT)
+        return next;
+    return x->own->run(x);
+}
+
+/* ---- who is to be led to a sign-in ---- */
+
+bool own_has_sign_in(const struct exchange *x)
+{
+    const struct application *app = x->facts.app;
+    const struct edition *e = x->held->edition;
+    const struct bundle *b = snapshot_bundle(e->snapshot, app->entity);
+    if (!b || !b->sign_in || !edition_door(e, b->sign_in->host) || !vault_is_open(e->keyring) ||
+        (!x->facts.device && !app->sessions.allows_unbound))
+        return false;
+    for (uint32_t i = 0; i < app->provider_count; i++)
+        if (app->providers[i]->sign_in.client.id.len)
+            return true;
+    return false;
+}
+
+static bool says(const struct exchange *x, struct slice name, struct slice value)
+{
+    const struct slice said = exchange_field(x, name);
+    return !said.ptr || slice_eq(said, value); /* older browsers say nothing */
+}
+
+/* A page that is opened, not a script's request or a frame. */
+static bool is_navigation(const struct exchange *x)
+{
+    const enum method m = x->request.method;
+    return (m == METHOD_GET || m == METHOD_POST) && x->request.accepts_html &&
+           says(x, SLICE("sec-fetch-mode"), SLICE("navigate")) &&
+           says(x, SLICE("sec-fetch-dest"), SLICE("document")) &&
+           !exchange_field(x, SLICE("authorization")).ptr;
+}
+
+const struct own_endpoint *own_instead(struct exchange *x, enum reason why)
+{
+    const int64_t level = x->decision.needs_acr_level;
+    if (!is_navigation(x) || !own_has_sign_in(x))
+        return NULL;
+    if (why == REASON_IDENTITY_REQUIRED || why == REASON_SESSION_ENDED)
+        return &lead;
+    /* Once: who comes back from there and still has not enough, stays refused. */
+    if (why == REASON_ASSURANCE_TOO_LOW && x->session && x->session->asked_acr_level < level)
+        return &lead;
+    return NULL;
+}
+
+/* ---- links and tokens ---- */
+
+struct slice own_wanted(struct exchange *x)
+{
+    return return_path_is_valid(x->request.target) ? x->request.target : SLICE("/");
+}
+
+struct slice own_sign_in_link(struct exchange *x, struct slice to, int64_t level)
+{
+    char *at = arena_bytes(&x->arena, 3 * to.len);
+    const struct slice escaped = slice_from(at, (size_t)(form_escape(at, to) - at));
+    if (!level)
+        return arena_printf(&x->arena, "/.belfry/sign-in?to=%.*s", SLICE_ARG(escaped));
+    return arena_printf(&x->arena, "/.belfry/sign-in?to=%.*s&level=%lld", SLICE_ARG(escaped),
+                        (long long)level);
+}
+
+struct slice own_login_url(struct exchange *x, struct slice path)
+{
+    const struct bundle *b = snapshot_bundle(x->held->edition->snapshot, x->facts.app->entity);
+    struct slice rest = x->request.authority;
+    (void)slice_cut(&rest, ':');
+    return arena_printf(&x->arena, "https://%.*s%s%.*s%.*s", SLICE_ARG(b->sign_in->host),
+                        rest.len ? ":" : "", SLICE_ARG(rest), SLICE_ARG(path));
+}
+
+struct slice own_token(struct exchange *x)
+{
+    const struct slice parts[] = {SLICE("belfry form token"),
+                                  cookie_get(&x->request, SLICE(COOKIE_SESSION))};
+    uint8_t digest[SHA256_BYTES];
+    char *text = arena_bytes(&x->arena, BASE64URL_LEN(SHA256_BYTES));
+    sha256_parts(digest, parts, sizeof parts / sizeof *parts);
+    return slice_from(text, base64url_encode(text, digest, sizeof digest));
+}
+
+bool own_token_is_good(struct exchange *x, struct slice token)
+{
+    const struct slice good = own_token(x);
+    return token.len == good.len && secret_eq(token.ptr, good.ptr, good.len);
 }

@@ -1,11 +1,77 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* What is the gateway's own on every application host: all below /.belfry/. Never an application's,
- * never judged by rules; today the assertion keys, which upstreams fetch without device or
- * identity. */
+/* What is the gateway's own: all below /.belfry/ on every application's host, and the whole of an
+ * entity's login host. Never an application's, never judged by rules. One table says which
+ * addresses there are, by which method, and what is known of the caller before each is answered. */
 #pragma once
 
-#include "proxy/exchange.h"
+#include "proxy/exchange_in.h"
+#include "proxy/form.h"
+
+#define OWN_WAIT_MS 8000 /* for what a provider is asked on the way, and the store */
+
+/* How much of the story an address needs before it is answered. */
+enum own_after {
+    OWN_AFTER_ROUTE,   /* anybody: upstreams, providers, a page's style sheet */
+    OWN_AFTER_DEVICE,  /* where the application wants a device, that device */
+    OWN_AFTER_IDENTITY /* and whoever is signed in */
+};
+
+struct own_endpoint {
+    struct slice path;
+    uint32_t methods; /* bits 1 << enum method */
+    bool is_of_login; /* of the login host; else of the applications' hosts */
+    bool is_of_both;
+    enum own_after after;
+    bool has_form;    /* POST: the body is a form, and a page of this very host has sent it */
+    bool has_no_back; /* its address is good once */
+    enum next (*run)(struct exchange *x);
+};
 
 bool own_is(const struct exchange *x); /* after the path is canonical */
-/* Fills x->response and x->answer. False: there is nothing of that name. */
-MUST_USE bool own_answer(struct exchange *x);
+/* NULL: there is nothing of that name, or not by that method. */
+const struct own_endpoint *own_find(const struct exchange *x);
+/* Answers: NEXT once x->response is there. */
+enum next own_run(struct exchange *x);
+
+/* A person whom the rules refuse for that, but who could sign in (again), is led there: what is
+ * answered instead. NULL: the refusal. */
+const struct own_endpoint *own_instead(struct exchange *x, enum reason why);
+
+/* Is one of our pages at that target, so that one can go back there? */
+bool own_page_is_at(struct slice target);
+
+/* ---- what the parts share ---- */
+
+/* Waits until all of the body is in x->form; REFUSE: it is too large for a form. */
+enum next own_take_body(struct exchange *x);
+bool own_is_form(const struct exchange *x);      /* by its Content-Type */
+bool own_is_from_here(const struct exchange *x); /* a page of this very host has sent it */
+/* The form that was posted; read from the query where there is no body. */
+MUST_USE bool own_form(struct exchange *x, struct form *out);
+/* May somebody sign in here, as they stand? */
+bool own_has_sign_in(const struct exchange *x);
+/* "/.belfry/sign-in?to=...": a link on this host. `level` 0: none asked. */
+struct slice own_sign_in_link(struct exchange *x, struct slice to, int64_t level);
+/* "https://HOST[:PORT]/.belfry/NAME" on the login host, with the port that the browser uses here.
+ */
+struct slice own_login_url(struct exchange *x, struct slice path);
+/* What a form on a page of ours proves its origin by: of the session's cookie, so that it is worth
+ * nothing with another one. */
+struct slice own_token(struct exchange *x);
+bool own_token_is_good(struct exchange *x, struct slice token);
+/* The path that this request asked for, where it can be gone back to; else "/". */
+struct slice own_wanted(struct exchange *x);
+
+/* proxy/own_sign_in.c */
+enum next own_sign_in(struct exchange *x);
+enum next own_come_back(struct exchange *x);
+enum next own_lead(struct exchange *x);
+/* proxy/own_login.c */
+enum next own_login_begin(struct exchange *x);
+enum next own_login_back(struct exchange *x);
+enum next own_login_signed_out(struct exchange *x);
+enum next own_login_logout(struct exchange *x);
+/* proxy/own_session.c */
+enum next own_whoami(struct exchange *x);
+enum next own_sessions(struct exchange *x);
+enum next own_sign_out(struct exchange *x);

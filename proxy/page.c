@@ -7,7 +7,6 @@
 #include <stdio.h>
 
 #include "base/escape.h"
-#include "proxy/pages/pages.h"
 
 /* ---- the texts ---- */
 
@@ -82,15 +81,12 @@ static const struct message messages[TEXT_COUNT][LANGUAGE_COUNT] = {
 
 #define MESSAGE(NAME, a, b, c, d)
 #define SAME(NAME, OTHER)
-enum label {
-#define LABEL(NAME, nl, fr, de, en) LABEL_##NAME,
 #define WORDS(fact, nl, fr, de, en)
-#include "proxy/pages/messages.def"
-#undef LABEL
-    LABEL_COUNT
-};
-static const char *const labels[LABEL_COUNT][LANGUAGE_COUNT] = {
-#define LABEL(NAME, nl, fr, de, en) [LABEL_##NAME] = {nl, fr, de, en},
+static const struct {
+    struct slice name;
+    const char *words[LANGUAGE_COUNT];
+} labels[LABEL_COUNT] = {
+#define LABEL(NAME, nl, fr, de, en) [LABEL_##NAME] = {SLICE_INIT(#NAME), {nl, fr, de, en}},
 #include "proxy/pages/messages.def"
 #undef LABEL
 #undef WORDS
@@ -114,6 +110,12 @@ const struct message *page_message(enum reason reason, enum language language)
     return &messages[text_of_reason[reason]][language];
 }
 
+struct slice page_label(enum label label, enum language language)
+{
+    assert(label < LABEL_COUNT && language < LANGUAGE_COUNT);
+    return slice_of(labels[label].words[language]);
+}
+
 struct slice language_tag(enum language language)
 {
     static const struct slice tags[LANGUAGE_COUNT] = {[LANGUAGE_NL] = SLICE_INIT("nl"),
@@ -121,6 +123,15 @@ struct slice language_tag(enum language language)
                                                       [LANGUAGE_DE] = SLICE_INIT("de"),
                                                       [LANGUAGE_EN] = SLICE_INIT("en")};
     return tags[language];
+}
+
+enum language language_named(struct slice tag)
+{
+    const struct slice primary = slice_cut(&tag, '-');
+    enum language l = LANGUAGE_NL;
+    while (l < LANGUAGE_COUNT && !slice_eq_nocase(primary, language_tag(l)))
+        l++;
+    return l;
 }
 
 static struct slice words_for(struct slice fact, enum language language)
@@ -131,45 +142,71 @@ static struct slice words_for(struct slice fact, enum language language)
     return (struct slice){0};
 }
 
-/* ---- the page ---- */
+/* ---- a template ---- */
 
-struct value {
-    struct slice name;
-    struct slice text;
-    bool is_markup; /* ours, goes in as it is */
-};
+#define P(NAME, file)                                                                              \
+    case PAGE_##NAME:                                                                              \
+        return slice_from(page_##file##_html, page_##file##_html_len);
+static struct slice template_of(enum page_kind kind)
+{
+    switch (kind) {
+        PAGES(P)
+    case PAGE_COUNT:
+        break;
+    }
+    assert(false && "a page that is none");
+    return (struct slice){0};
+}
+#undef P
 
-#define VALUE_MAX 24
 struct values {
-    struct value at[VALUE_MAX];
+    const struct page_value *at;
     size_t count;
+    enum language language;
 };
 
-static void value_add(struct values *v, const char *name, struct slice text)
+static struct page_value label_named(struct slice name, enum language language)
 {
-    assert(v->count < VALUE_MAX);
-    v->at[v->count++] = (struct value){.name = slice_of(name), .text = text};
+    for (size_t i = 0; i < LABEL_COUNT; i++)
+        if (slice_eq_nocase(labels[i].name, name))
+            return (struct page_value){NULL, slice_of(labels[i].words[language]), false};
+    assert(false && "a label in a page that is not in the catalogue");
+    return (struct page_value){0};
 }
 
-static const struct value *value_named(const struct values *v, struct slice name)
+static struct page_value value_named(const struct values *v, struct slice name)
 {
+    if (slice_starts(name, SLICE("label_")))
+        return label_named(slice_skip(name, sizeof "label_" - 1), v->language);
     for (size_t i = 0; i < v->count; i++)
-        if (slice_eq(v->at[i].name, name))
-            return &v->at[i];
-    assert(false && "a name in page.html that is not known");
-    return NULL;
+        if (slice_eq(slice_of(v->at[i].name), name))
+            return v->at[i];
+    assert(false && "a name in a page that is not known");
+    return (struct page_value){0};
 }
 
-static bool value_print(struct buf *out, const struct value *v)
+/* Line ends stay: a person's text goes back into a form as it came. */
+bool page_escape(struct buf *out, struct slice text)
 {
     char *at;
-
-    if (v->is_markup)
-        return buf_add(out, v->text);
-    if (!buf_reserve(out, ESCAPE_ROOM(v->text.len), &at))
-        return false;
-    buf_grew(out, (size_t)(escape_html(at, v->text) - at));
+    while (text.len) {
+        size_t plain = 0;
+        while (plain < text.len && !memchr("\r\n\t", text.ptr[plain], 3))
+            plain++;
+        if (!buf_reserve(out, ESCAPE_ROOM(plain), &at))
+            return false;
+        buf_grew(out, (size_t)(escape_html(at, slice_from(text.ptr, plain)) - at));
+        text = slice_skip(text, plain);
+        if (text.len && !buf_printf(out, "&#%d;", text.ptr[0]))
+            return false;
+        text = slice_skip(text, 1);
+    }
     return true;
+}
+
+static bool value_print(struct buf *out, struct page_value v)
+{
+    return v.is_markup ? buf_add(out, v.text) : page_escape(out, v.text);
 }
 
 /* Where `mark` begins in the text; its end where it is not there. */
@@ -197,7 +234,7 @@ static bool template_print(struct buf *out, struct slice rest, const struct valu
         if (slice_eq(name, SLICE("/")))
             continue;
         if (slice_starts(name, SLICE("?"))) {
-            if (!value_named(v, slice_skip(name, 1))->text.len)
+            if (!value_named(v, slice_skip(name, 1)).text.len)
                 rest = slice_skip(rest, find(rest, end) + end.len);
             continue;
         }
@@ -207,44 +244,90 @@ static bool template_print(struct buf *out, struct slice rest, const struct valu
     return true;
 }
 
-static void labels_add(struct values *v, enum language language)
+bool page_part(struct buf *out, enum page_kind kind, enum language language,
+               const struct page_value *values, size_t count)
 {
-    static const struct {
-        const char *name;
-        enum label label;
-    } used[] = {
-        {"label_status", LABEL_STATUS},           {"label_todo", LABEL_TODO},
-        {"label_details", LABEL_DETAILS},         {"label_reference", LABEL_REFERENCE},
-        {"label_application", LABEL_APPLICATION}, {"label_rule", LABEL_RULE},
-        {"label_missing", LABEL_MISSING},         {"label_level", LABEL_LEVEL},
-        {"label_device", LABEL_DEVICE},           {"label_about", LABEL_ABOUT},
-    };
-    for (size_t i = 0; i < sizeof used / sizeof used[0]; i++)
-        value_add(v, used[i].name, slice_of(labels[used[i].label][language]));
+    return template_print(out, template_of(kind), &(struct values){values, count, language});
 }
+
+/* ---- the frame ---- */
+
+/* Each in its own tongue; the one that is used is no button. */
+static bool languages_print(struct buf *out, enum language now)
+{
+    static const char *const names[LANGUAGE_COUNT] = {[LANGUAGE_NL] = "Nederlands",
+                                                      [LANGUAGE_FR] = "Français",
+                                                      [LANGUAGE_DE] = "Deutsch",
+                                                      [LANGUAGE_EN] = "English"};
+    for (enum language l = LANGUAGE_NL; l < LANGUAGE_COUNT; l++) {
+        const char *tag = language_tag(l).ptr;
+        const bool ok =
+            l == now
+                ? buf_printf(out, "<span aria-current=\"true\">%s</span>", names[l])
+                : buf_printf(out, "<button name=\"language\" value=\"%s\" lang=\"%s\">%s</button>",
+                             tag, tag, names[l]);
+        if (!ok)
+            return false;
+    }
+    return true;
+}
+
+bool page_make(struct buf *out, enum page_kind kind, const struct page_frame *frame,
+               const struct page_value *values, size_t count)
+{
+    struct buf main, languages;
+    bool ok;
+    buf_init(&main, out->ceiling);
+    buf_init(&languages, 1024);
+    ok = page_part(&main, kind, frame->language, values, count) &&
+         languages_print(&languages, frame->language);
+    if (ok) {
+        const struct slice css = slice_from(page_css, page_css_len);
+        const struct slice none = {0};
+        const struct page_value outer[] = {
+            {"language", language_tag(frame->language), false},
+            {"title", frame->title, false},
+            {"name", frame->name.len ? frame->name : page_label(LABEL_GATEWAY, frame->language),
+             false},
+            {"back", frame->back, false},
+            {"sheet", frame->has_sheet ? slice_of(page_css_path) : none, false},
+            {"style", frame->has_sheet ? none : css, true},
+            {"languages", buf_slice(&languages), true},
+            {"main", buf_slice(&main), true},
+        };
+        ok = page_part(out, PAGE_FRAME, frame->language, outer, sizeof outer / sizeof *outer);
+    }
+    buf_fini(&main);
+    buf_fini(&languages);
+    return ok;
+}
+
+/* ---- refused ---- */
 
 bool page_print(struct buf *out, const struct page *p)
 {
-    const struct message *m = page_message(p->reason, p->language);
-    struct values v = {0};
+    const enum language l = p->frame.language;
+    const struct message *m = page_message(p->reason, l);
+    const bool was_in = p->reason != REASON_IDENTITY_REQUIRED;
+    struct page_frame frame = p->frame;
     char status[8];
 
     snprintf(status, sizeof status, "%u", p->status);
-    value_add(&v, "language", language_tag(p->language));
-    value_add(&v, "status", slice_of(status));
-    value_add(&v, "heading", slice_of(m->heading));
-    value_add(&v, "explanation", slice_of(m->explanation));
-    value_add(&v, "remedy", slice_of(m->remedy));
-    value_add(&v, "name", p->name.len ? p->name : slice_of(labels[LABEL_GATEWAY][p->language]));
-    value_add(&v, "application", p->name);
-    value_add(&v, "reference", p->reference);
-    value_add(&v, "rule", p->rule);
-    value_add(&v, "missing", p->missing);
-    value_add(&v, "missing_words", words_for(p->missing, p->language));
-    value_add(&v, "level", p->level);
-    value_add(&v, "device", p->device);
-    labels_add(&v, p->language);
-    value_add(&v, "style", slice_from(page_css, page_css_len));
-    v.at[v.count - 1].is_markup = true;
-    return template_print(out, slice_from(page_html, page_html_len), &v);
+    frame.title = slice_of(m->heading);
+    const struct page_value values[] = {
+        {"status", slice_of(status), false},
+        {"heading", slice_of(m->heading), false},
+        {"explanation", slice_of(m->explanation), false},
+        {"remedy", slice_of(m->remedy), false},
+        {"application", p->frame.name, false},
+        {"reference", p->reference, false},
+        {"rule", p->rule, false},
+        {"missing", p->missing, false},
+        {"missing_words", words_for(p->missing, l), false},
+        {"level", p->level, false},
+        {"device", p->device, false},
+        {"again", p->again, false},
+        {"again_label", page_label(was_in ? LABEL_SIGN_IN_AGAIN : LABEL_SIGN_IN, l), false},
+    };
+    return page_make(out, PAGE_REFUSED, &frame, values, sizeof values / sizeof *values);
 }

@@ -121,6 +121,7 @@ class World(Scenery):
         for name in ENTITIES:
             self.publish(name)
         self.write_config(free_port(), free_port())
+        self.introduce_login_hosts(self.port)
         if gateway:
             self.start_gateway()
             self.wait_gateway()

@@ -89,7 +89,7 @@ static const struct token *person(const char *sub, const char *more, int64_t exp
     struct token_answer answer;
     (void)snprintf(payload, sizeof payload,
                    "{\"iss\":\"" ISS "\",\"sub\":\"%s\",\"aud\":\"leave\",\"client_id\":\"x\","
-                                     "\"jti\":\"1\",\"iat\":%d,\"exp\":%lld%s}",
+                   "\"jti\":\"1\",\"iat\":%d,\"exp\":%lld%s}",
                    sub, NOW_S - 10, (long long)exp, more);
     char *token = jose_token("{\"alg\":\"ES256\",\"typ\":\"at+jwt\"}", payload, ec, JOSE_RIGHT);
     const struct token_question question = {
@@ -103,7 +103,9 @@ static const struct token *person(const char *sub, const char *more, int64_t exp
 static char *tell(const struct token *token)
 {
     facts.user = token ? token_user(token) : NULL;
-    return mem_text(assertion_for(cache, ring, &facts, token));
+    struct assertion_user who;
+    return mem_text(
+        assertion_for(cache, ring, &facts, assertion_user_of(&who, token, NULL) ? &who : NULL));
 }
 
 /* The claims of an assertion whose signature holds under the entity's published keys. */

@@ -1,0 +1,375 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* Signing in, on the application's host: it begins here and comes back here. In between the browser
+ * is at the login host (own_login.c) and at the provider.
+ * Owns: what a browser is known again by (a cookie for each attempt, so that tabs don't overwrite
+ * each other's), and what becomes of a form that was posted without a session. */
+#include "proxy/own.h"
+
+#include <assert.h>
+
+#include "base/hash.h"
+#include "base/secret.h"
+#include "proxy/cookie.h"
+#include "proxy/own_page.h"
+#include "proxy/sign_in_errand.h"
+
+#define TRIES_MAX 32 /* cookies of attempts; the oldest go */
+
+/* ---- what is asked for ---- */
+
+struct wish {
+    struct slice to;
+    struct slice provider; /* id; empty: not chosen */
+    struct slice kept;     /* the form that waits to be sent again */
+    int64_t level;         /* a step-up to this; 0: none */
+};
+
+static bool read_wish(struct exchange *x, struct wish *out)
+{
+    struct form form;
+    struct form kept;
+    struct slice level;
+    uint64_t number = 0;
+    if (!own_form(x, &form) || !form_get(&form, SLICE("to"), &out->to) ||
+        !form_get(&form, SLICE("provider"), &out->provider) ||
+        !form_get(&form, SLICE("level"), &level) || !form_get(&form, SLICE("kept"), &out->kept) ||
+        (level.len && !slice_u64(level, 9999, &number)))
+        return false;
+    /* A link can't put words into somebody's form: only a page of ours brings one. */
+    if (x->request.method != METHOD_POST)
+        out->kept = (struct slice){0};
+    if (out->kept.len > ATTEMPT_MAX_FORM_BYTES || !form_parse(&x->arena, out->kept, &kept))
+        return false;
+    out->level = (int64_t)number;
+    if (!return_path_is_valid(out->to) && !slice_eq(out->to, SLICE("/.belfry/whoami")) &&
+        !slice_eq(out->to, SLICE("/.belfry/sessions")))
+        out->to = SLICE("/");
+    return true;
+}
+
+static const struct provider *chosen(const struct application *app, struct slice id)
+{
+    const struct provider *only = NULL;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < app->provider_count; i++) {
+        const struct provider *p = app->providers[i];
+        if (!p->sign_in.client.id.len)
+            continue;
+        if (id.len && slice_eq(p->id, id))
+            return p;
+        only = p;
+        count++;
+    }
+    return count == 1 ? only : NULL;
+}
+
+/* ---- which provider? ---- */
+
+static struct slice name_of(const struct provider *p, enum language l)
+{
+    return p->sign_in.name[l].len ? p->sign_in.name[l] : p->id;
+}
+
+static bool print_choice(struct exchange *x, const struct wish *wish, const struct provider *p,
+                         enum language l, struct buf *out)
+{
+    const struct slice link = own_sign_in_link(x, wish->to, wish->level);
+    const struct page_value values[] = {
+        {"href", arena_printf(&x->arena, "%.*s&provider=%.*s", SLICE_ARG(link), SLICE_ARG(p->id)),
+         false},
+        {"provider", name_of(p, l), false},
+    };
+    return page_part(out, PAGE_CHOICE, l, values, sizeof values / sizeof *values);
+}
+
+static void show_choices(struct exchange *x, const struct wish *wish)
+{
+    const struct application *app = x->facts.app;
+    const enum language l = own_language(x);
+    struct buf choices;
+    bool is_whole = true;
+    buf_init(&choices, 1 << 20);
+    for (uint32_t i = 0; i < app->provider_count; i++)
+        if (app->providers[i]->sign_in.client.id.len)
+            is_whole = is_whole && print_choice(x, wish, app->providers[i], l, &choices);
+    assert(is_whole); /* 32 providers, each with a path of 4 KiB */
+    const struct page_value values[] = {
+        {"choices", arena_copy(&x->arena, buf_slice(&choices)), true},
+        {"reference", slice_of(x->reference.text), false},
+    };
+    buf_fini(&choices);
+    own_page(x, 200, PAGE_CHOOSE, page_label(LABEL_CHOOSE, l), values,
+             sizeof values / sizeof *values);
+}
+
+/* ---- an attempt begins ---- */
+
+/* Of more than TRIES_MAX - 1 cookies of earlier attempts the first, which are the oldest. */
+static void end_oldest_tries(struct exchange *x)
+{
+    struct cookie_walk walk = {0};
+    struct slice name, value;
+    uint32_t count = 0;
+    while (cookie_next(&x->request, &walk, &name, &value))
+        count += slice_starts(name, SLICE(COOKIE_TRY));
+    walk = (struct cookie_walk){0};
+    for (uint32_t ended = 0; count >= TRIES_MAX && ended < TRIES_MAX &&
+                             cookie_next(&x->request, &walk, &name, &value);) {
+        if (!slice_starts(name, SLICE(COOKIE_TRY)) || name.len > 64)
+            continue;
+        own_add_cookie(x, cookie_end(&x->arena, name));
+        count--;
+        ended++;
+    }
+}
+
+static struct slice make_id(struct arena *a)
+{
+    char id[ATTEMPT_ID_CHARS + 1];
+    attempt_make_id(id);
+    return arena_copy(a, slice_from(id, ATTEMPT_ID_CHARS));
+}
+
+static void begin_attempt(struct exchange *x, const struct wish *wish, const struct provider *p)
+{
+    struct work *w = work_new(x);
+    struct arena *a = &w->arena;
+    char tag[ATTEMPT_TAG_CHARS + 1];
+    const struct slice cookie = make_id(&x->arena);
+    w->id = make_id(a);
+    attempt_tag(w->id, tag);
+    w->attempt = (struct attempt){.application = arena_copy(a, x->facts.app->id),
+                                  .authority = arena_copy(a, x->request.authority),
+                                  .to = arena_copy(a, wish->to),
+                                  .provider = arena_copy(a, p->id),
+                                  .tag = arena_copy(a, slice_from(tag, ATTEMPT_TAG_CHARS)),
+                                  .nonce = make_id(a),
+                                  .verifier = make_id(a),
+                                  .language = language_tag(own_language(x)),
+                                  .form = arena_copy(a, wish->kept),
+                                  .acr_level = wish->level,
+                                  .max_age_s = wish->level ? 0 : -1,
+                                  .begun_at = x->facts.now};
+    sha256(w->attempt.cookie, cookie);
+    if (x->facts.device)
+        memcpy(w->attempt.device, x->facts.device->digest, sizeof w->attempt.device);
+    x->try_cookie = cookie;
+    work_send(x, w, WORK_KEEP, OWN_WAIT_MS);
+}
+
+/* Posted to: the answer must not lead to another host, which the page's form-action would forbid.
+ */
+static void go_on_to_login(struct exchange *x)
+{
+    const struct work *w = x->work;
+    const struct slice url =
+        own_login_url(x, arena_printf(&x->arena, "/.belfry/begin?attempt=%.*s", SLICE_ARG(w->id)));
+    end_oldest_tries(x);
+    own_add_cookie(x,
+                   cookie_set(&x->arena,
+                              arena_printf(&x->arena, COOKIE_TRY "%.*s", SLICE_ARG(w->attempt.tag)),
+                              x->try_cookie, ATTEMPT_LIFE_S));
+    if (x->request.method == METHOD_POST)
+        own_onward(x, page_label(LABEL_ONWARD, own_language(x)), url);
+    else
+        own_see_other(x, url);
+}
+
+enum next own_sign_in(struct exchange *x)
+{
+    struct wish wish = {0};
+    const struct provider *p;
+    if (errand_is_over(x, ERRAND_WORK)) {
+        if (!x->work)
+            return refuse(x, REASON_STORE_UNAVAILABLE, "no answer in time");
+        if (x->work->reason != REASON_PERMITTED)
+            return refuse(x, x->work->reason, x->work->detail);
+        go_on_to_login(x);
+        return NEXT;
+    }
+    if (x->errand)
+        return WAIT;
+    if (!read_wish(x, &wish))
+        return refuse(x, REASON_REQUEST_MALFORMED, "what is asked of the sign-in");
+    if (!own_has_sign_in(x))
+        return refuse(x, x->facts.device ? REASON_NOT_FOUND : REASON_DEVICE_REQUIRED, NULL);
+    p = chosen(x->facts.app, wish.provider);
+    if (!p) {
+        show_choices(x, &wish);
+        return NEXT;
+    }
+    begin_attempt(x, &wish, p);
+    return WAIT;
+}
+
+/* ---- it comes back ---- */
+
+/* All of ours, "NAME=VALUE;" each. */
+static struct slice gather_cookies(struct exchange *x, struct arena *a)
+{
+    struct cookie_walk walk = {0};
+    struct slice name, value;
+    size_t len = 0;
+    char *at;
+    while (cookie_next(&x->request, &walk, &name, &value))
+        len += slice_starts(name, SLICE(COOKIE_TRY)) ? name.len + value.len + 2 : 0;
+    at = arena_bytes(a, len + 1);
+    len = 0;
+    walk = (struct cookie_walk){0};
+    while (cookie_next(&x->request, &walk, &name, &value)) {
+        if (!slice_starts(name, SLICE(COOKIE_TRY)))
+            continue;
+        memcpy(at + len, name.ptr, name.len);
+        len += name.len;
+        at[len++] = '=';
+        memcpy(at + len, value.ptr, value.len);
+        len += value.len;
+        at[len++] = ';';
+    }
+    return slice_from(at, len);
+}
+
+static bool take_handover(struct exchange *x)
+{
+    struct form form;
+    struct slice id;
+    struct work *w;
+    const struct slice session = cookie_get(&x->request, SLICE(COOKIE_SESSION));
+    if (!own_form(x, &form) || !form_get(&form, SLICE("handover"), &id) || !attempt_id_is_valid(id))
+        return false;
+    w = work_new(x);
+    w->id = arena_copy(&w->arena, id);
+    w->cookies = gather_cookies(x, &w->arena);
+    if (session_id_is_valid(session))
+        w->token = arena_copy(&w->arena, session);
+    work_send(x, w, WORK_COME_BACK, OWN_WAIT_MS);
+    return true;
+}
+
+static bool print_kept(const struct form *f, struct buf *out)
+{
+    for (uint32_t i = 0; i < f->count; i++)
+        if (!buf_add(out, SLICE("<input type=\"hidden\" name=\"")) ||
+            !page_escape(out, f->fields[i].name) || !buf_add(out, SLICE("\" value=\"")) ||
+            !page_escape(out, f->fields[i].value) || !buf_add(out, SLICE("\">\n")))
+            return false;
+    return true;
+}
+
+/* Nothing is sent by itself: the person says whether it still should be. */
+static void ask_to_send_again(struct exchange *x, const struct attempt *t)
+{
+    const enum language l = own_language(x);
+    struct form form = {0};
+    struct buf fields;
+    bool is_whole;
+    buf_init(&fields, 1 << 20);
+    is_whole = form_parse(&x->arena, t->form, &form) && print_kept(&form, &fields);
+    assert(is_whole); /* it was judged when it was kept */
+    const struct page_value values[] = {
+        {"to", t->to, false},
+        {"count", arena_printf(&x->arena, "%u", form.count), false},
+        {"fields", arena_copy(&x->arena, buf_slice(&fields)), true},
+        {"reference", slice_of(x->reference.text), false},
+    };
+    wipe(fields.ptr, fields.room);
+    buf_fini(&fields);
+    own_page(x, 200, PAGE_RESEND, page_label(LABEL_RESEND, l), values,
+             sizeof values / sizeof *values);
+}
+
+static enum next arrive(struct exchange *x)
+{
+    const struct work *w = x->work;
+    const struct attempt *t = &w->attempt;
+    if (t->tag.len) /* whatever came of it, this attempt is over */
+        own_add_cookie(x, cookie_end(&x->arena, arena_printf(&x->arena, COOKIE_TRY "%.*s",
+                                                             SLICE_ARG(t->tag))));
+    if (w->reason != REASON_PERMITTED) {
+        x->response = (struct response){0};
+        x->again = own_sign_in_link(x, t->to.len ? t->to : SLICE("/"), t->acr_level);
+        return refuse(x, w->reason, w->detail);
+    }
+    if (w->new_id[0])
+        own_add_cookie(x, cookie_set(&x->arena, SLICE(COOKIE_SESSION), slice_of(w->new_id), 0));
+    x->session = session_ref(w->session);
+    x->facts.user = &x->session->user;
+    if (t->form.len)
+        ask_to_send_again(x, t);
+    else
+        own_see_other(x, arena_copy(&x->arena, t->to));
+    return NEXT;
+}
+
+enum next own_come_back(struct exchange *x)
+{
+    if (errand_is_over(x, ERRAND_WORK)) {
+        if (x->work)
+            return arrive(x);
+        return refuse(x, REASON_STORE_UNAVAILABLE, "no answer in time");
+    }
+    if (x->errand || take_handover(x))
+        return WAIT;
+    x->again = own_sign_in_link(x, SLICE("/"), 0);
+    return refuse(x, REASON_SIGN_IN_EXPIRED, "there is no hand-over");
+}
+
+/* ---- somebody is led to it ---- */
+
+/* What was posted can wait: a form of a page of this host, small, and read as we will write it. */
+static bool can_be_kept(struct exchange *x)
+{
+    struct form form;
+    return return_path_is_valid(x->request.target) && own_is_form(x) && own_is_from_here(x) &&
+           buf_len(&x->form) <= ATTEMPT_MAX_FORM_BYTES &&
+           form_parse(&x->arena, buf_slice(&x->form), &form) && form.count && form_is_plain(&form);
+}
+
+static void show_kept(struct exchange *x, bool is_kept)
+{
+    const enum language l = own_language(x);
+    const bool is_step_up = x->reason == REASON_ASSURANCE_TOO_LOW;
+    const int64_t level = is_step_up ? x->decision.needs_acr_level : 0;
+    const struct slice none = {0};
+    const struct slice heading = page_label(is_step_up ? LABEL_STEP_UP : LABEL_KEPT, l);
+    const struct slice why =
+        page_label(is_step_up ? is_kept ? LABEL_STEP_UP_KEPT_WHY : LABEL_STEP_UP_LOST_WHY
+                   : is_kept  ? LABEL_KEPT_WHY
+                              : LABEL_LOST_WHY,
+                   l);
+    const struct page_value values[] = {
+        {"heading", heading, false},
+        {"why", why, false},
+        {"to", is_kept ? x->request.target : none, false},
+        {"kept", is_kept ? buf_slice(&x->form) : none, false},
+        {"level", level ? arena_printf(&x->arena, "%lld", (long long)level) : none, false},
+        {"provider", x->session ? x->session->user.provider : none, false},
+        {"again", is_kept ? none : own_sign_in_link(x, SLICE("/"), level), false},
+        {"reference", slice_of(x->reference.text), false},
+    };
+    own_page(x, is_step_up ? 403 : 401, PAGE_KEPT, heading, values, sizeof values / sizeof *values);
+}
+
+/* Their session's provider knows them; only where there is none they choose. */
+static void lead_there(struct exchange *x)
+{
+    const int64_t level = x->reason == REASON_ASSURANCE_TOO_LOW ? x->decision.needs_acr_level : 0;
+    struct slice link = own_sign_in_link(x, own_wanted(x), level);
+    if (x->session)
+        link = arena_printf(&x->arena, "%.*s&provider=%.*s", SLICE_ARG(link),
+                            SLICE_ARG(x->session->user.provider));
+    own_see_other(x, link);
+}
+
+enum next own_lead(struct exchange *x)
+{
+    if (x->request.method == METHOD_GET) {
+        lead_there(x);
+        return NEXT;
+    }
+    const bool is_small = x->request.has_body && x->request.body_length <= ATTEMPT_MAX_FORM_BYTES;
+    if (is_small && own_is_form(x) && own_take_body(x) == WAIT)
+        return WAIT;
+    show_kept(x, is_small && can_be_kept(x));
+    return NEXT;
+}

@@ -1,0 +1,589 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* The steps of signing in and out that need the store or a provider, on the control thread: one
+ * story a kind, each step the callback of the one above it.
+ * Owns: their order. Does not own: how records lie in the store (auth/records.h), what a session is
+ * (auth/session_desk.h), what a provider's answers must hold (auth/oidc.h). */
+#include "proxy/sign_in_errand.h"
+
+#include "auth/records.h"
+#include "base/fault.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "base/secret.h"
+#include "proxy/cookie.h"
+#include "proxy/edition.h"
+#include "proxy/exchange.h"
+#include "proxy/form.h"
+
+static struct work *work_of(struct errand *e)
+{
+    return container_of(e, struct work, errand);
+}
+
+static void finish(struct work *w, enum reason why, const char *detail)
+{
+    w->reason = why;
+    w->detail = detail;
+    errand_done(&w->errand);
+}
+
+static void store_is_away(struct work *w)
+{
+    finish(w, REASON_STORE_UNAVAILABLE, "the store does not answer");
+}
+
+static struct slice copy(struct work *w, struct slice text)
+{
+    return arena_copy(&w->arena, text);
+}
+
+/* What the desk of providers has said. */
+static void finish_as(struct work *w, const struct oidc_answer *answer)
+{
+    struct slice why = answer->why ? slice_of(answer->why->text) : SLICE("no reason was given");
+    finish(w, answer->reason, arena_printf(&w->arena, "%.*s%c", SLICE_ARG(why), '\0').ptr);
+}
+
+/* ---- an attempt is kept ---- */
+
+static void attempt_kept(void *owner, enum record_answer answer, struct slice plain)
+{
+    struct work *w = owner;
+    (void)plain;
+    if (answer == RECORD_AWAY)
+        store_is_away(w);
+    else
+        finish(w, answer == RECORD_DONE ? REASON_PERMITTED : REASON_INTERNAL, NULL);
+}
+
+static void run_keep(struct work *w)
+{
+    struct buf plain;
+    buf_init(&plain, ATTEMPT_MAX_BYTES);
+    if (attempt_print(&w->attempt, &plain))
+        record_put(w->desks->kept, VAULT_ATTEMPT, w->entity, w->id, buf_slice(&plain),
+                   ATTEMPT_LIFE_S * 1000, attempt_kept, w);
+    else
+        finish(w, REASON_BODY_TOO_LARGE, "the attempt with its form is too large");
+    wipe(plain.ptr, plain.room);
+    buf_fini(&plain);
+}
+
+/* ---- an attempt is read ---- */
+
+static bool read_attempt(struct work *w, enum record_answer answer, struct slice plain)
+{
+    if (answer == RECORD_AWAY)
+        store_is_away(w);
+    else if (answer == RECORD_NONE || !attempt_parse(&w->attempt, &w->arena, plain))
+        finish(w, REASON_SIGN_IN_EXPIRED, "there is no such attempt, or none any more");
+    else
+        return true;
+    return false;
+}
+
+static struct oidc_attempt agreed(const struct work *w)
+{
+    return (struct oidc_attempt){.state = w->id,
+                                 .nonce = w->attempt.nonce,
+                                 .verifier = w->attempt.verifier,
+                                 .redirect_uri = w->redirect_uri,
+                                 .language = w->attempt.language,
+                                 .acr_level = w->attempt.acr_level,
+                                 .max_age_s = w->attempt.max_age_s,
+                                 .begun_at = w->attempt.begun_at};
+}
+
+static struct oidc_question question(struct work *w, struct slice provider,
+                                     void (*done)(void *, const struct oidc_answer *))
+{
+    return (struct oidc_question){
+        .entity = w->entity, .provider = provider, .done = done, .owner = w};
+}
+
+/* ---- to the provider ---- */
+
+static void url_is_there(void *owner, const struct oidc_answer *answer)
+{
+    struct work *w = owner;
+    if (answer->reason != REASON_PERMITTED) {
+        finish_as(w, answer);
+        return;
+    }
+    w->url = copy(w, answer->url);
+    finish(w, REASON_PERMITTED, NULL);
+}
+
+static void attempt_to_lead(void *owner, enum record_answer answer, struct slice plain)
+{
+    struct work *w = owner;
+    if (!read_attempt(w, answer, plain))
+        return;
+    const struct oidc_attempt attempt = agreed(w);
+    const struct oidc_question q = question(w, w->attempt.provider, url_is_there);
+    (void)oidc_begin(w->desks->oidc, &q, &attempt);
+}
+
+static void run_lead(struct work *w)
+{
+    record_get(w->desks->kept, VAULT_ATTEMPT, w->entity, w->id, attempt_to_lead, w);
+}
+
+/* ---- from the provider ---- */
+
+static void handover_kept(void *owner, enum record_answer answer, struct slice plain)
+{
+    struct work *w = owner;
+    (void)plain;
+    if (answer != RECORD_DONE) {
+        store_is_away(w);
+        return;
+    }
+    w->url = arena_printf(&w->arena, "https://%.*s/.belfry/callback?handover=%s",
+                          SLICE_ARG(w->attempt.authority), w->new_id);
+    finish(w, REASON_PERMITTED, NULL);
+}
+
+static void identity_is_known(void *owner, const struct oidc_answer *answer)
+{
+    struct work *w = owner;
+    struct buf plain;
+    if (answer->reason != REASON_PERMITTED) {
+        finish_as(w, answer);
+        return;
+    }
+    buf_init(&plain, HANDOVER_MAX_BYTES);
+    attempt_make_id(w->new_id);
+    if (handover_print(&w->attempt, answer->identity, &plain))
+        record_put(w->desks->kept, VAULT_HANDOVER, w->entity, slice_of(w->new_id),
+                   buf_slice(&plain), HANDOVER_LIFE_S * 1000, handover_kept, w);
+    else
+        finish(w, REASON_PROVIDER_MISTAKEN, "it says more of a person than can be kept");
+    wipe(plain.ptr, plain.room);
+    buf_fini(&plain);
+}
+
+static void attempt_is_marked(void *owner, enum record_answer answer, struct slice plain)
+{
+    struct work *w = owner;
+    (void)plain;
+    if (answer == RECORD_AWAY) {
+        store_is_away(w);
+        return;
+    }
+    if (answer == RECORD_NONE) {
+        finish(w, REASON_SIGN_IN_EXPIRED, "the attempt was used before");
+        return;
+    }
+    const struct oidc_attempt attempt = agreed(w);
+    const struct oidc_question q = question(w, w->attempt.provider, identity_is_known);
+    (void)oidc_redeem(w->desks->oidc, &q, &attempt, &w->response);
+}
+
+static void attempt_to_redeem(void *owner, enum record_answer answer, struct slice plain)
+{
+    struct work *w = owner;
+    if (!read_attempt(w, answer, plain))
+        return;
+    record_mark(w->desks->kept, w->entity,
+                arena_printf(&w->arena, "attempt:%.*s", SLICE_ARG(w->id)), ATTEMPT_LIFE_S * 1000,
+                attempt_is_marked, w);
+}
+
+static void run_redeem(struct work *w)
+{
+    record_get(w->desks->kept, VAULT_ATTEMPT, w->entity, w->id, attempt_to_redeem, w);
+}
+
+/* ---- back at the application ---- */
+
+static void old_is_over(void *owner, enum session_answer answer, struct session *take)
+{
+    struct work *w = owner;
+    (void)answer; /* it ends by itself, else */
+    (void)take;
+    finish(w, REASON_PERMITTED, NULL);
+}
+
+static void session_is_made(void *owner, enum session_answer answer, struct session *take)
+{
+    struct work *w = owner;
+    struct session *old = w->session;
+    if (answer != SESSION_HERE) {
+        w->new_id[0] = '\0';
+        store_is_away(w);
+        return;
+    }
+    w->session = take;
+    w->list[0] = old; /* until the end of the work */
+    w->count = old != NULL;
+    if (old)
+        session_desk_end(w->desks->sessions, old, old_is_over, w);
+    else
+        finish(w, REASON_PERMITTED, NULL);
+}
+
+static const struct provider *provider_of(const struct application *app, struct slice id)
+{
+    for (uint32_t i = 0; app && i < app->provider_count; i++)
+        if (slice_eq(app->providers[i]->id, id))
+            return app->providers[i];
+    return NULL;
+}
+
+static void make_session(struct work *w)
+{
+    const struct door *door = edition_door(w->desks->edition, w->host);
+    const struct application *app = door ? door->app : NULL;
+    const struct provider *p = provider_of(app, w->identity.provider);
+    if (!p || !slice_eq(app->entity, w->entity) || !slice_eq(app->id, w->attempt.application)) {
+        finish(w, REASON_SIGN_IN_EXPIRED, "the application no longer takes this provider");
+        return;
+    }
+    const struct session_limits *limits =
+        w->has_device ? &app->sessions.bound : &app->sessions.unbound;
+    const struct session_start start = {.entity = app->entity,
+                                        .application = app->id,
+                                        .host = app->host,
+                                        .identity = &w->identity,
+                                        .device = w->has_device ? &w->device : NULL,
+                                        .life_s = limits->absolute_s,
+                                        .idle_s = limits->idle_s,
+                                        .refresh_after_s = p->sign_in.refresh_after_s,
+                                        .language = w->attempt.language,
+                                        .asked_acr_level = w->attempt.acr_level};
+    session_desk_create(w->desks->sessions, &start, w->new_id, session_is_made, w);
+}
+
+/* Another tab of this browser has signed the same person in since this sign-in began, as strongly:
+ * that session is this one's, too. */
+static bool is_as_good(const struct work *w, const struct session *s)
+{
+    return slice_eq(s->application, w->attempt.application) &&
+           slice_eq(s->user.provider, w->identity.provider) &&
+           slice_eq(s->user.subject, w->identity.subject) &&
+           s->created.s >= w->attempt.begun_at.s && s->user.acr_level >= w->identity.acr_level &&
+           session_binding(s, w->has_device ? &w->device : NULL, !w->has_device) == SESSION_BOUND;
+}
+
+static void old_is_here(void *owner, enum session_answer answer, struct session *take)
+{
+    struct work *w = owner;
+    if (answer == SESSION_AWAY) {
+        store_is_away(w);
+        return;
+    }
+    if (answer == SESSION_HERE && is_as_good(w, take)) {
+        w->session = take;
+        finish(w, REASON_PERMITTED, NULL);
+        return;
+    }
+    if (answer == SESSION_HERE && slice_eq(take->application, w->attempt.application))
+        w->session = take;
+    else if (take)
+        session_unref(take);
+    make_session(w);
+}
+
+/* The browser that began this sign-in: it has the cookie of its tag. */
+static bool is_same_browser(const struct work *w)
+{
+    struct slice rest = w->cookies;
+    while (rest.len) {
+        struct slice value = slice_cut(&rest, ';');
+        const struct slice name = slice_cut(&value, '=');
+        uint8_t digest[SHA256_BYTES];
+        if (!slice_starts(name, SLICE(COOKIE_TRY)) ||
+            !slice_eq(slice_skip(name, sizeof COOKIE_TRY - 1), w->attempt.tag))
+            continue;
+        sha256(digest, value);
+        return secret_eq(digest, w->attempt.cookie, sizeof digest);
+    }
+    return false;
+}
+
+static void handover_is_taken(void *owner, enum record_answer answer, struct slice plain)
+{
+    static const uint8_t none[32];
+    struct work *w = owner;
+    if (answer == RECORD_AWAY) {
+        store_is_away(w);
+        return;
+    }
+    if (answer == RECORD_NONE || !handover_parse(&w->attempt, &w->identity, &w->arena, plain)) {
+        finish(w, REASON_SIGN_IN_EXPIRED, "there is no such hand-over, or none any more");
+        return;
+    }
+    const struct door *door = edition_door(w->desks->edition, w->host);
+    if (!door || !slice_eq(door->app->id, w->attempt.application)) {
+        finish(w, REASON_SIGN_IN_ELSEWHERE, "the hand-over is another application's");
+        return;
+    }
+    if (!is_same_browser(w)) {
+        finish(w, REASON_SIGN_IN_ELSEWHERE, "another browser began this sign-in");
+        return;
+    }
+    if (memcmp(w->attempt.device, w->has_device ? w->device.digest : none, sizeof none) != 0) {
+        finish(w, REASON_SIGN_IN_ELSEWHERE, "another device began this sign-in");
+        return;
+    }
+    if (w->token.len) /* the session's cookie that the browser has now */
+        session_desk_load(w->desks->sessions, w->entity, w->token, old_is_here, w);
+    else
+        make_session(w);
+}
+
+static void run_come_back(struct work *w)
+{
+    record_take(w->desks->kept, VAULT_HANDOVER, w->entity, w->id, handover_is_taken, w);
+}
+
+/* ---- what is known of the person is made new ---- */
+
+static void session_is_new(void *owner, enum session_answer answer, struct session *take)
+{
+    struct work *w = owner;
+    if (answer == SESSION_AWAY) {
+        store_is_away(w);
+        return;
+    }
+    session_unref(w->session);
+    w->session = take;
+    finish(w, take ? REASON_PERMITTED : REASON_IDENTITY_REQUIRED, NULL);
+}
+
+static void session_has_ended(void *owner, enum session_answer answer, struct session *take)
+{
+    struct work *w = owner;
+    (void)answer;
+    (void)take;
+    finish(w, REASON_IDENTITY_REQUIRED, "the provider no longer vouches for them");
+}
+
+static void provider_has_said(void *owner, const struct oidc_answer *answer)
+{
+    struct work *w = owner;
+    struct session_desk *d = w->desks->sessions;
+    if (answer->reason == REASON_PERMITTED) {
+        const struct session_changed changed = {.what = SESSION_REFRESHED,
+                                                .at = loop_wall(w->desks->loop),
+                                                .identity = answer->identity};
+        session_desk_change(d, w->session, &changed, session_is_new, w);
+        return;
+    }
+    session_desk_refresh_failed(d, w->session);
+    if (answer->reason == REASON_IDENTITY_REQUIRED)
+        session_desk_end(d, w->session, session_has_ended, w);
+    else
+        finish_as(w, answer);
+}
+
+static void refresh_is_ours(void *owner, enum session_answer answer, struct session *take)
+{
+    struct work *w = owner;
+    if (answer != SESSION_HERE || take) {
+        session_is_new(w, answer, take);
+        return;
+    }
+    const struct oidc_question q = question(w, w->session->identity->provider, provider_has_said);
+    (void)oidc_refresh(w->desks->oidc, &q, w->session->identity);
+}
+
+static void run_refresh(struct work *w)
+{
+    session_desk_refresh(w->desks->sessions, w->session, refresh_is_ours, w);
+}
+
+/* ---- signing out ---- */
+
+/* They are signed out here, whatever the provider says. */
+static void provider_is_told(void *owner, const struct oidc_answer *answer)
+{
+    struct work *w = owner;
+    if (answer->reason == REASON_PERMITTED)
+        w->url = copy(w, answer->url);
+    finish(w, REASON_PERMITTED, NULL);
+}
+
+static void session_is_over_now(void *owner, enum session_answer answer, struct session *take)
+{
+    struct work *w = owner;
+    (void)take;
+    if (answer == SESSION_AWAY) {
+        store_is_away(w);
+        return;
+    }
+    const struct identity *i = w->session->identity;
+    const struct oidc_question q = question(w, i->provider, provider_is_told);
+    (void)oidc_sign_out(w->desks->oidc, &q, i->id_token, w->back_uri, (struct slice){0},
+                        w->attempt.language);
+}
+
+static void run_sign_out(struct work *w)
+{
+    session_desk_end(w->desks->sessions, w->session, session_is_over_now, w);
+}
+
+/* ---- my sessions ---- */
+
+static void list_is_here(void *owner, enum session_answer answer, struct session *const *at,
+                         uint32_t count)
+{
+    struct work *w = owner;
+    if (answer == SESSION_AWAY) {
+        store_is_away(w);
+        return;
+    }
+    for (uint32_t i = 0; i < count && i < SESSION_LIST_MAX; i++)
+        w->list[w->count++] = session_ref(at[i]);
+    finish(w, REASON_PERMITTED, NULL);
+}
+
+static void run_list(struct work *w)
+{
+    session_desk_list(w->desks->sessions, w->entity, w->session->user.id, list_is_here, w);
+}
+
+static void end_is_done(void *owner, enum session_answer answer, struct session *take)
+{
+    struct work *w = owner;
+    (void)take;
+    if (answer == SESSION_AWAY)
+        store_is_away(w);
+    else
+        finish(w, REASON_PERMITTED, NULL);
+}
+
+/* Only one's own; of another's nothing is said, not even that it is there. */
+static void session_is_found(void *owner, enum session_answer answer, struct session *take)
+{
+    struct work *w = owner;
+    if (answer != SESSION_HERE || !slice_eq(take->user.id, w->session->user.id)) {
+        session_unref(take);
+        end_is_done(w, answer == SESSION_AWAY ? SESSION_AWAY : SESSION_NONE, NULL);
+        return;
+    }
+    w->list[w->count++] = take;
+    session_desk_end(w->desks->sessions, take, end_is_done, w);
+}
+
+static void run_end(struct work *w)
+{
+    const struct facts_user *user = &w->session->user;
+    if (w->handle.len)
+        session_desk_find(w->desks->sessions, w->entity, w->handle, session_is_found, w);
+    else
+        session_desk_end_all(w->desks->sessions, w->entity, user->provider, (struct slice){0},
+                             user->id, end_is_done, w);
+}
+
+/* ---- a provider ends sessions ---- */
+
+static void logout_is_new(void *owner, enum record_answer answer, struct slice plain)
+{
+    struct work *w = owner;
+    (void)plain;
+    if (answer == RECORD_AWAY)
+        store_is_away(w);
+    else if (answer == RECORD_NONE)
+        finish(w, REASON_PROVIDER_MISTAKEN, "the logout token was used before");
+    else if (w->identity.session.len)
+        session_desk_end_all(w->desks->sessions, w->entity, w->identity.provider,
+                             w->identity.session, (struct slice){0}, end_is_done, w);
+    else
+        session_desk_end_all(w->desks->sessions, w->entity, w->identity.provider, (struct slice){0},
+                             arena_printf(&w->arena, "%.*s:%.*s", SLICE_ARG(w->identity.provider),
+                                          SLICE_ARG(w->identity.subject)),
+                             end_is_done, w);
+}
+
+static void logout_is_good(void *owner, const struct oidc_answer *answer)
+{
+    struct work *w = owner;
+    const struct oidc_logout *l = answer->logout;
+    if (answer->reason != REASON_PERMITTED) {
+        finish_as(w, answer);
+        return;
+    }
+    const int64_t life_s = l->until.s - loop_wall(w->desks->loop).s;
+    w->identity.provider = copy(w, l->provider);
+    w->identity.subject = copy(w, l->subject);
+    w->identity.session = copy(w, l->session);
+    record_mark(w->desks->kept, w->entity,
+                arena_printf(&w->arena, "jti:%.*s:%.*s", SLICE_ARG(l->provider), SLICE_ARG(l->jti)),
+                (life_s > 0 ? life_s : 1) * 1000, logout_is_new, w);
+}
+
+static void run_logout(struct work *w)
+{
+    const struct oidc_question q = question(w, (struct slice){0}, logout_is_good);
+    (void)oidc_logout(w->desks->oidc, &q, w->token);
+}
+
+/* ---- the way there and back ---- */
+
+static void (*const stories[])(struct work *w) = {
+    [WORK_KEEP] = run_keep,           [WORK_LEAD] = run_lead,       [WORK_REDEEM] = run_redeem,
+    [WORK_COME_BACK] = run_come_back, [WORK_REFRESH] = run_refresh, [WORK_SIGN_OUT] = run_sign_out,
+    [WORK_LIST] = run_list,           [WORK_END] = run_end,         [WORK_LOGOUT] = run_logout,
+};
+
+static void run(struct errand *self, struct desks *desks)
+{
+    struct work *w = work_of(self);
+    w->desks = desks;
+    w->story(w);
+}
+
+static void back(struct errand *self, struct exchange *x)
+{
+    struct work *w = work_of(self);
+    if (!x)
+        return;
+    work_free(x->work);
+    x->work = w;
+    w->is_kept = true;
+}
+
+static void drop(struct errand *self)
+{
+    struct work *w = work_of(self);
+    if (!w->is_kept)
+        work_free(w);
+}
+
+struct work *work_new(const struct exchange *x)
+{
+    struct work *w = mem_new(struct work);
+    arena_init(&w->arena, NULL);
+    w->entity = copy(w, x->facts.app->entity);
+    w->host = copy(w, x->facts.app->host);
+    if (x->facts.device) {
+        w->has_device = true;
+        w->device.id = copy(w, x->facts.device->id);
+        memcpy(w->device.digest, x->facts.device->digest, sizeof w->device.digest);
+    }
+    return w;
+}
+
+void work_free(struct work *w)
+{
+    if (!w)
+        return;
+    session_unref(w->session);
+    for (uint32_t i = 0; i < w->count; i++)
+        session_unref(w->list[i]);
+    arena_fini(&w->arena);
+    wipe(w, sizeof *w);
+    mem_free(w);
+}
+
+void work_send(struct exchange *x, struct work *take, enum work_kind kind, int64_t limit_ms)
+{
+    take->story = stories[kind];
+    take->errand.kind = kind == WORK_REFRESH ? ERRAND_REFRESH : ERRAND_WORK;
+    take->errand.run = run;
+    take->errand.back = back;
+    take->errand.drop = drop;
+    errand_send(x, &take->errand, limit_ms);
+}

@@ -1,0 +1,496 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""People sign in in a browser at a real provider, stay signed in on that device alone, and sign out; and what those
+try who are not that person. HTTP by HTTP; tests/behaviour/test_browser.py does the same with Chromium."""
+
+import concurrent.futures
+import json
+import re
+import ssl
+import urllib.parse
+
+import pytest
+
+from callers import BROWSER
+from sign_in import Browser
+from world import ROOT, World, until
+
+TAX, NOTES, EITHER, ANYWHERE = (f"{name}.finance.localhost" for name in ("tax", "strict", "maybe", "open"))
+LOGIN = "login.finance.localhost"
+COOKIE = "__Host-belfry"
+
+
+@pytest.fixture(scope="module")
+def world():
+    with World(policies=ROOT / "tests/behaviour/policy/sign_in") as world:
+        world.begin()
+        world.tell_provider("health", "login", origin=f"https://{LOGIN}:{world.port}")
+        yield world
+
+
+@pytest.fixture
+def anna(world):
+    return Person(world, "anna")
+
+
+class Person(Browser):
+    """Somebody with a laptop and a browser of their own, who can sign in."""
+
+    def __init__(self, world, name, cert="laptop-0001", language="en"):
+        super().__init__(world, cert, language)
+        self.name = name
+
+    def at(self, host, path="/"):
+        return f"https://{host}:{self.world.port}{path}"
+
+    def open(self, host=TAX, path="/", means=""):
+        """Opens it, and signs in where that is asked for."""
+        return self.sign_in(self.at(host, path), self.name, means)
+
+    def cookie(self, host=TAX, name=COOKIE):
+        return self.cookies.get((host, "/", name))
+
+    def tries(self, host=TAX):
+        return [name for of, _, name in self.cookies if of == host and name.startswith(COOKIE + "-try-")]
+
+    def sign_out(self, host=TAX):
+        return self.press(self.go(self.at(host, "/.belfry/sign-out")), "sign-out")
+
+    def asked_for_a_password(self):
+        return any(url.endswith("/login") for url in self.visited)
+
+    def whoami(self, host=TAX):
+        page = self.ask(self.at(host, "/.belfry/whoami"), headers=("accept: application/json",))
+        return json.loads(page.body)
+
+
+def onward(person, page):
+    """A page that leads to another host by itself."""
+    assert page.status == 200 and page.get("refresh").startswith("0;url="), page
+    return person.go(page.get("refresh").removeprefix("0;url="))
+
+
+def refused(world, page, status, reason):
+    """A page of ours that says no, and the audit says why."""
+    assert page.status == status, (page, page.url)
+    event = world.decision(page.get("belfry-reference"))
+    assert event["belfry.reason_code"] == reason, event
+    assert page.get("belfry-reference").encode() in page.body
+    return event
+
+
+# In
+
+def test_the_first_visit_ends_where_it_began(world, anna):
+    page = anna.open(path="/declarations/12?year=2026&q=a%20b")
+    assert page.status == 200 and page.url == anna.at(TAX, "/declarations/12?year=2026&q=a%20b")
+    seen = world.origin.requests[-1]
+    assert seen.target == "/declarations/12?year=2026&q=a%20b"
+    assert COOKIE not in (seen.get("cookie") or "")
+    assert anna.tries() == [] and not any("-at-" in name for _, _, name in anna.cookies)
+
+
+def test_the_session_cookie_is_for_this_host_and_for_no_script(world, anna):
+    lines = []
+    keep, anna.keep = anna.keep, lambda url, line: (lines.append((url.hostname, line)), keep(url, line))
+    anna.open()
+    of_session = [line for host, line in lines if line.startswith(COOKIE + "=")]
+    assert len(of_session) == 1
+    assert re.fullmatch(COOKIE + r"=[\w-]{43}; Path=/; Secure; HttpOnly; SameSite=Lax", of_session[0])
+    for host, line in lines:
+        if line.startswith("__Host-"):
+            assert "Secure" in line and "HttpOnly" in line and "SameSite=Lax" in line
+    assert not [1 for host, line in lines if host == LOGIN and line.startswith(COOKIE + "=")], "no session there"
+
+
+def test_no_token_and_no_code_reaches_the_application_or_the_browsers_history_of_it(world, anna):
+    anna.open(path="/declarations/1")
+    at_application = [url for url in anna.visited if TAX in url and "/.belfry/" not in url]
+    assert at_application and not any("code=" in url or "handover" in url for url in at_application)
+    handover = next(url for url in anna.visited if "handover=" in url)
+    again = Person(world, "anna").go(handover)
+    refused(world, again, 403, "sign_in_expired")
+
+
+def test_a_second_application_asks_nobody_a_second_time(world, anna):
+    anna.open(TAX)
+    anna.visited.clear()
+    page = anna.open(NOTES, "/today")
+    assert page.status == 200 and page.url == anna.at(NOTES, "/today")
+    assert not anna.asked_for_a_password()
+    assert anna.cookie(NOTES) and anna.cookie(NOTES) != anna.cookie(TAX)
+
+
+def test_whoami_says_what_the_application_is_told(world, anna):
+    anna.open()
+    told = anna.whoami()
+    assert told["user"] == {"id": "fas:anna", "provider": "fas", "groups": ["tax-officers", "staff"], "acr_level": 500,
+                            "amr": ["urn:be:fedict:iam:fas:Level500", "eid"]}
+    assert told["device"] == {"id": "finance-laptops:laptop-0001", "trust": "managed"}
+    page = anna.go(anna.at(TAX, "/.belfry/whoami"))
+    assert b"fas:anna" in page.body and b"tax-officers, staff" in page.body and b"Anna Peeters" in page.body
+
+
+def test_only_a_page_that_is_opened_is_led_to_a_sign_in(world, anna):
+    for headers in (("sec-fetch-mode: cors", "sec-fetch-dest: empty"), ("sec-fetch-dest: iframe",),
+                    ("accept: application/json",), ("sec-fetch-mode: no-cors", "sec-fetch-dest: image")):
+        page = anna.ask(anna.at(TAX, "/declarations/12"), headers=headers)
+        assert page.status == 401 and page.get("location") is None, headers
+        assert page.get("www-authenticate").startswith("Bearer")
+
+
+def test_a_refused_person_reads_why_in_their_language(world):
+    bart = Person(world, "bart")
+    page = bart.open(path="/declarations/12")
+    refused(world, page, 403, "denied")
+    assert page.get("content-language") == "fr", "what he told the provider counts before the browser"
+    assert "Guichet fiscal" in page.body.decode() and b"officers-read" in page.body
+
+
+def test_a_language_that_is_chosen_stays(world):
+    bart = Person(world, "bart")
+    page = bart.open(path="/declarations/12")
+    target = page.form("language").fields["to"]
+    page = bart.go(bart.at(TAX, "/.belfry/language"), "POST", {"language": "de", "to": target}, form_headers(bart))
+    assert page.url == bart.at(TAX, "/declarations/12") and page.get("content-language") == "de"
+    assert bart.ask(bart.at(TAX, "/declarations/12")).get("content-language") == "de"
+
+
+def test_several_providers_are_a_choice(world):
+    dirk = Person(world, "dirk")
+    page = dirk.go(dirk.at(EITHER, "/x?y=1"))
+    assert page.status == 200 and b"Health Agency" in page.body and b"Federal sign-in" in page.body
+    links = re.findall(rb'href="(/\.belfry/sign-in\?[^"]*provider=guests)"', page.body)
+    assert len(links) == 1
+    page = dirk.prove(dirk.go(dirk.at(EITHER, links[0].decode().replace("&amp;", "&"))), "dirk")
+    assert page.status == 200 and page.url == dirk.at(EITHER, "/x?y=1")
+    assert dirk.whoami(EITHER)["user"]["id"] == "guests:dirk"
+
+
+def test_twenty_tabs_at_nine_in_the_morning_all_end_where_they_began(world, anna):
+    anna.open(NOTES)  # the provider knows her; the tax desk does not yet
+    tabs = [Person(world, "anna") for _ in range(20)]
+    for tab in tabs:
+        tab.cookies = anna.cookies  # one browser
+
+    def visit(i):
+        return tabs[i].open(path=f"/declarations/{i}")
+
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        pages = list(pool.map(visit, range(20)))
+    assert [page.status for page in pages] == [200] * 20
+    assert [page.url for page in pages] == [anna.at(TAX, f"/declarations/{i}") for i in range(20)]
+    assert anna.tries() == []
+    assert anna.ask(anna.at(TAX, "/declarations/1")).status == 200
+
+
+def test_of_more_than_thirty_two_attempts_the_oldest_are_forgotten(world, anna):
+    for i in range(40):
+        page = anna.ask(anna.at(TAX, "/.belfry/sign-in?to=/"))
+        assert page.status == 303
+    assert len(anna.tries()) == 32
+
+
+# Step-up
+
+def test_a_rule_that_wants_more_sends_the_browser_for_more(world):
+    carine = Person(world, "carine")
+    assert carine.open(path="/declarations/1").status == 200
+    before = carine.cookie()
+    page = carine.prove(carine.go(carine.at(TAX, "/payments/7")), "carine", "eid")
+    assert page.status == 200 and page.url == carine.at(TAX, "/payments/7")
+    assert carine.cookie() != before, "a new id at each sign-in"
+    assert carine.whoami()["user"]["acr_level"] == 500
+    stolen = Person(world, "carine")
+    stolen.cookies = {(TAX, "/", COOKIE): before}
+    assert stolen.ask(stolen.at(TAX, "/declarations/1")).status == 303, "the old id is worth nothing"
+
+
+def test_a_step_up_that_brings_too_little_is_refused_and_never_loops(world):
+    carine = Person(world, "carine")
+    carine.open(path="/declarations/1")
+    page = carine.prove(carine.go(carine.at(TAX, "/payments/7")), "carine", "password")
+    assert page.status == 403, (page, page.url)
+    assert page.url.startswith(carine.at(LOGIN, "/.belfry/callback"))
+    assert carine.at(TAX, "/.belfry/sign-in?to=%2Fpayments%2F7&amp;level=400").encode() in page.body
+    assert carine.ask(carine.at(TAX, "/declarations/1")).status == 200, "and stays signed in as before"
+
+
+# What was being typed
+
+def form_headers(person, host=TAX):
+    return (f"origin: {person.at(host, '')}", "sec-fetch-site: same-origin", "sec-fetch-mode: navigate",
+            "sec-fetch-dest: document")
+
+
+def test_a_form_that_meets_no_session_is_kept_and_sent_again_when_the_person_says_so(world, anna):
+    text = "line one\r\nline two & <b> \"é\" 100%"
+    count = len(world.origin.requests)
+    page = anna.ask(anna.at(TAX, "/payments/7?x=1"), "POST", {"amount": "12", "text": text, "empty": ""},
+                    form_headers(anna))
+    assert page.status == 401 and b"Your session has ended" in page.body
+    assert world.decision(page.get("belfry-reference"))["belfry.reason_code"] == "identity_required"
+    page = onward(anna, anna.press(page, "sign-in"))
+    page = anna.prove(page, "anna")
+    assert page.status == 200 and "You are signed in again" in page.body.decode() or "weer aangemeld" in page.body.decode()
+    assert len(world.origin.requests) == count, "nothing is sent by itself"
+    page = anna.press(page, "send")
+    assert page.status == 200
+    seen = world.origin.requests[-1]
+    assert seen.method == "POST" and seen.target == "/payments/7?x=1"
+    assert urllib.parse.parse_qsl(seen.body.decode(), keep_blank_values=True) == [
+        ("amount", "12"), ("text", text), ("empty", "")]
+
+
+@pytest.mark.parametrize("headers, form", [
+    (("origin: https://evil.localhost", "sec-fetch-site: cross-site"), {"a": "b"}),
+    (("origin: null",), {"a": "b"}),
+    ((), {"a": "b"}),
+    (("same",), {"a": "b" * 17000}),
+])
+def test_a_form_of_another_site_or_a_large_one_is_not_kept_and_the_page_says_so(world, anna, headers, form):
+    headers = form_headers(anna) if headers == ("same",) else headers
+    page = anna.ask(anna.at(TAX, "/payments/7"), "POST", form, headers)
+    assert page.status == 401 and b"cannot be kept here" in page.body and b'name="kept"' not in page.body
+
+
+def test_a_link_cannot_put_words_into_a_form(world, anna):
+    page = anna.sign_in(anna.at(TAX, "/.belfry/sign-in?to=/payments/7&kept=amount%3D1000000"), "anna")
+    assert page.status == 200 and page.url == anna.at(TAX, "/payments/7"), "no form was made of it"
+
+
+# Out
+
+def test_signing_out_ends_the_session_here_and_at_the_provider(world, anna):
+    anna.open()
+    id_of_old = anna.cookie()
+    page = anna.sign_out()
+    assert anna.cookie() is None
+    page = onward(anna, page)
+    if b'id="' in page.body and "idp.localhost" in page.url:
+        page = anna.press(page, next(iter(page.forms[0].buttons)))
+    assert page.url.startswith(anna.at(LOGIN, "/.belfry/signed-out")), page.url
+    anna.cookies[TAX, "/", COOKIE] = id_of_old
+    assert anna.ask(anna.at(TAX, "/declarations/1")).status == 303
+    anna.visited.clear()
+    assert anna.open().status == 200 and anna.asked_for_a_password()
+
+
+def test_all_sessions_end_with_one_button(world, anna):
+    anna.open(TAX)
+    anna.open(NOTES)
+    page = anna.go(anna.at(TAX, "/.belfry/sessions"))
+    assert page.body.count(b"/.belfry/sessions\"") >= 3
+    page = anna.press(page, "end-all")
+    assert page.status == 200 and anna.cookie(TAX) is None
+    until(lambda: anna.ask(anna.at(NOTES, "/declarations/1")).status == 303, "signed out of the notes")
+
+
+def test_one_session_of_the_list_ends_alone(world, anna):
+    anna.open(TAX)
+    anna.open(NOTES)
+    page = anna.go(anna.at(TAX, "/.belfry/sessions"))
+    rows = re.findall(r"<h2[^>]*>([^<]*).*?name=\"end\" value=\"([\w-]{43})\"", page.body.decode(), re.S)
+    token = re.search(r'name="token" value="([^"]+)"', page.body.decode())[1]
+    notes = next(handle for name, handle in rows if "Nota" in name)
+    answer = anna.ask(anna.at(TAX, "/.belfry/sessions"), "POST", {"token": token, "end": notes}, form_headers(anna))
+    assert answer.status == 303
+    until(lambda: anna.ask(anna.at(NOTES, "/")).status == 303, "signed out of the notes")
+    assert anna.ask(anna.at(TAX, "/declarations/1")).status == 200
+
+
+def test_nobody_ends_the_session_of_another(world, anna):
+    bart = Person(world, "bart", "laptop-0002")
+    anna.open(NOTES)
+    bart.open(NOTES)
+    handle = re.search(rb'name="end" value="([\w-]{43})"', anna.go(anna.at(NOTES, "/.belfry/sessions")).body)[1]
+    token = re.search(rb'name="token" value="([^"]+)"', bart.go(bart.at(NOTES, "/.belfry/sessions")).body)[1]
+    bart.ask(bart.at(NOTES, "/.belfry/sessions"), "POST", {"token": token.decode(), "end": handle.decode()},
+             form_headers(bart, NOTES))
+    assert anna.ask(anna.at(NOTES, "/")).status == 200
+
+
+def test_the_provider_ends_sessions_in_the_back_channel(world):
+    carine = Person(world, "carine")
+    carine.open(path="/declarations/1")
+    world.tell_provider("finance", "end", name="carine")
+    until(lambda: carine.ask(carine.at(TAX, "/declarations/1")).status == 303, "signed out")
+
+
+# Those who are not that person
+
+def test_a_stolen_cookie_is_worth_nothing_on_another_device(world, anna):
+    anna.open()
+    thief = Person(world, "bart", "laptop-0002")
+    thief.cookies = dict(anna.cookies)
+    event = refused(world, thief.ask(thief.at(TAX, "/declarations/1")), 403, "session_device_mismatch")
+    assert event["event.outcome"] == "failure"
+    none = Person(world, "bart", None)
+    none.cookies = dict(anna.cookies)
+    refused(world, none.ask(none.at(TAX, "/declarations/1")), 403, "device_required")
+    assert anna.ask(anna.at(TAX, "/declarations/1")).status == 200, "and she is not signed out by that"
+
+
+def test_a_session_of_one_application_is_none_at_another(world, anna):
+    anna.open(TAX)
+    anna.cookies[NOTES, "/", COOKIE] = anna.cookie(TAX)
+    assert anna.ask(anna.at(NOTES, "/")).status == 303
+
+
+def test_a_cookie_that_was_there_before_is_not_the_session(world, anna):
+    fixed = "A" * 43
+    anna.cookies[TAX, "/", COOKIE] = fixed
+    assert anna.open().status == 200
+    assert anna.cookie() not in (None, fixed)
+
+
+def test_an_attackers_sign_in_ends_in_no_other_browser(world, anna):
+    bart = Person(world, "bart")
+    page = bart.sign_in(bart.at(TAX, "/"), "bart", stop=lambda url: "handover=" in url)
+    link = urllib.parse.urljoin(page.url, page.get("location"))
+    refused(world, anna.ask(link), 403, "sign_in_elsewhere")
+    assert anna.cookie() is None
+    refused(world, bart.ask(link), 403, "sign_in_expired")  # it is good once
+
+
+def test_a_hand_over_is_good_on_its_own_device_alone(world, anna):
+    page = anna.sign_in(anna.at(TAX, "/"), "anna", stop=lambda url: "handover=" in url)
+    thief = Person(world, "anna", "laptop-0002")
+    thief.cookies = dict(anna.cookies)
+    refused(world, thief.ask(urllib.parse.urljoin(page.url, page.get("location"))), 403, "sign_in_elsewhere")
+
+
+def test_a_code_is_redeemed_only_by_the_browser_that_asked_for_it_and_once(world, anna):
+    page = anna.sign_in(anna.at(TAX, "/"), "anna", stop=lambda url: "/.belfry/callback?code" in url)
+    back = urllib.parse.urljoin(page.url, page.get("location"))
+    refused(world, Person(world, "bart").ask(back), 403, "sign_in_elsewhere")
+    kept = dict(anna.cookies)
+    assert anna.go(back).status == 200
+    anna.cookies.update({key: value for key, value in kept.items() if "-at-" in key[2]})
+    page = anna.ask(back)
+    refused(world, page, 403, "sign_in_expired")
+    assert anna.at(TAX, "/.belfry/sign-in?to=%2F").encode() in page.body, "and the page leads back"
+
+
+@pytest.mark.parametrize("change", [
+    lambda q: q + "&state=" + "A" * 43, lambda q: re.sub("state=[^&]+", "state=x", q), lambda q: "",
+    lambda q: re.sub("state=[^&]+", "state=" + "A" * 43, q), lambda q: q + "&code=x", ])
+def test_what_comes_back_and_can_be_read_twice_or_not_at_all_is_refused(world, anna, change):
+    page = anna.sign_in(anna.at(TAX, "/"), "anna", stop=lambda url: "/.belfry/callback?code" in url)
+    at = urllib.parse.urlsplit(urllib.parse.urljoin(page.url, page.get("location")))
+    page = anna.ask(urllib.parse.urlunsplit(at._replace(query=change(at.query))))
+    assert page.status == 403 and page.get("location") is None
+
+
+STATE_CHANGING = [("/.belfry/sign-out", {}), ("/.belfry/sessions", {"end": "all"}),
+                  ("/.belfry/language", {"language": "de", "to": "/"}),
+                  ("/.belfry/sign-in", {"to": "/", "kept": "a=b"})]
+ELSEWHERE = [("origin: https://evil.example",), ("origin: null",), ("sec-fetch-site: cross-site",),
+             ("sec-fetch-site: same-site",), ("sec-fetch-site: none",), (),
+             ("origin: https://strict.finance.localhost", "sec-fetch-site: same-site"),
+             ("origin: https://tax.finance.localhost.evil.example",)]
+
+
+@pytest.mark.parametrize("path, form", STATE_CHANGING)
+def test_what_changes_something_is_posted_by_a_page_of_this_host_alone(world, anna, path, form):
+    anna.open()
+    token = re.search(rb'name="token" value="([^"]+)"', anna.go(anna.at(TAX, "/.belfry/sign-out")).body)[1].decode()
+    for headers in ELSEWHERE:
+        page = anna.ask(anna.at(TAX, path), "POST", {**form, "token": token}, headers)
+        refused(world, page, 403, "cross_site")
+        assert not page.all("set-cookie"), headers
+    assert anna.ask(anna.at(TAX, "/declarations/1")).status == 200, "still signed in"
+
+
+@pytest.mark.parametrize("path, form", STATE_CHANGING[:2])
+def test_the_token_of_another_session_is_worth_nothing(world, anna, path, form):
+    anna.open()
+    for token in ("", "A" * 43, anna.cookie()):
+        page = anna.ask(anna.at(TAX, path), "POST", {**form, "token": token}, form_headers(anna))
+        refused(world, page, 403, "cross_site")
+    assert anna.ask(anna.at(TAX, "/declarations/1")).status == 200
+
+
+def test_no_get_ends_anything(world, anna):
+    anna.open()
+    for path in ("/.belfry/sign-out?token=x", "/.belfry/sessions?end=all", "/.belfry/language?language=de"):
+        anna.ask(anna.at(TAX, path))
+    assert anna.ask(anna.at(TAX, "/declarations/1")).status == 200
+
+
+@pytest.mark.parametrize("to", [
+    "//evil.example/", "https://evil.example/", "/\\evil.example", "\\\\evil.example", "/.//evil.example",
+    "/..//evil.example", "/%2e//evil.example", "/x/..//evil.example", "javascript:alert(1)", "/\tevil", "/ evil",
+    "evil.example", "", "/.belfry/sign-out", "/.BELFRY/sign-in?to=/", "/%2Ebelfry/sign-in", "/a#//evil", "/" + "a" * 5000,
+    "/\r\nset-cookie:x=y"])
+def test_a_sign_in_leads_back_to_this_host_alone(world, anna, to):
+    anna.open(NOTES)  # the provider knows her
+    page = anna.sign_in(anna.at(TAX, "/.belfry/sign-in?" + urllib.parse.urlencode({"to": to})), "anna")
+    assert page.status == 200 and page.url == anna.at(TAX, "/"), (to, page.url)
+
+
+@pytest.mark.parametrize("to", ["//evil.example", "/\\evil.example", "https://evil.example", "/.belfry/begin?x"])
+def test_the_choice_of_a_language_leads_nowhere_else(world, anna, to):
+    page = anna.ask(anna.at(TAX, "/.belfry/language"), "POST", {"language": "de", "to": to}, form_headers(anna))
+    assert page.status == 303 and page.get("location") == "/"
+
+
+# The pages and doors themselves
+
+def test_the_login_host_asks_for_no_certificate_and_has_nothing_but_its_own(world):
+    person = Person(world, "anna", None)
+    page = person.ask(person.at(LOGIN, "/"))
+    assert page.status == 200 and b"Signing in begins in your application" in page.body
+    for path in ("/declarations/1", "/.belfry/sign-in", "/.belfry/whoami", "/.belfry/sessions", "/index.html"):
+        assert person.ask(person.at(LOGIN, path)).status == 404, path
+    asked = ssl.create_default_context(cafile=str(world.trust))
+    with world.tls(LOGIN, context=asked) as tls:
+        assert tls.version() == "TLSv1.3"
+
+
+def test_pages_hold_nothing_from_elsewhere_and_the_sheet_is_for_ever(world):
+    anna = Person(world, "carine")
+    anna.open()
+    for path in ("/.belfry/whoami", "/.belfry/sessions", "/.belfry/sign-out", "/nowhere"):
+        page = anna.go(anna.at(TAX, path))
+        policy = page.get("content-security-policy")
+        assert "default-src 'none'" in policy and "unsafe" not in policy and "frame-ancestors 'none'" in policy
+        assert page.get("referrer-policy") == "strict-origin" and page.get("cache-control") == "no-store"
+        assert b"<script" not in page.body and b"style=" not in page.body and len(page.body) < 10240
+        assert not re.search(rb'(?:src|href)="(?:https?:)?//', page.body), path
+    sheet = re.search(r'href="(/\.belfry/assets/[0-9a-f]{16}\.css)"', page.body.decode())[1]
+    answer = anna.ask(anna.at(TAX, sheet))
+    assert answer.status == 200 and "immutable" in answer.get("cache-control")
+    assert answer.get("content-type") == "text/css; charset=utf-8"
+    assert anna.ask(anna.at(LOGIN, sheet)).status == 200
+
+
+def test_without_a_device_a_session_is_short_and_only_where_the_application_allows_it(world):
+    anna = Person(world, "anna", None)
+    assert anna.open(ANYWHERE).status == 200
+    session = anna.whoami(ANYWHERE)["session"]
+    assert session["ends"] - session["created"] == 3600
+    assert anna.ask(anna.at(EITHER, "/")).status == 401, "there it is not allowed: no redirect"
+    refused(world, anna.ask(anna.at(EITHER, "/.belfry/sign-in?to=/")), 403, "device_required")
+
+
+# When the store is away
+
+def test_who_is_signed_in_goes_on_without_the_store_and_who_is_not_reads_why(world, anna):
+    anna.open()
+    for _ in range(4 * world.workers):  # each worker has met her
+        assert anna.ask(anna.at(TAX, "/declarations/1")).status == 200
+    world.stop("redis")
+    try:
+        until(lambda: world.metric("belfry_store_connected") == 0, "the store's end is seen")
+        assert anna.ask(anna.at(TAX, "/declarations/1")).status == 200
+        stranger = Person(world, "bart")
+        page = stranger.go(stranger.at(TAX, "/declarations/1"))
+        refused(world, page, 503, "store_unavailable")
+        unknown = Person(world, "bart")
+        unknown.cookies[TAX, "/", COOKIE] = "A" * 43
+        refused(world, unknown.ask(unknown.at(TAX, "/declarations/1")), 503, "store_unavailable")
+    finally:
+        world.start_redis()
+        world.wait_redis()
+    until(lambda: world.metric("belfry_store_connected") == 1, "the store is back", 20)
+    until(lambda: Person(world, "anna").open().status == 200, "people sign in again", 20)
