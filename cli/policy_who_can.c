@@ -52,6 +52,10 @@ static void read_condition(struct who_can *w, struct clause_of_rule *out)
             out->never = true;
             break;
         case CEL_IS_ERROR:
+            if (!run.has_unknown) { /* whoever asks: it can't be evaluated */
+                out->never = out->never || out->rule->effect != RULE_FORBID;
+                break;
+            }
             words[out->words.count++] = cel_words(&w->arena, atoms[i]);
             break;
         }
