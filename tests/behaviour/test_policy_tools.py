@@ -1,0 +1,310 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""What an author of policy is told before publishing: explain, coverage, who-can, what-can, replay."""
+
+import json
+import os
+import pathlib
+import pty
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+HOST = "tax.finance.localhost"
+BUNDLE = """belfry: entity/v1
+entity: fod-finance
+serial: 1
+not_after: 2030-01-01T00:00:00Z
+identity_providers:
+  - id: fas
+    issuer: https://fas.example
+    audiences: [tax-api]
+    jwks_uri: https://fas.example/jwks
+device_authorities:
+  - id: laptops
+    trust: managed
+    device_name: subject.CN
+    ca_file: finance-devices.pem
+applications:
+  - id: tax
+    host: tax.finance.localhost
+    device: none
+    identity_providers: [fas]
+    upstreams: [http://127.0.0.1:8080]
+    rules:
+      - id: officers-read
+        permit: { methods: [GET, HEAD], paths: ["/", "/declarations/**"] }
+        when: '"officers" in user.groups && device.trust == "managed"'
+      - id: officers-write
+        permit: { methods: [POST], paths: ["/declarations/**"] }
+        when: '"officers" in user.groups && user.acr_level >= 400'
+        remedy: step_up
+      - id: scoped
+        permit: { methods: [GET], paths: ["/own/**"] }
+        when: '"own" in user.scopes'
+      - id: nothing-secret
+        forbid: { paths: ["/declarations/secret/**"] }
+      - id: long-ago
+        permit: { paths: ["/gone/**"] }
+        expires: 2020-01-01T00:00:00Z
+        when: 'user.provider == "fas"'
+tests:
+  - name: an officer reads
+    given: { user: { groups: [officers] }, device: { trust: managed } }
+    request: GET https://tax.finance.localhost/declarations/12
+    expect: permit by officers-read
+"""
+CHARTER = """belfry: charter/v1
+serial: 1
+not_after: 2030-01-01T00:00:00Z
+baseline:
+  require:
+    - id: level
+      when: 'user.acr_level >= 300'
+      reason: { nl: Niveau, fr: Niveau, de: Niveau, en: Level }
+entities: []
+"""
+
+
+class Desk:
+    def __init__(self, folder):
+        self.folder = folder
+        self.belfry = os.environ.get("BELFRY", str(ROOT / "build/release/belfry"))
+        self.write("bundle.yaml", BUNDLE)
+
+    def write(self, name, text):
+        (self.folder / name).write_text(text)
+        return name
+
+    def bundle(self, name, *changes):
+        text = BUNDLE
+        for before, after in changes:
+            assert before in text
+            text = text.replace(before, after)
+        return self.write(name, text)
+
+    def __call__(self, *words, code=0):
+        done = subprocess.run([self.belfry, "policy", *map(str, words)], capture_output=True, text=True, cwd=self.folder,
+                              timeout=60)
+        assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+        return done.stdout + done.stderr
+
+    def json(self, *words, code=0):
+        return json.loads(self(*words, "--json", code=code))
+
+    def explain(self, given, request, *more, code):
+        self.write("facts.yaml", f"given: {given}\nrequest: {request}\n")
+        said = self.json("explain", "bundle.yaml", "--facts", "facts.yaml", *more, code=code)
+        return said, {rule["rule"]: rule for rule in said["rules"]}
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pki")
+    subprocess.run([ROOT / "certs/make-test-pki", folder / "pki"], check=True, capture_output=True)
+    return folder / "pki/ca/finance-devices.pem"
+
+
+@pytest.fixture
+def desk(tmp_path, pki):
+    (tmp_path / pki.name).write_bytes(pki.read_bytes())
+    return Desk(tmp_path)
+
+
+def line(path="/declarations/1", method="GET", reason="permitted", person=1, device=1, groups=("officers",), level=500, **more):
+    """A line as the audit writes it."""
+    said = {"@timestamp": "2026-11-24T12:00:00.000001Z", "event.type": ["access", "allowed" if reason == "permitted" else "denied"],
+            "event.action": "access-decision", "belfry.reason_code": reason, "event.id": f"R-{person}-{device}",
+            "organization.id": "fod-finance", "http.request.method": method, "url.domain": HOST, "url.path": path,
+            "client.ip": "127.0.0.1", "http.version": "2"}
+    if person:
+        said |= {"user.hash": f"{person:064x}", "belfry.provider": "fas", "belfry.acr_level": level}
+        said |= {"user.roles": list(groups)} if groups else {}
+    if device:
+        said |= {"device.id": f"laptops:pc-{device}", "tls.client.hash.sha256": f"{device:064x}", "belfry.authority": "laptops"}
+    return json.dumps(said | more, separators=(",", ":")) + "\n"
+
+
+# explain
+
+
+def test_explain_marks_each_rule_and_names_what_is_missing(desk):
+    said, rules = desk.explain("{ user: { groups: [officers] } }", f"GET https://{HOST}/declarations/12", code=1)
+    assert (said["verdict"], said["reason"], said["rule"]) == ("deny", "device_required", "officers-read")
+    assert rules["officers-read"]["mark"] == "may" and rules["officers-read"]["missing"] == "device.trust"
+    assert rules["officers-write"]["mark"] == "elsewhere" and rules["long-ago"]["mark"] == "expired"
+    assert "certificate" in said["remedy"]
+
+
+def test_explain_says_which_condition_is_not_so_and_which_level_would_do(desk):
+    said, rules = desk.explain("{ user: { groups: [officers], acr_level: 200 } }", f"POST https://{HOST}/declarations/12", code=1)
+    assert said["reason"] == "assurance_too_low" and "level 400" in said["remedy"]
+    assert rules["officers-write"]["mark"] == "may" and rules["officers-write"]["failed"] == "user.acr_level >= 400"
+    said, rules = desk.explain("{ user: { groups: [guests] } }", f"POST https://{HOST}/declarations/12", code=1)
+    assert rules["officers-write"]["mark"] == "miss" and rules["officers-write"]["failed"] == '"officers" in user.groups'
+
+
+def test_explain_shows_a_permit_a_forbid_and_the_baseline(desk):
+    given = "{ user: { groups: [officers], acr_level: 500 }, device: { trust: managed } }"
+    said, rules = desk.explain(given, f"GET https://{HOST}/", code=0)
+    assert said["verdict"] == "permit" and rules["officers-read"]["mark"] == "hit"
+    said, rules = desk.explain(given, f"GET https://{HOST}/declarations/secret/1", code=1)
+    assert said["reason"] == "forbidden" and rules["nothing-secret"]["mark"] == "hit" and "nothing-secret" in said["remedy"]
+    desk.write("charter.yaml", CHARTER)
+    low = given.replace("500", "100")
+    said, rules = desk.explain(low, f"GET https://{HOST}/", "--charter", "charter.yaml", code=1)
+    assert said["rule"] == "level" and rules["level"]["baseline"] and rules["level"]["mark"] == "miss"
+    assert desk.explain(low, f"GET https://{HOST}/", code=0)[0]["verdict"] == "permit"
+
+
+def test_explain_reads_a_line_of_the_audit_and_says_what_it_does_not_hold(desk):
+    desk.write("log", line(person=1) + line("/own/1", person=2) + line(person=3, groups=[]))
+    said = desk.json("explain", "bundle.yaml", "--audit", "log", "--reference", "R-1-1")
+    assert said["verdict"] == "permit" and said["recorded"]["reason"] == "permitted"
+    said = desk.json("explain", "bundle.yaml", "--audit", "log", "--reference", "R-2-1", code=4)
+    assert said["verdict"] == "unknown" and said["rule"] == "scoped" and said["unknown"] == ["user.scopes"]
+    assert desk.json("explain", "bundle.yaml", "--audit", "log", "--reference", "R-3-1", code=1)["verdict"] == "deny"
+    assert "no decision with the reference" in desk("explain", "bundle.yaml", "--audit", "log", "--reference", "R-9-9", code=3)
+
+
+def test_what_was_redacted_or_cut_is_not_known(desk):
+    desk.write("log", line("/persons/[redacted]", person=1) + line(groups=["officers", "[cut]"], person=2))
+    assert "redacted" in desk("explain", "bundle.yaml", "--audit", "log", "--reference", "R-1-1", code=4)
+    said = desk.json("explain", "bundle.yaml", "--audit", "log", "--reference", "R-2-1", code=4)
+    assert "user.groups" in said["unknown"]
+
+
+def test_colour_is_for_terminals_and_width_is_respected(desk):
+    desk.write("facts.yaml", f"given: {{ user: {{ groups: [officers] }} }}\nrequest: GET https://{HOST}/own/1\n")
+    words = [desk.belfry, "policy", "explain", "bundle.yaml", "--facts", "facts.yaml"]
+    assert "\033[" not in desk(*words[2:], code=1)
+
+    def on_a_terminal(**environment):
+        ours, theirs = pty.openpty()
+        subprocess.run(words, stdout=theirs, cwd=desk.folder, env=os.environ | {"COLUMNS": "60"} | environment, timeout=60)
+        os.close(theirs)
+        said = b""
+        try:
+            while more := os.read(ours, 65536):
+                said += more
+        except OSError:  # the other end is closed, and all is read
+            pass
+        os.close(ours)
+        return said.decode()
+
+    assert "\033[" in on_a_terminal(NO_COLOR="")
+    plain = on_a_terminal(NO_COLOR="1")
+    assert "\033[" not in plain and max(map(len, plain.split("\r\n"))) <= 60
+
+
+# coverage
+
+
+def test_coverage_names_the_rules_that_no_test_reaches(desk):
+    said = desk("test", "bundle.yaml")
+    assert "coverage: 1 of 5 rules are reached by a test; not tax/officers-write, tax/scoped, tax/nothing-secret" in said
+    said = desk("test", "--coverage", "bundle.yaml")
+    assert "reached   tax/officers-read by 'an officer reads'" in said and "untested  tax/scoped" in said
+    desk.write("more.yaml", BUNDLE + f"""  - name: no secrets
+    given: {{ user: {{ groups: [officers], acr_level: 500 }} }}
+    request: POST https://{HOST}/declarations/secret/1
+    expect: deny by nothing-secret
+""")
+    assert "coverage: 3 of 5 rules" in desk("test", "more.yaml")
+
+
+# who-can, what-can
+
+
+def test_who_can_says_what_each_rule_asks_for(desk):
+    said = desk.json("who-can", "tax", "GET", "/declarations/7", "bundle.yaml")
+    assert [(r["rule"], r["all_of"]) for r in said["rules"]] == [
+        ("officers-read", ['in the group "officers"', 'device.trust is "managed"'])]
+    desk.write("charter.yaml", CHARTER)
+    said = desk.json("who-can", HOST, "GET", "/declarations/7", "bundle.yaml", "--charter", "charter.yaml")
+    assert said["rules"][0] == {"rule": "level", "effect": "require", "baseline": True, "never": False,
+                                "all_of": ["user.acr_level is at least 300"]}
+    assert "nobody" in desk("who-can", "tax", "GET", "/declarations/secret/7", "bundle.yaml", code=1)
+    assert desk.json("who-can", "tax", "GET", "/nowhere", "bundle.yaml", code=1)["rules"] == []
+    assert desk.json("who-can", "tax", "GET", "/gone/1", "bundle.yaml", code=1)["rules"] == []
+    assert "no application 'tix'; it has tax" in desk("who-can", "tix", "GET", "/", "bundle.yaml", code=3)
+
+
+def test_who_can_reckons_with_what_is_known_of_the_request(desk):
+    both = '\'"officers" in user.groups && device.trust == "managed"\''
+    desk.bundle("path.yaml", (both, "'request.path.startsWith(\"/declarations/7\") && \"officers\" in user.groups'"))
+    assert [r["all_of"] for r in desk.json("who-can", "tax", "GET", "/declarations/7", "path.yaml")["rules"]] == [
+        ['in the group "officers"']]
+    assert desk.json("who-can", "tax", "GET", "/declarations/8", "path.yaml", code=1)["rules"] == []
+
+
+def test_what_can_tells_hits_from_what_hangs_on_more(desk):
+    def marks(*words, code=0):
+        said = desk.json("what-can", "bundle.yaml", *words, code=code)
+        return {rule["rule"]: rule["mark"] for rule in said[0]["rules"]}, said[0]
+
+    assert marks("--groups", "officers,others", "--device", "managed")[0] == {
+        "officers-read": "hit", "officers-write": "may", "scoped": "may", "nothing-secret": "hit"}
+    assert marks("--groups", "officers", "--level", "400", "--scopes", "", "--device", "managed")[0] == {
+        "officers-read": "hit", "officers-write": "hit", "nothing-secret": "hit"}
+    assert marks("--groups", "guests", "--scopes", "x", "--device", "managed", code=1)[0] == {}
+    desk.bundle("bundle.yaml", ("device: none", "device: required"))
+    assert "certificate" in marks("--groups", "officers", "--level", "400", code=1)[1]["no_way"]
+
+
+# replay
+
+
+def test_replay_counts_persons_and_devices_of_what_would_change(desk):
+    desk.bundle("new.yaml", ('"officers" in user.groups && device', '"chiefs" in user.groups && device'))
+    desk.write("log", "".join([
+        line(person=1, device=1), line(person=1, device=2), line(person=2, device=2),
+        line(person=3, device=3, groups=["chiefs"], reason="denied", **{"rule.id": "officers-read"}),
+        line(person=4, groups=["guests"], reason="denied"),
+        line(person=5, **{"event.action": "access-end"}), line(person=6, reason="token_expired"), "no line\n"]))
+    said = desk.json("replay", "new.yaml", "--audit", "log", code=1)
+    assert {key: said[key] for key in ("lines", "decisions", "others", "not_understood", "changed", "unknown")} == {
+        "lines": 8, "decisions": 5, "others": 2, "not_understood": 1, "changed": 4, "unknown": 0}
+    lost, won = said["changes"]
+    assert (lost["becomes"], lost["decisions"], lost["persons"], lost["devices"]) == ("deny", 3, 2, 2)
+    assert (won["becomes"], won["now_by"], won["decisions"], won["persons"]) == ("permit", "officers-read", 1, 1)
+    assert lost["reference"] == "R-1-1" and lost["request"] == f"GET https://{HOST}/declarations/1"
+    assert "3 decisions, 2 persons, 2 devices" in desk("replay", "new.yaml", "--audit", "log", code=1)
+
+
+def test_replay_of_the_same_bundle_changes_nothing(desk):
+    desk.write("log", line() + line("/declarations/secret/1", reason="forbidden", **{"rule.id": "nothing-secret"}))
+    assert desk.json("replay", "bundle.yaml", "--audit", "log")["changed"] == 0
+
+
+def test_replay_counts_what_the_log_does_not_hold_and_guesses_nothing(desk):
+    desk.bundle("new.yaml", ('when: \'"own" in', 'when: \'has(user.client_id) || "own" in'))
+    desk.write("log", line("/own/1", reason="denied") + line("/own/2", reason="permitted", person=2) +
+               line("/own/3", reason="identity_required", person=0) + line("/a[redacted]", person=3))
+    said = desk.json("replay", "new.yaml", "--audit", "log", code=4)
+    assert (said["decisions"], said["changed"], said["unknown"]) == (4, 0, 3)
+    assert said["facts_not_held"] == ["user.client_id", "user.scopes"]
+    assert {(u["why"], u["decisions"]) for u in said["unknowns"]} == {("rule scoped", 2), ("its path was redacted or cut", 1)}
+
+
+def test_replay_with_the_old_bundle_tells_its_change_from_all_else(desk):
+    desk.bundle("new.yaml", ("[POST]", "[POST, PUT]"))
+    # The log says that officers were refused: for another reason than these rules.
+    desk.write("log", line(reason="denied") + line(method="PUT", reason="denied", person=2))
+    assert desk.json("replay", "new.yaml", "--audit", "log", code=1)["changed"] == 2
+    said = desk.json("replay", "new.yaml", "--audit", "log", "--old", "bundle.yaml", code=1)
+    assert (said["changed"], said["unexplained"]) == (1, 1) and said["changes"][0]["now_by"] == "officers-write"
+
+
+def test_replay_sees_an_application_that_goes(desk):
+    desk.bundle("new.yaml", ("host: tax.finance", "host: tux.finance"), (f"https://{HOST}", "https://tux.finance.localhost"))
+    desk.write("log", line() + line(**{"organization.id": "other", "url.domain": "a.localhost"}))
+    said = desk.json("replay", "new.yaml", "--audit", "log", code=1)
+    assert (said["decisions"], said["others"]) == (1, 1) and said["changes"][0]["now_by"] == "no application has that host"
+
+
+def test_what_is_not_understood_is_told(desk):
+    for words in (["explain", "bundle.yaml"], ["explain", "bundle.yaml", "--audit", "x"], ["replay", "bundle.yaml"],
+                  ["who-can", "tax", "GET", "bundle.yaml"], ["what-can"], ["what-can", "bundle.yaml", "--level", "high"]):
+        assert f"belfry policy {words[0]}" in desk(*words, code=2)
+    assert "cannot open" in desk("replay", "bundle.yaml", "--audit", "nowhere", code=3)
