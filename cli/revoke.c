@@ -52,7 +52,7 @@ struct job {
     struct revoked_entry entry;
     int64_t life_s; /* 0: by its kind */
     bool lifts;
-    char token[7 + 64]; /* "sha256:" and hex */
+    char digest[7 + 64]; /* "sha256:" and hex: a subject that is ours */
 
     struct loop loop;
     struct redis *redis;
@@ -135,6 +135,13 @@ static struct slice operator_name(void)
     return self ? slice_of(self->pw_name) : SLICE("unknown");
 }
 
+static void name_by_digest(struct job *j, const uint8_t digest[SHA256_BYTES])
+{
+    memcpy(j->digest, "sha256:", 7);
+    hex_encode(j->digest + 7, digest, SHA256_BYTES);
+    j->entry.subject = slice_from(j->digest, sizeof j->digest);
+}
+
 static bool read_token(struct job *j)
 {
     char text[TOKEN_TEXT_MAX + 2];
@@ -146,21 +153,25 @@ static bool read_token(struct job *j)
         return false;
     sha256(digest, token);
     wipe(text, sizeof text);
-    memcpy(j->token, "sha256:", 7);
-    hex_encode(j->token + 7, digest, sizeof digest);
-    j->entry.subject = slice_from(j->token, sizeof j->token);
+    name_by_digest(j, digest);
     return true;
 }
 
-static bool is_hex_digest(struct slice s)
+/* As gateways write it, in small letters: OpenSSL prints capitals, and those would match nothing.
+ */
+static bool take_digest(struct job *j, struct slice hex)
 {
     uint8_t digest[SHA256_BYTES];
-    return s.len == 2 * sizeof digest && hex_decode(digest, s);
+    if (hex.len != 2 * sizeof digest || !hex_decode(digest, hex))
+        return false;
+    name_by_digest(j, digest);
+    return true;
 }
 
 /* A subject that can never match would be a revocation that nobody notices is none. */
-static bool subject_is_fit(const struct revoked_entry *e)
+static bool take_subject(struct job *j)
 {
+    const struct revoked_entry *e = &j->entry;
     struct slice rest = e->subject;
     const struct slice first = slice_cut(&rest, ':');
     const bool has_two = first.len && rest.len;
@@ -168,10 +179,10 @@ static bool subject_is_fit(const struct revoked_entry *e)
         return false;
     switch (e->kind) {
     case REVOKED_DEVICE:
-        return slice_eq(first, SLICE("sha256")) ? is_hex_digest(rest) : has_two;
+        return slice_eq(first, SLICE("sha256")) ? take_digest(j, rest) : has_two;
     case REVOKED_TOKEN:
         if (slice_eq(first, SLICE("sha256")))
-            return is_hex_digest(rest);
+            return take_digest(j, rest);
         return slice_eq(first, SLICE("jti")) && slice_cut(&rest, ':').len && rest.len;
     case REVOKED_SESSION:
         return e->subject.len == 43;
@@ -370,7 +381,7 @@ int cli_revoke(int argc, char **argv)
     }
     if (!j.entry.by.len)
         j.entry.by = operator_name();
-    if (!subject_is_fit(&j.entry) || j.entry.by.len > REVOKED_BY_MAX ||
+    if (!take_subject(&j) || j.entry.by.len > REVOKED_BY_MAX ||
         j.entry.reason.len > REVOKED_REASON_MAX)
         return usage();
     j.entry.at = (struct wall){(int64_t)time(NULL)};

@@ -138,6 +138,10 @@ def test_a_single_certificate_an_authority_and_what_is_lifted_again(gate):
     assert gate.ask(LIVE, cert="single-2").status == 200, "another certificate of the same device"
     revoke(gate, "device", digest, "--lift")
     until(lambda: gate.ask(LIVE, cert="single").status == 200, "it is not lifted")
+    revoke(gate, "device", "sha256:" + digest[7:].upper())
+    until(lambda: gate.ask(LIVE, cert="single").problem == "device_revoked", "in capitals it is not refused")
+    revoke(gate, "device", digest, "--lift")
+    until(lambda: gate.ask(LIVE, cert="single").status == 200, "it is not lifted")
     revoke(gate, "authority", "finance-laptops")
     until(lambda: gate.ask(LIVE, cert="laptop-0001").problem == "device_revoked", "the authority is not revoked")
     revoke(gate, "authority", "finance-laptops", "--lift")
