@@ -69,6 +69,7 @@ struct watched {
     uint32_t add_count;
     uint32_t writings; /* since the last tick */
     bool is_followed;
+    bool can_read; /* there are keys for it */
     bool is_whole; /* since the connection came up */
     bool is_reading;
     bool is_writing;
@@ -490,7 +491,7 @@ static void read_list(struct watched *w)
         return;
     }
     w->must_read = false;
-    if (!w->is_followed || !redis_is_up(w->desk->redis))
+    if (!w->is_followed || !w->can_read || !redis_is_up(w->desk->redis))
         return;
     w->is_reading =
         redis_send(w->desk->redis, COMMAND_LIMIT_MS, on_list, w,
@@ -650,7 +651,7 @@ void revocation_desk_add(struct revocation_desk *d, struct slice entity,
     w->add_count++;
     if (w->is_whole)
         next_add(w);
-    else if (!redis_is_up(d->redis))
+    else if (!w->can_read || !redis_is_up(d->redis))
         give_up_adds(w);
     else
         read_list(w);
@@ -687,7 +688,7 @@ static void remember(struct watched *w)
     char path[PATH_MAX];
     struct fault f = {0};
     struct buf text, head;
-    if (!w->is_unsaved || !w->desk->settings.state_dir || !w->last)
+    if (!w->is_unsaved || !w->can_read || !w->desk->settings.state_dir || !w->last)
         return;
     buf_init(&text, MEMORY_MAX_BYTES);
     buf_init(&head, 256);
@@ -849,24 +850,35 @@ static struct watched *watched_new(struct revocation_desk *d, struct slice entit
     return w;
 }
 
+/* Keys that are gone, by a mistake at a reload, take back nothing of what was read by them. */
+static void follow_one(struct revocation_desk *d, const struct keyring *k, struct slice entity)
+{
+    struct watched *w = map_get(&d->watched, entity);
+    if (!w && k && entity_id_is_valid(entity))
+        w = watched_new(d, entity);
+    if (!w)
+        return;
+    w->is_followed = true;
+    w->can_read = k && vault_name(k, VAULT_REVOKED, entity, SLICE("head"), w->head_name) &&
+                  vault_name(k, VAULT_REVOKED, entity, SLICE("list"), w->list_name);
+    if (!w->can_read) {
+        w->is_whole = false;
+        raise_alarm(w, "the keys that it is read by are gone");
+        return;
+    }
+    if (!w->is_recalled)
+        recall(w);
+    read_list(w);
+}
+
 void revocation_desk_follow(struct revocation_desk *d, const struct slice *entities, size_t count)
 {
     const struct keyring *k = records_keys(d->records);
     size_t walk = 0;
     for (const struct map_entry *it; (it = map_next(&d->watched, &walk));)
         ((struct watched *)it->value)->is_followed = false;
-    for (size_t i = 0; k && vault_is_open(k) && i < count; i++) {
-        if (!entity_id_is_valid(entities[i]))
-            continue;
-        struct watched *w = map_get(&d->watched, entities[i]);
-        if (!w)
-            w = watched_new(d, entities[i]);
-        w->is_followed = vault_name(k, VAULT_REVOKED, entities[i], SLICE("head"), w->head_name) &&
-                         vault_name(k, VAULT_REVOKED, entities[i], SLICE("list"), w->list_name);
-        if (!w->is_recalled)
-            recall(w);
-        read_list(w);
-    }
+    for (size_t i = 0; i < count; i++)
+        follow_one(d, k && vault_is_open(k) ? k : NULL, entities[i]);
     publish(d);
 }
 

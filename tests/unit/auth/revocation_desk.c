@@ -355,3 +355,22 @@ Test(revocation_desk, a_gateway_remembers_while_the_store_forgets)
     shop_until(is_whole, "a newcomer reads it");
     cr_expect(is_revoked("laptops:1"));
 }
+
+Test(revocation_desk, keys_that_are_gone_let_nobody_back_in)
+{
+    struct fault f;
+    struct keyring *none = keyring_read(state, loop_wall(&shop.loop), &f);
+    cr_assert(none);
+    add("laptops:1");
+    records_follow(shop.records, none);
+    revocation_desk_follow(desk, (struct slice[]){finance, health}, 2);
+    cr_expect(is_revoked("laptops:1"));
+    cr_expect(is_alarmed(), "and somebody hears of it");
+    cr_expect(add_for(finance, "laptops:2", 3600) != RECORD_DONE);
+    records_follow(shop.records, shop.keys);
+    revocation_desk_follow(desk, (struct slice[]){finance, health}, 2);
+    shop_until(is_whole, "both lists are read again");
+    add("laptops:2");
+    cr_expect(is_revoked("laptops:1") && is_revoked("laptops:2"));
+    keyring_unref(none);
+}
