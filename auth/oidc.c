@@ -98,7 +98,8 @@ struct oidc_call {
     bool is_asking_keys;
     struct grant grant;
     json_t *claims;    /* of the ID token that was proven */
-    struct slice body; /* userinfo as it came, */
+    bool has_body;     /* of userinfo: */
+    struct slice body; /* as it came, */
     struct slice type; /* of this media type, */
     json_t *userinfo;  /* and read */
     struct fault fault;
@@ -664,6 +665,7 @@ static void on_userinfo(void *owner, const struct fetch_answer *answer, const st
     struct oidc_call *c = owner;
     c->fetch = NULL;
     if (answer->status == 200) {
+        c->has_body = true;
         c->body = arena_copy(&c->arena, answer->body);
         c->type = arena_copy(&c->arena, answer->content_type);
         call_go(c);
@@ -697,7 +699,7 @@ static enum step inquire(struct oidc_call *c)
     const struct slice endpoint = c->known->document.userinfo_endpoint;
     struct slice subject = c->before.subject;
     enum reason reason;
-    if (c->body.len) {
+    if (c->has_body) {
         if (c->claims && !jtree_string(c->claims, "sub", &subject))
             return over_because(c, REASON_PROVIDER_MISTAKEN, FAULT_SYNTAX, "nobody is named");
         const struct id_token_demand demand = demand_of(c);

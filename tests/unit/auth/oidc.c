@@ -571,6 +571,10 @@ Test(oidc, userinfo_says_what_the_id_token_does_not)
     cr_expect_eq(redeem(), REASON_PROVIDER_MISTAKEN);
     https_answer(server, "/me", 503, "{}");
     cr_expect_eq(redeem(), REASON_PROVIDER_UNAVAILABLE);
+    const unsigned before = https_requests(server, "/me");
+    https_answer(server, "/me", 200, "");
+    cr_expect_eq(redeem(), REASON_PROVIDER_MISTAKEN, "nothing is no userinfo");
+    cr_expect_eq(https_requests(server, "/me"), before + 1, "and is not asked for again and again");
 }
 
 /* ---- refresh ---- */
