@@ -29,6 +29,9 @@ struct inventory_desk {
     uint32_t count;
     ev_timer tick;
     uint64_t number;
+    struct later publish; /* once a turn: an import tells of thousands */
+    bool has_news;
+    struct link told; /* wishes that wait for the table alone */
 };
 
 struct wish {
@@ -56,13 +59,44 @@ struct known {
 
 static void ask(struct known *k);
 
-static void wishes_answer(struct known *k)
+static void wish_add(struct link *wishes, void (*answered)(void *owner), void *owner)
 {
-    while (!list_is_empty(&k->wishes)) {
-        struct wish *wish = container_of(k->wishes.next, struct wish, link);
+    struct wish *wish = mem_new(struct wish);
+    wish->answered = answered;
+    wish->owner = owner;
+    list_push(wishes, &wish->link);
+}
+
+static void wishes_answer(struct link *wishes)
+{
+    while (!list_is_empty(wishes)) {
+        struct wish *wish = container_of(wishes->next, struct wish, link);
         link_remove(&wish->link);
         wish->answered(wish->owner);
         mem_free(wish);
+    }
+}
+
+static void wishes_drop(struct link *wishes)
+{
+    while (!list_is_empty(wishes)) {
+        struct wish *wish = container_of(wishes->next, struct wish, link);
+        link_remove(&wish->link);
+        mem_free(wish);
+    }
+}
+
+/* Who waits for it hears of it when the table is out. */
+static void wishes_tell(struct inventory_desk *d, struct link *wishes)
+{
+    if (!link_is_in(&d->publish.link)) {
+        wishes_answer(wishes);
+        return;
+    }
+    while (!list_is_empty(wishes)) {
+        struct link *first = wishes->next;
+        link_remove(first);
+        list_push(&d->told, first);
     }
 }
 
@@ -71,19 +105,17 @@ static void known_free(struct known *k)
     link_remove(&k->link);
     link_remove(&k->in_bucket);
     k->desk->count--;
-    while (!list_is_empty(&k->wishes)) {
-        struct wish *wish = container_of(k->wishes.next, struct wish, link);
-        link_remove(&wish->link);
-        mem_free(wish);
-    }
+    wishes_drop(&k->wishes);
     inventory_record_unref(k->record);
     mem_free(k->entity);
     mem_free(k->id);
     mem_free(k);
 }
 
-static void publish(struct inventory_desk *d, bool is_news)
+static void publish(struct later *later)
 {
+    struct inventory_desk *d = container_of(later, struct inventory_desk, publish);
+    const bool is_news = d->has_news;
     struct inventory_entry *entries = mem_array(struct inventory_entry, (size_t)d->count + 1);
     uint32_t count = 0;
     list_each (at, &d->all) {
@@ -96,7 +128,9 @@ static void publish(struct inventory_desk *d, bool is_news)
     struct inventory *table = inventory_new(++d->number, entries, count);
     mem_free(entries);
     metric_set(d->metrics, METRIC_INVENTORY_KNOWN, count);
+    d->has_news = false;
     d->hooks.changed(d->hooks.owner, table, is_news);
+    wishes_answer(&d->told);
 }
 
 static void learn(struct known *k, enum inventory_answer answer, struct inventory_record *take)
@@ -112,7 +146,8 @@ static void learn(struct known *k, enum inventory_answer answer, struct inventor
     k->answer = answer;
     if (take)
         k->version = take->version;
-    publish(k->desk, was_known);
+    k->desk->has_news |= was_known;
+    loop_later(k->desk->loop, &k->desk->publish);
 }
 
 /* NULL: it is none of ours, is about another device, or is an earlier one. */
@@ -153,7 +188,7 @@ static void on_reply(void *owner, const redisReply *reply)
     if (must_ask_again)
         ask(k);
     if (!k->is_asking)
-        wishes_answer(k);
+        wishes_tell(k->desk, &k->wishes);
 }
 
 static void ask(struct known *k)
@@ -231,14 +266,12 @@ void inventory_desk_want(struct inventory_desk *d, struct slice entity, struct s
     list_push(&d->all, &k->link);
     if (!k->is_asking && k->answer == INVENTORY_UNKNOWN)
         ask(k);
-    if (!k->is_asking) {
+    if (k->is_asking)
+        wish_add(&k->wishes, answered, owner);
+    else if (link_is_in(&d->publish.link))
+        wish_add(&d->told, answered, owner);
+    else
         answered(owner);
-        return;
-    }
-    struct wish *wish = mem_new(struct wish);
-    wish->answered = answered;
-    wish->owner = owner;
-    list_push(&k->wishes, &wish->link);
 }
 
 void inventory_desk_news(struct inventory_desk *d, struct slice entity)
@@ -283,7 +316,9 @@ struct inventory_desk *inventory_desk_new(struct loop *l, struct redis *redis, s
     d->redis = redis;
     d->metrics = m;
     d->hooks = hooks;
+    d->publish.run = publish;
     list_init(&d->all);
+    list_init(&d->told);
     for (size_t i = 0; i < BUCKETS; i++)
         list_init(&d->buckets[i]);
     ev_timer_init(&d->tick, on_tick, 1., 1.);
@@ -297,6 +332,8 @@ void inventory_desk_free(struct inventory_desk *d)
     if (!d)
         return;
     ev_timer_stop(d->loop->ev, &d->tick);
+    later_cancel(&d->publish);
+    wishes_drop(&d->told);
     while (!list_is_empty(&d->all))
         known_free(container_of(d->all.next, struct known, link));
     keyring_unref(d->keys);
