@@ -49,6 +49,9 @@ struct status_desk {
     struct link watched;
     ev_timer tick;
     uint64_t number;              /* of the last table */
+    struct later publish;         /* of answers: once a turn */
+    bool is_worse;                /* ... since the last table */
+    struct link told;             /* wishes that wait for the table alone */
     struct link buckets[BUCKETS]; /* of questions, by their keys */
     uint32_t question_count;
 };
@@ -162,6 +165,9 @@ static int by_key(const void *a, const void *b)
 static void publish(struct status_desk *d, bool is_worse)
 {
     const struct wall now = loop_wall(d->loop);
+    is_worse |= d->is_worse;
+    d->is_worse = false;
+    later_cancel(&d->publish);
     uint32_t count = 0;
     uint32_t answers = 0;
     list_each (at, &d->watched)
@@ -183,6 +189,12 @@ static void publish(struct status_desk *d, bool is_worse)
     mem_free(known);
     metric_set(d->metrics, METRIC_OCSP_ANSWERS, answers);
     d->hooks.changed(d->hooks.owner, table, is_worse);
+    wishes_answer(&d->told);
+}
+
+static void on_publish(struct later *later)
+{
+    publish(container_of(later, struct status_desk, publish), false);
 }
 
 /* ---- where a fetch may lead ---- */
@@ -414,8 +426,13 @@ static void question_ended(struct question *q, bool is_worse)
     const int64_t now_s = loop_wall(w->desk->loop).s;
     const int64_t again_s = q->seen_s + SEEN_AGAIN_S;
     q->known.wanted_again_s = q->pause_s ? q->due_s : again_s > now_s ? again_s : now_s + 1;
-    publish(w->desk, is_worse);
-    wishes_answer(&q->wishes);
+    w->desk->is_worse |= is_worse;
+    loop_later(w->desk->loop, &w->desk->publish);
+    while (!list_is_empty(&q->wishes)) {
+        struct link *first = q->wishes.next;
+        link_remove(first);
+        list_push(&w->desk->told, first);
+    }
 }
 
 static void question_failed(struct question *q, const struct fault *why)
@@ -688,7 +705,9 @@ void status_desk_want(struct status_desk *d, const uint8_t authority_digest[32],
     }
     X509_free(certificate);
     ERR_clear_error();
-    if (!waits)
+    if (!waits && link_is_in(&d->publish.link))
+        wish_add(&d->told, answered, owner);
+    else if (!waits)
         answered(owner);
 }
 
@@ -879,7 +898,9 @@ struct status_desk *status_desk_new(struct loop *l, const struct status_settings
     d->metrics = m;
     d->hooks = hooks;
     d->ca_file = settings->ca_file ? mem_text(slice_of(settings->ca_file)) : NULL;
+    d->publish.run = on_publish;
     list_init(&d->watched);
+    list_init(&d->told);
     for (size_t i = 0; i < BUCKETS; i++)
         list_init(&d->buckets[i]);
     ev_timer_init(&d->tick, on_tick, 1., 1.);
@@ -893,6 +914,8 @@ void status_desk_free(struct status_desk *d)
     if (!d)
         return;
     ev_timer_stop(d->loop->ev, &d->tick);
+    later_cancel(&d->publish);
+    wishes_drop(&d->told);
     list_each (at, &d->watched) {
         struct watched *w = container_of(at, struct watched, link);
         list_each (it, &w->sources)
