@@ -124,3 +124,15 @@ struct cel_guard {
 /* True: where the fact is present, and none of its texts is among `texts`, the outcome is false;
  * where it is missing, the outcome is never true, and an error tells that the root is lacking. */
 bool cel_guard(const struct cel *c, struct cel_guard *out);
+
+/* --- what a review asks of a condition (cel_prospect.c) --- */
+
+enum cel_prospect {
+    CEL_CAN_BE_EITHER, /* as far as can be seen */
+    CEL_IS_NEVER_TRUE, /* surely, on all facts: false or an error */
+    CEL_IS_NEVER_FALSE /* true or an error */
+};
+/* *about: the fact by which that is seen; empty where no fact is named. */
+enum cel_prospect cel_prospect(const struct cel *c, struct arena *a, struct slice *about);
+/* The questions that `c` puts together by &&, ||, ! and the ternary; itself where it is one. */
+uint32_t cel_parts(const struct cel *c, struct arena *a, const struct cel *const **out);

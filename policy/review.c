@@ -118,6 +118,44 @@ static void review_paths(const struct rule *r, const struct place *holder, struc
                           SLICE_ARG(r->paths[i].text));
 }
 
+/* ---- conditions ---- */
+
+static void tell_prospect(const struct rule *r, const struct place *holder, const char *what,
+                          enum cel_prospect prospect, struct slice about, struct findings *out)
+{
+    if (prospect == CEL_IS_NEVER_TRUE)
+        findings_warn(out, place_of(r, holder), "condition-never-true",
+                      "%s of '%.*s' is never true%s%.*s%s", what, SLICE_ARG(r->id),
+                      about.len ? ", whatever " : "", SLICE_ARG(about), about.len ? " is" : "");
+    else if (prospect == CEL_IS_NEVER_FALSE)
+        findings_warn(out, place_of(r, holder), "condition-always-true",
+                      "%s of '%.*s' is never false%s%.*s%s", what, SLICE_ARG(r->id),
+                      about.len ? ", whatever " : "", SLICE_ARG(about), about.len ? " is" : "");
+}
+
+/* The whole; where nothing is to be said of that, each question by itself. */
+static void review_condition(const struct rule *r, const struct place *holder, struct findings *out)
+{
+    struct arena a;
+    struct slice about;
+    const struct cel *const *parts;
+    if (!r->when)
+        return;
+    arena_init(&a, NULL);
+    enum cel_prospect prospect = cel_prospect(r->when, &a, &about);
+    if (prospect != CEL_CAN_BE_EITHER) {
+        tell_prospect(r, holder, "the condition", prospect, about, out);
+        arena_fini(&a);
+        return;
+    }
+    const uint32_t count = cel_parts(r->when, &a, &parts);
+    for (uint32_t i = 0; i < count; i++) {
+        prospect = cel_prospect(parts[i], &a, &about);
+        tell_prospect(r, holder, "a part of the condition", prospect, about, out);
+    }
+    arena_fini(&a);
+}
+
 /* ---- an application ---- */
 
 static bool is_shadower(const struct rule *r)
@@ -188,6 +226,7 @@ void bundle_review(const struct bundle *b, struct wall now, struct findings *out
         for (uint32_t k = 0; k < app->rule_count; k++) {
             review_dates(&app->rule_list[k], &app->place, now, out);
             review_paths(&app->rule_list[k], &app->place, out);
+            review_condition(&app->rule_list[k], &app->place, out);
         }
         review_shadows(app, out);
         review_twins(app, out);
@@ -198,8 +237,12 @@ void charter_review(const struct charter *c, struct wall now, struct findings *o
 {
     const struct place nowhere = {0};
     const struct place *holder = c->entity_count ? &c->entities[0].place : &nowhere;
-    for (uint32_t i = 0; i < c->baseline.requirement_count; i++)
+    for (uint32_t i = 0; i < c->baseline.requirement_count; i++) {
         review_dates(&c->baseline.requirements[i], holder, now, out);
-    for (uint32_t i = 0; i < c->baseline.forbid_count; i++)
+        review_condition(&c->baseline.requirements[i], holder, out);
+    }
+    for (uint32_t i = 0; i < c->baseline.forbid_count; i++) {
         review_dates(&c->baseline.forbids[i], holder, now, out);
+        review_condition(&c->baseline.forbids[i], holder, out);
+    }
 }

@@ -65,6 +65,13 @@ static const struct {
     {R("p", "permit: {}" WHEN ", expires: 2026-06-01T00:00:01Z"), NULL},
     {R("p", "permit: {}" WHEN ", expires: 2026-07-01T00:00:00Z, review_by: 2026-08-01T00:00:00Z"),
      "late-review"},
+    /* Conditions of which the outcome is known without facts. */
+    {R("p", "permit: {}, when: 'user.acr_level >= 400 && user.acr_level < 300'"),
+     "condition-never-true"},
+    {R("p", "permit: {}, when: '\"a\" in user.groups || user.id in []'"), "condition-never-true"},
+    {R("p", "permit: {}, when: '\"a\" in user.groups && size(user.groups) >= 0'"),
+     "condition-always-true"},
+    {R("p", "permit: {}, when: 'user.acr_level >= 300 && user.acr_level < 400'"), NULL},
 };
 
 Test(review, tells_what_can_not_be_meant_and_nothing_else)
