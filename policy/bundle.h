@@ -161,13 +161,20 @@ enum rule_remedy { REMEDY_NONE, REMEDY_STEP_UP };
 enum pattern_kind { PATTERN_TEXT, PATTERN_ONE, PATTERN_REST, PATTERN_GLOB };
 struct pattern_segment {
     enum pattern_kind kind;
-    struct slice text; /* TEXT; for GLOB what stands before the star */
+    struct slice text; /* TEXT; for GLOB what stands before the star; for ONE its name, or empty */
     struct slice tail; /* GLOB: what stands behind it */
 };
 struct pattern {
     struct slice text;
     struct pattern_segment *segments;
     uint32_t count;
+};
+
+/* A pattern that fits a path, in one reading of it. */
+struct path_match {
+    const struct pattern *pattern;
+    const struct slice *segments; /* of the path, decoded; as many as the pattern asks for */
+    bool is_cut;                  /* what stands behind a ";" is left out */
 };
 
 struct rule {
@@ -179,6 +186,7 @@ struct rule {
     enum rule_effect effect;
     enum rule_remedy remedy;
     bool is_shadow;   /* mode: shadow: never decides */
+    bool reads_path;  /* `when` names segments of the path */
     uint32_t methods; /* bits 1 << enum method; 0: all. METHOD_OTHER only through other_methods */
     struct slices other_methods;
     struct pattern *paths; /* none: all paths */

@@ -44,6 +44,7 @@ void cel_set_sort(struct slice *members, uint32_t count);
 struct cel_names {
     const struct cel_set *sets;
     uint32_t set_count;
+    struct slices segments; /* what the rule's patterns call segments of a path: path.NAME */
     const struct cel_variable *variables; /* for `policy eval` (policy/cel_eval.h) */
     uint32_t variable_count;
 };
@@ -92,6 +93,8 @@ struct slice cel_text(struct arena *a, const struct cel *c);
 struct slice cel_words(struct arena *a, const struct cel *c);
 struct slice cel_bit_fact(uint32_t bit); /* "user.groups"; empty: there is no such fact */
 uint64_t cel_reads(const struct cel *c); /* all facts that it names */
+/* Names segments of the path: what it says depends on the pattern by which its rule was come to. */
+bool cel_reads_path(const struct cel *c);
 
 /* --- what the index of rules asks of a condition (cel_atom.c). Each may say less than is so, never
  * more: an index that knows less is slower and decides the same. --- */

@@ -35,6 +35,8 @@ static bool has_args(const struct cel_step *s)
     case OP_FACT:
     case OP_LOOP_VALUE:
     case OP_HAS:
+    case OP_NAMED:
+    case OP_HAS_NAMED:
         return false;
     default:
         return true;
@@ -50,6 +52,9 @@ static bool write_key(struct buf *out, const struct cel_step *s)
               buf_add(out, slice_from(&s->count, sizeof(s->count))) &&
               buf_add(out, slice_from(&s->type, sizeof(s->type)));
     const bool is_value = s->op == OP_VALUE || s->op == OP_VARIABLE;
+    if (s->op == OP_NAMED || s->op == OP_HAS_NAMED)
+        return ok && buf_add(out, slice_from(&s->value.s.len, sizeof(s->value.s.len))) &&
+               buf_add(out, s->value.s);
     if (is_value && (s->type->kind == KIND_STRING || s->type->kind == KIND_BYTES))
         return ok && buf_add(out, slice_from(&s->value.s.len, sizeof(s->value.s.len))) &&
                buf_add(out, s->value.s);
@@ -98,6 +103,21 @@ static bool reads_time(const struct cel_step *s)
 bool cel_reads_time(const struct cel *c)
 {
     return reads_time(c->root);
+}
+
+static bool reads_path(const struct cel_step *s)
+{
+    if (s->op == OP_NAMED || s->op == OP_HAS_NAMED)
+        return s->fact == NAMED_PATH;
+    for (uint32_t i = 0; has_args(s) && i < s->count; i++)
+        if (reads_path(s->args[i]))
+            return true;
+    return false;
+}
+
+bool cel_reads_path(const struct cel *c)
+{
+    return reads_path(c->root);
 }
 
 /* ---- guards ---- */

@@ -38,6 +38,9 @@ static const struct cel_step *check_has(struct cel_checker *c, const struct cel_
     const struct cel_type *type;
     if (!select || select->kind != NODE_SELECT)
         return wrong_usage(c, node, usage);
+    const enum cel_named named = cel_find_named(c, select->args[0]);
+    if (named != NAMED_COUNT)
+        return cel_check_named(c, OP_HAS_NAMED, named, select->offset, select->name, &type);
     if (!cel_is_fact(c, select)) {
         const struct cel_step *map = cel_check(c, select->args[0], &type);
         if (map && (type->kind != KIND_MAP || !fits(type->key, KIND_STRING)))

@@ -233,7 +233,10 @@ static const struct cel_step *check_name(struct cel_checker *c, const struct cel
     const struct cel_step *variable = find_variable(c, node, type);
     if (variable)
         return variable;
-    if (is_root(node->name)) {
+    const enum cel_named named = cel_find_named(c, node);
+    if (named != NAMED_COUNT) {
+        cel_refuse_nameless(c, named, node->offset);
+    } else if (is_root(node->name)) {
         const struct slice list = facts_of(c, node->name);
         cel_error(c->t, node->offset, CEL_TYPE,
                   "'%.*s' alone is no value; name one of its facts: %.*s", SLICE_ARG(node->name),
@@ -334,6 +337,9 @@ static const struct cel_step *check_select(struct cel_checker *c, const struct c
         return variable;
     if (is_sets(c, of))
         return check_set(c, node->offset, node->name, type);
+    const enum cel_named named = cel_find_named(c, of);
+    if (named != NAMED_COUNT)
+        return cel_check_named(c, OP_NAMED, named, node->offset, node->name, type);
     if (of->kind == NODE_NAME && !cel_find_loop(c, of->name, &slot) &&
         !find_variable(c, of, type)) {
         const enum cel_fact fact = cel_find_fact(c, node);
@@ -361,15 +367,23 @@ static const struct cel_step *check_select(struct cel_checker *c, const struct c
     return step;
 }
 
+static bool is_text(const struct cel_node *node)
+{
+    return node->kind == NODE_LITERAL && node->scalar == KIND_STRING;
+}
+
 /* list[int] or map[key]. */
 static const struct cel_step *check_index(struct cel_checker *c, const struct cel_node *node,
                                           const struct cel_type **type)
 {
     const struct cel_type *of;
     const struct cel_type *by;
-    if (is_sets(c, node->args[0]) && node->args[1]->kind == NODE_LITERAL &&
-        node->args[1]->scalar == KIND_STRING)
+    if (is_sets(c, node->args[0]) && is_text(node->args[1]))
         return check_set(c, node->args[1]->offset, node->args[1]->value.s, type);
+    const enum cel_named named = cel_find_named(c, node->args[0]);
+    if (named != NAMED_COUNT && is_text(node->args[1]))
+        return cel_check_named(c, OP_NAMED, named, node->args[1]->offset, node->args[1]->value.s,
+                               type);
     const struct cel_step *args[] = {cel_check(c, node->args[0], &of),
                                      cel_check(c, node->args[1], &by)};
     if (!args[0] || !args[1])
@@ -513,6 +527,10 @@ static const struct cel_step *check_relation(struct cel_checker *c, const struct
     static const char *const signs[] = {"==", "!=", "<", "<=", ">", ">="};
     const struct cel_type *left;
     const struct cel_type *right;
+    const enum cel_named named = cel_find_named(c, node->args[1]);
+    if (node->relation == TOKEN_IN && named != NAMED_COUNT && is_text(node->args[0]))
+        return cel_check_named(c, OP_HAS_NAMED, named, node->args[0]->offset,
+                               node->args[0]->value.s, out);
     const struct cel_step *args[] = {cel_check(c, node->args[0], &left),
                                      cel_check(c, node->args[1], &right)};
     *out = cel_type_of(KIND_BOOL);

@@ -170,6 +170,8 @@ static uint64_t cost_of(struct walk *w, const struct cel_step *s)
     case OP_FACT:
     case OP_LOOP_VALUE:
     case OP_HAS:
+    case OP_NAMED:
+    case OP_HAS_NAMED:
         return 0;
     case OP_EXISTS:
     case OP_ALL:

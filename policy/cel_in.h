@@ -226,6 +226,8 @@ enum cel_op {
     OP_CALL,    /* function */
     OP_TIME,    /* slot is one of TIME_*, of args[0] in `zone` */
     OP_HAS,     /* fact */
+    OP_NAMED,   /* `fact` is an enum cel_named, value.s its whole name */
+    OP_HAS_NAMED,
     OP_NOT,
     OP_AND,
     OP_OR,
@@ -259,6 +261,15 @@ enum cel_time_field {
     TIME_MINUTES,
     TIME_MONTH,
     TIME_SECONDS
+};
+
+/* Facts by a name that a rule or an application gives. */
+enum cel_named {
+#define FACT(root, name, type, text)
+#define NAMED_FACT(which, root, type, text) NAMED_##which,
+#include "policy/fact.def"
+#undef FACT
+    NAMED_COUNT
 };
 
 struct cel_step {
@@ -326,6 +337,16 @@ bool cel_find_loop(const struct cel_checker *c, struct slice name, uint8_t *slot
 enum cel_fact cel_find_fact(struct cel_checker *c, const struct cel_node *select);
 /* Whether `node` begins with the name of a fact's root, and is no loop's variable. */
 bool cel_is_fact(const struct cel_checker *c, const struct cel_node *node);
+/* The fact whose name `node` is without its last part: `path`. NAMED_COUNT: none. */
+enum cel_named cel_find_named(const struct cel_checker *c, const struct cel_node *node);
+/* ROOT.NAME, OP_NAMED or OP_HAS_NAMED; NULL, with a finding, where there is no such name. */
+const struct cel_step *cel_check_named(struct cel_checker *c, enum cel_op op, enum cel_named named,
+                                       size_t offset, struct slice name,
+                                       const struct cel_type **type);
+/* A finding: `named` stands there without a name. */
+void cel_refuse_nameless(struct cel_checker *c, enum cel_named named, size_t offset);
+/* The part of an OP_NAMED's text that was given. */
+struct slice cel_given_name(const struct cel_step *s);
 struct slice cel_fact_name(enum cel_fact fact); /* "user.id" */
 struct slice cel_fact_root(enum cel_fact fact);
 const struct cel_type *cel_fact_type(enum cel_fact fact);

@@ -184,6 +184,40 @@ static void note_missing(struct cel_frame *r, enum cel_fact fact)
     r->notes.lacks_device |= root == ROOT_device && !r->facts->device;
 }
 
+/* The segment that the pattern calls so. */
+static bool read_segment(const struct path_match *match, struct slice name, struct slice *out)
+{
+    for (uint32_t i = 0; match && i < match->pattern->count; i++) {
+        const struct pattern_segment *p = &match->pattern->segments[i];
+        if (p->kind != PATTERN_ONE || !slice_eq(p->text, name))
+            continue;
+        struct slice segment = match->segments[i];
+        *out = match->is_cut ? slice_cut(&segment, ';') : segment;
+        return true;
+    }
+    return false;
+}
+
+static bool read_named(const struct cel_step *s, struct cel_frame *f, union cel_value *out)
+{
+    switch ((enum cel_named)s->fact) {
+    case NAMED_PATH:
+        return read_segment(f->facts->match, cel_given_name(s), &out->s);
+    case NAMED_COUNT:
+        break;
+    }
+    return false;
+}
+
+static bool run_named(const struct cel_step *s, struct cel_frame *f, union cel_value *out)
+{
+    if (read_named(s, f, out))
+        return true;
+    if (!f->notes.missing.len)
+        f->notes.missing = s->value.s;
+    return false;
+}
+
 /* --- values --- */
 
 static enum cel_outcome judge(const struct cel_step *s, struct cel_frame *f);
@@ -386,6 +420,8 @@ bool cel_run_step(const struct cel_step *s, struct cel_frame *f, union cel_value
             return true;
         note_missing(f, (enum cel_fact)s->fact);
         return false;
+    case OP_NAMED:
+        return run_named(s, f, out);
     case OP_LOOP_VALUE:
         *out = *f->loops[s->slot];
         return true;
@@ -559,6 +595,8 @@ static enum cel_outcome judge(const struct cel_step *s, struct cel_frame *f)
                                         : CEL_IS_TRUE;
     case OP_HAS:
         return judge_has(s, f);
+    case OP_HAS_NAMED:
+        return read_named(s, f, &a) ? CEL_IS_TRUE : CEL_IS_FALSE;
     case OP_EXISTS:
         return judge_loop(s, f, CEL_IS_TRUE);
     case OP_ALL:

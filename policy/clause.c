@@ -173,7 +173,7 @@ static void number_parts(struct work *w, bool is_read_twice)
     for (int round = 0; round < 2; round++) {
         for (uint32_t i = 0; i < w->part_count; i++) {
             struct part *p = w->part_list[i];
-            if ((is_read_twice || p->uses > 1) != (round == 0))
+            if ((p->uses > (is_read_twice ? 0 : 1)) != (round == 0))
                 continue;
             p->number = count;
             atoms[count++] = p->test;
@@ -216,10 +216,11 @@ const struct compiled_clause *compile_clauses(struct arena *a, struct arena *scr
             of_rule[i] = make_condition(&w, r);
             map_set(&w.conditions, r->when_text, of_rule[i]);
         }
-        /* A rule of several patterns may be come to several times. */
+        /* A rule of several patterns may be come to several times. One that names segments of
+         * the path is asked as a whole, and nothing of it remembered. */
         const uint32_t uses = r->path_count > 1 ? 2 : 1;
         of_rule[i]->uses += uses;
-        for (uint32_t k = 0; k < of_rule[i]->count; k++)
+        for (uint32_t k = 0; k < of_rule[i]->count && !r->reads_path; k++)
             of_rule[i]->parts[k]->uses += uses;
     }
     number_parts(&w, is_read_twice);

@@ -301,7 +301,8 @@ static const struct rule_node *make_tree(struct build *b, const struct rules *ru
                                    .methods = method_bits(r),
                                    .guard = (uint8_t)b->clauses[i].guard,
                                    .may_step_up = r->remedy == REMEDY_STEP_UP,
-                                   .may_expire = r->expires_s != 0};
+                                   .may_expire = r->expires_s != 0,
+                                   .reads_path = r->reads_path};
         count = add_items(b->arena, wanted.fold, items, count, r, entry);
     }
     if (!count)

@@ -29,6 +29,7 @@ struct rule_entry {
     uint8_t guard;    /* enum cel_guard_fact: by which fact it can be found */
     bool may_step_up;
     bool may_expire;
+    bool reads_path; /* its condition is asked anew, for the patterns that fit (rule_test) */
 };
 
 struct rule_list {

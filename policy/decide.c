@@ -20,6 +20,10 @@
  *      requirement:                                     ASSURANCE_TOO_LOW
  *   7. Else, by the first permit for method and path:   DENIED
  *
+ * A condition that names segments of the path (path.NAME) is asked for each pattern of its rule
+ * that fits, in each reading of the path: a permit's is true where in each reading it is for some
+ * pattern, a forbid's where it is for any pattern in any reading; errors are those of && and ||.
+ *
  * A rule that has expired is not there. One in shadow counts only in what the decision says would
  * have been (`shadow`).
  *
@@ -237,6 +241,11 @@ static bool entry_fits(const struct walk *w, const struct rule_entry *e)
            (w->mode == WALK_FORBIDS || fits_cut(w, e));
 }
 
+static struct answer answer_at(struct walk *w, const struct rule_entry *e)
+{
+    return e->reads_path ? rule_ask(&w->rules->list[e->rule], w->facts) : answer_of(w, e);
+}
+
 static void judge_entry(struct walk *w, const struct rule_entry *e)
 {
     const uint32_t number = w->first + e->rule;
@@ -244,10 +253,10 @@ static void judge_entry(struct walk *w, const struct rule_entry *e)
         return;
     switch (w->mode) {
     case WALK_FORBIDS:
-        tally_forbid(&w->tally, number, answer_of(w, e));
+        tally_forbid(&w->tally, number, answer_at(w, e));
         return;
     case WALK_PERMITS:
-        tally_permit(&w->tally, number, answer_of(w, e));
+        tally_permit(&w->tally, number, answer_at(w, e));
         return;
     case WALK_STEP_UPS:
         if (e->may_step_up && rule_would_step_up(&w->rules->list[e->rule], w->facts))

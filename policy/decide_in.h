@@ -50,7 +50,10 @@ static inline void tally_note(uint32_t *first, uint32_t rule)
         *first = rule;
 }
 
-struct answer ask(const struct cel *when, const struct facts *facts);
+/* The rule's condition, as cel_test says; where it names segments of the path, by all patterns that
+ * fit in any reading of it (decide_path.c). */
+enum cel_outcome rule_test(const struct rule *r, const struct facts *facts, struct cel_run *run);
+struct answer rule_ask(const struct rule *r, const struct facts *facts);
 bool rule_has_expired(const struct rule *r, const struct facts *facts);
 /* Would the rule hold for this user at a higher level? */
 bool rule_would_step_up(const struct rule *r, const struct facts *facts);
@@ -102,6 +105,7 @@ static inline struct reading read_laxly(const struct path *path, struct slice ou
     return (struct reading){out, count, false};
 }
 
+bool pattern_fits(const struct application *app, const struct pattern *p, struct reading reading);
 /* Whether some pattern of the rule fits, by the plain loop over them. */
 bool rule_fits_path(const struct application *app, const struct rule *r, struct reading reading);
 /* Everything but its condition and its end. */

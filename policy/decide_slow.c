@@ -31,8 +31,7 @@ static bool segment_fits(const struct pattern_segment *p, struct slice s, bool f
     return false;
 }
 
-static bool pattern_fits(const struct application *app, const struct pattern *p,
-                         struct reading reading)
+bool pattern_fits(const struct application *app, const struct pattern *p, struct reading reading)
 {
     for (uint32_t i = 0; i < p->count; i++) {
         if (p->segments[i].kind == PATTERN_REST)
@@ -98,7 +97,7 @@ static void tally_list(struct tally *t, const struct hearing *h, const struct ru
         if (r->is_shadow != is_shadow || rule_has_expired(r, h->facts) ||
             !rule_fits(h->app, r, h->facts->request))
             continue;
-        struct answer a = ask(r->when, h->facts);
+        struct answer a = rule_ask(r, h->facts);
         if (r->effect == RULE_FORBID) {
             tally_forbid(t, first + i, a);
             continue;

@@ -145,6 +145,8 @@ static const char *parse_segment(struct slice text, struct pattern_segment *out,
         out->kind = PATTERN_ONE;
         const bool is_whole = slice_starts(text, SLICE("{")) && slice_ends(text, SLICE("}")) &&
                               text.len > 2 && is_name((struct slice){text.ptr + 1, text.len - 2});
+        if (is_whole)
+            out->text = slice_from(text.ptr + 1, text.len - 2);
         return is_whole ? NULL : "has braces that are not a whole segment, such as {id}";
     }
     const struct slice head = slice_cut(&tail, '*');
@@ -152,6 +154,15 @@ static const char *parse_segment(struct slice text, struct pattern_segment *out,
     return holds(tail, '*') ? "has two stars in one segment; allowed are '*', '**' at the end, or "
                               "one star in a text"
                             : NULL;
+}
+
+/* Which of the two would path.NAME be? */
+static bool is_named_before(const struct pattern *p, struct slice name)
+{
+    for (uint32_t i = 0; i < p->count; i++)
+        if (name.len && p->segments[i].kind == PATTERN_ONE && slice_eq(p->segments[i].text, name))
+            return true;
+    return false;
 }
 
 static const char *parse_pattern(struct loader *l, struct pattern *out, struct path_options options)
@@ -173,6 +184,9 @@ static const char *parse_pattern(struct loader *l, struct pattern *out, struct p
         const char *fault = segment_fault(text, options, is_last);
         if (!fault)
             fault = parse_segment(text, &out->segments[out->count], is_last);
+        if (!fault && out->segments[out->count].kind == PATTERN_ONE &&
+            is_named_before(out, out->segments[out->count].text))
+            fault = "has one name twice";
         if (fault)
             return fault;
         out->count++;
@@ -232,13 +246,31 @@ static void load_effect(struct loader *l, const struct yaml *map, struct rule *r
     load_reach(l, effect, rule, options);
 }
 
+/* What the patterns call segments; a name may stand there twice. */
+static struct slices segment_names(struct loader *l, const struct rule *rule)
+{
+    uint32_t room = 0, count = 0;
+    for (uint32_t i = 0; i < rule->path_count; i++)
+        room += rule->paths[i].count;
+    struct slice *names = arena_array(l->a, struct slice, room);
+    for (uint32_t i = 0; i < rule->path_count; i++) {
+        const struct pattern *p = &rule->paths[i];
+        for (uint32_t k = 0; k < p->count; k++)
+            if (p->segments[k].kind == PATTERN_ONE && p->segments[k].text.len)
+                names[count++] = p->segments[k].text;
+    }
+    return (struct slices){names, count};
+}
+
 void load_when(struct loader *l, const struct yaml *map, struct rule *rule)
 {
-    if (load_long_text(l, map, "when", LOAD_OPTIONAL, &rule->when_text))
+    if (load_long_text(l, map, "when", LOAD_OPTIONAL, &rule->when_text)) {
+        l->names.segments = segment_names(l, rule);
         rule->when = cel_compile_with(l->a, &l->names, rule->when_text,
                                       load_text_place(l, yaml_get(map, SLICE("when"))), l->out);
-    else if (rule->effect == RULE_PERMIT && yaml_get(map, SLICE("permit")) &&
-             !yaml_get(map, SLICE("when")))
+        rule->reads_path = rule->when && cel_reads_path(rule->when);
+    } else if (rule->effect == RULE_PERMIT && yaml_get(map, SLICE("permit")) &&
+               !yaml_get(map, SLICE("when")))
         findings_warn(l->out, yaml_place(map), "no-condition",
                       "this permit has no 'when': it lets in everyone, signed in or not");
 }

@@ -46,12 +46,10 @@ bool rule_has_expired(const struct rule *r, const struct facts *facts)
     return r->expires_s && facts->now.s >= r->expires_s;
 }
 
-struct answer ask(const struct cel *when, const struct facts *facts)
+struct answer rule_ask(const struct rule *r, const struct facts *facts)
 {
-    if (!when)
-        return (struct answer){.outcome = CEL_IS_TRUE};
     struct cel_run run = {0};
-    enum cel_outcome outcome = cel_test(when, facts, &run);
+    enum cel_outcome outcome = rule_test(r, facts, &run);
     return (struct answer){.outcome = (uint8_t)outcome,
                            .lacks_user = outcome == CEL_IS_ERROR && run.lacks_user && !facts->user,
                            .lacks_device =
@@ -62,7 +60,7 @@ bool rule_would_step_up(const struct rule *r, const struct facts *facts)
 {
     struct cel_run run = {.assume_acr_level = true};
     return r->remedy == REMEDY_STEP_UP && r->when && facts->user &&
-           cel_test(r->when, facts, &run) == CEL_IS_TRUE;
+           rule_test(r, facts, &run) == CEL_IS_TRUE;
 }
 
 void tally_forbid(struct tally *t, uint32_t rule, struct answer a)
@@ -98,7 +96,7 @@ void tally_requirements(struct tally *t, const struct hearing *h, bool is_shadow
         const struct rule *r = &h->baseline->requirements[i];
         if (r->is_shadow != is_shadow || rule_has_expired(r, h->facts))
             continue;
-        struct answer a = ask(r->when, h->facts);
+        struct answer a = rule_ask(r, h->facts);
         if (a.outcome == CEL_IS_TRUE)
             continue;
         if (!a.lacks_user && !a.lacks_device && rule_would_step_up(r, h->facts))
@@ -111,18 +109,18 @@ void tally_requirements(struct tally *t, const struct hearing *h, bool is_shadow
 /* ---- concluding ---- */
 
 /* The least level at which the condition holds, by halving; 0 where it can't be told. */
-static int64_t level_needed(const struct cel *when, const struct facts *facts)
+static int64_t level_needed(const struct rule *r, const struct facts *facts)
 {
     struct facts_user user = *facts->user;
     struct facts raised = *facts;
     raised.user = &user;
     int64_t low = user.acr_level < 0 ? 0 : user.acr_level, high = ACR_LEVEL_MAX; /* (low, high] */
     user.acr_level = high;
-    if (low >= high || cel_test(when, &raised, &(struct cel_run){0}) != CEL_IS_TRUE)
+    if (low >= high || rule_test(r, &raised, &(struct cel_run){0}) != CEL_IS_TRUE)
         return 0;
     while (high - low > 1) {
         user.acr_level = low + (high - low) / 2;
-        if (cel_test(when, &raised, &(struct cel_run){0}) == CEL_IS_TRUE)
+        if (rule_test(r, &raised, &(struct cel_run){0}) == CEL_IS_TRUE)
             high = user.acr_level;
         else
             low = user.acr_level;
@@ -137,9 +135,9 @@ static int64_t level_required(const struct hearing *h)
     for (uint32_t i = 0; i < h->baseline->requirement_count; i++) {
         const struct rule *r = &h->baseline->requirements[i];
         if (r->is_shadow || rule_has_expired(r, h->facts) ||
-            ask(r->when, h->facts).outcome == CEL_IS_TRUE || !rule_would_step_up(r, h->facts))
+            rule_ask(r, h->facts).outcome == CEL_IS_TRUE || !rule_would_step_up(r, h->facts))
             continue;
-        const int64_t needed = level_needed(r->when, h->facts);
+        const int64_t needed = level_needed(r, h->facts);
         level = needed > level ? needed : level;
     }
     return level;
@@ -164,9 +162,8 @@ static bool refuse(struct decision *out, const struct hearing *h, enum reason re
     struct cel_run run = {0};
     out->reason = reason;
     if (rule != NO_RULE) {
-        const struct cel *when = hearing_rule(h, rule)->when;
         name_rule(out, h, rule);
-        if (when && cel_test(when, h->facts, &run) == CEL_IS_ERROR) {
+        if (rule_test(hearing_rule(h, rule), h->facts, &run) == CEL_IS_ERROR) {
             out->missing = run.missing;
             faulty = rule;
         }
@@ -214,7 +211,7 @@ void tally_conclude_step_up(const struct tally *t, const struct hearing *h, stru
     }
     refuse(out, h, REASON_ASSURANCE_TOO_LOW, holds ? t->raise : t->step_up,
            holds ? NO_RULE : t->faulty);
-    const int64_t permit = holds ? 0 : level_needed(hearing_rule(h, t->step_up)->when, h->facts);
+    const int64_t permit = holds ? 0 : level_needed(hearing_rule(h, t->step_up), h->facts);
     const int64_t required = t->raise == NO_RULE ? 0 : level_required(h);
     out->needs_acr_level = permit > required ? permit : required;
 }

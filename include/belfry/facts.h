@@ -69,6 +69,7 @@ struct facts_service {
 
 struct request;
 struct application;
+struct path_match; /* policy/bundle.h */
 
 struct facts {
     const struct facts_user *user;       /* NULL: no identity */
@@ -78,4 +79,7 @@ struct facts {
     const struct request *request;
     struct slice client_address; /* text of the peer's address */
     struct wall now;
+    /* Set by the judgement itself, for one condition: what its rule's pattern calls the segments of
+     * the path. NULL: nothing. */
+    const struct path_match *match;
 };

@@ -251,6 +251,11 @@ def matches(pattern, segments, folded):
     return len(wanted) == len(segments) and all(segment_matches(*pair, folded) for pair in zip(wanted, segments))
 
 
+def named(pattern, segments):
+    """What a pattern that matches calls the segments."""
+    return {part[1:-1]: segment for part, segment in zip(pattern[1:].split("/"), segments) if part.startswith("{")}
+
+
 # --- rules
 
 
@@ -262,36 +267,46 @@ class Rule:
         self.methods = what.get("methods")
         self.paths = what.get("paths")
         self.when = parse(entry["when"]) if "when" in entry else ("is", True)
+        self.names_segments = "path." in entry.get("when", "").replace("request.path.", "")
         self.levels = [int(number) for number in re.findall(r"\d+", entry.get("when", ""))]
         self.is_shadow = entry.get("mode") == "shadow"
         self.steps_up = entry.get("remedy") == "step_up"
         expires = entry.get("expires")  # within the first minutes of 1970: what the tests write
         self.expires = int(expires[14:16]) * 60 + int(expires[17:19]) if expires else None
 
+    @staticmethod
+    def readings(app, effect, path):
+        """The ways in which an application may read the path, that count for the effect."""
+        options = app.get("paths", {})
+        readings = [segments_of(path)]
+        if effect == "forbid" and (options.get("encoded_slash") or options.get("empty_segments")):
+            readings.append(split_again(readings[0]))
+        return readings + [without_parameters(reading) for reading in readings]
+
     def fits(self, app, request):
         if self.expires is not None and request["now"] >= self.expires:
             return False
         if self.methods is not None and request["method"] not in self.methods:
             return False
-        options = app.get("paths", {})
-
-        def some(segments):
-            return self.paths is None or any(
-                matches(pattern, segments, options.get("case") == "fold") for pattern in self.paths)
-
-        readings = [segments_of(request["path"])]
-        if options.get("encoded_slash") or options.get("empty_segments"):
-            readings.append(split_again(readings[0]))
-        readings += [without_parameters(reading) for reading in readings]
-        if self.effect == "permit":  # whether the application sees parameters or not
-            return some(segments_of(request["path"])) and some(without_parameters(segments_of(request["path"])))
-        return any(some(reading) for reading in readings)
+        folded = app.get("paths", {}).get("case") == "fold"
+        fitting = [self.paths is None or any(matches(pattern, reading, folded) for pattern in self.paths)
+                   for reading in self.readings(app, self.effect, request["path"])]
+        return all(fitting) if self.effect == "permit" else any(fitting)
 
     def asked(self, facts):
-        return value(self.when, facts)
+        """Where the condition names segments, once for each pattern that matches: in each reading for a permit (it sees
+        parameters or not), in any for a forbid."""
+        if not self.names_segments:
+            return value(self.when, facts)
+        app, path = facts["asked"]
+        folded = app.get("paths", {}).get("case") == "fold"
+        answers = [absorb([value(self.when, {**facts, "path": named(pattern, reading)}) for pattern in self.paths
+                           if matches(pattern, reading, folded)], True)
+                   for reading in self.readings(app, self.effect, path)]
+        return absorb(answers, self.effect != "permit")
 
     def at_level(self, facts, level):
-        return value(self.when, {**facts, "user": {**facts["user"], "acr_level": level}})
+        return self.asked({**facts, "user": {**facts["user"], "acr_level": level}})
 
     def could_step_up(self, facts):
         return self.steps_up and facts["user"] is not None and self.at_level(facts, TOP_LEVEL) is True
@@ -312,7 +327,8 @@ class Policy:
 
     def judge(self, request):
         facts = {"user": request["user"], "device": request["device"], "service": request["service"],
-                 "request": {"method": request["method"], "path": "/" + "/".join(segments_of(request["path"]))}}
+                 "request": {"method": request["method"], "path": "/" + "/".join(segments_of(request["path"]))},
+                 "asked": (self.app, request["path"])}
         fitting = [rule for rule in self.baseline + self.rules if rule.fits(self.app, request)]
         counted = [rule for rule in fitting if not rule.is_shadow]
         said = self.conclude(counted, facts)

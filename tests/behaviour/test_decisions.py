@@ -7,6 +7,7 @@ import concurrent.futures
 import json
 import os
 import random
+import re
 import subprocess
 
 import pytest
@@ -32,7 +33,8 @@ applications:
     upstreams: ["http://127.0.0.1:9001"]
 """
 PATHS = ["/", "/**", "/a", "/a/", "/a/**", "/a/b", "/A/{x}", "/*/b", "/a/*/**", "/x-*", "/*-1/b", "/a/x-*/c", "/{x}/{y}",
-         "/a/b/c", "/\u00e9", "/\u00c9/**", "/{x}/b", "/a/{x}", "/{x}/{y}/**", "/b/**", "/b"]
+         "/a/b/c", "/\u00e9", "/\u00c9/**", "/{x}/b", "/a/{x}", "/{x}/{y}/**", "/b/**", "/b",
+         "/{y}/{x}", "/a/{y}", "/{x}/**"]
 SEGMENTS = ["a", "b", "A", "c", "x-1", "\u00e9", "\u00c9", "z-1", "B", "%61", "x-1"]
 ATOMS = ["'tax' in user.groups", "'audit' in user.groups", "'nobody' in user.groups", "'suspended' in user.groups",
          "device.trust == 'managed'", "'managed' == device.trust", "user.acr == 'high'", "has(user.acr)",
@@ -58,10 +60,22 @@ def some_condition(draw, depth=0, levels=True):
     return "(" + sign.join(some_condition(draw, depth + 1, levels) for _ in range(draw.randint(2, 3))) + ")"
 
 
+def naming_segments(draw, text, paths):
+    """The condition, and something about a segment that one of the patterns has a name for."""
+    names = re.findall(r"{(\w+)}", " ".join(paths))
+    if not names or draw.random() < 0.4:
+        return text
+    name = draw.choice(names)
+    atom = draw.choice([f"path.{name} == 'b'", f"path.{name} in user.groups", f"path.{name} in ['a', 'c', 'tax']",
+                        f"path.{name}.startsWith('x-')", f"has(path.{name})", f"path.{name} != 'a'",
+                        f"(has(path.{name}) ? path.{name} : 'b') == 'b'", f"path.{name}.contains(';')"])
+    return draw.choice([f"{atom} && {text}", f"{text} || {atom}", f"{text} && {atom}", atom])
+
+
 def some_rule(draw, name, effect=None, paths=None, condition=None, requires=False):
     effect = effect or draw.choice(["permit", "permit", "permit", "forbid"])
     lines = [f"      - id: {name}"]
-    what = []
+    what, chosen = [], []
     if not requires and draw.random() < 0.5:
         what.append(f"          methods: [{', '.join(draw.sample(['GET', 'POST', 'PUT', 'PROPFIND'], draw.randint(1, 2)))}]")
     if not requires and draw.random() < 0.8:
@@ -69,7 +83,7 @@ def some_rule(draw, name, effect=None, paths=None, condition=None, requires=Fals
         what.append(f"          paths: [{', '.join(json.dumps(path, ensure_ascii=False) for path in chosen)}]")
     lines += [f"        {effect}:", *what] if what else [f"        {effect}: {{}}"]
     if requires or draw.random() < 0.85:
-        text = (condition or some_condition)(draw).replace("'", "''")
+        text = naming_segments(draw, (condition or some_condition)(draw), chosen).replace("'", "''")
         lines.append(f"        when: '{text}'")
     if effect == "permit" and draw.random() < 0.4:
         lines.append("        remedy: step_up")
