@@ -183,6 +183,14 @@ static void put_step(struct text_writer *w, const struct cel_step *s)
         put(w, cel_fact_name((enum cel_fact)s->fact));
         put(w, w->in_words ? SLICE(" is known") : SLICE(")"));
         return;
+    case OP_NAMED:
+        put(w, s->value.s);
+        return;
+    case OP_HAS_NAMED:
+        put(w, w->in_words ? SLICE("") : SLICE("has("));
+        put(w, s->value.s);
+        put(w, w->in_words ? SLICE(" is known") : SLICE(")"));
+        return;
     case OP_LOOP_VALUE:
         put(w, arena_printf(w->a, "x%u", s->slot));
         return;
