@@ -161,7 +161,7 @@ static void set_list(struct sheet *s, const struct yaml *list, int32_t to, int32
                               yaml_place(item).column > (uint32_t)line->from + 1;
         if (has_dash) {
             line->to = to;
-            line->is_tight = yaml_kind(item) == YAML_MAP && !is_flow(s, item);
+            line->is_tight = yaml_kind(item) == YAML_MAP;
         }
         set_node(s, item, to + STEP, has_dash ? line->from : key_from);
     }

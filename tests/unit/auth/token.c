@@ -686,7 +686,7 @@ Test(token, the_same_bytes_at_another_entity_are_another_token)
     cr_assert_eq(judge_bytes(token, &here), REASON_PERMITTED);
     question.app = &other_app;
     other.audiences = (struct slices){NULL, 0};
-    cr_expect_eq(judge_bytes(token, NULL), REASON_TOKEN_ISSUER);
+    cr_expect_eq(judge_bytes(token, NULL), REASON_TOKEN_AUDIENCE);
     other.audiences = provider.audiences;
     cr_assert_eq(judge_bytes(token, &there), REASON_PERMITTED);
     cr_expect_neq(here.token, there.token);
@@ -702,7 +702,7 @@ Test(token, changed_settings_of_the_provider_end_what_was_known)
     provider.audiences.count = 0;
     provider.digest[0] = 9;
     keys_usual();
-    cr_expect_eq(judge_bytes(token, NULL), REASON_TOKEN_ISSUER);
+    cr_expect_eq(judge_bytes(token, NULL), REASON_TOKEN_AUDIENCE);
     mem_free(token);
 }
 
