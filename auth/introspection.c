@@ -24,13 +24,15 @@ struct introspection_desk {
     struct metrics *metrics;
     char *ca_file;
     struct snapshot *snapshot;
-    struct link used; /* the one used last at the end */
+    struct link used;   /* the one used last at the end */
+    struct link asking; /* those that are under way, again: a few */
     uint32_t count;
     struct entry *slots[SLOTS];
 };
 
 struct entry {
     struct link used;
+    struct link asking;
     struct entry *next_in_slot;
     struct introspection_desk *desk;
     struct snapshot *snapshot;       /* held while it is under way, with the provider in it */
@@ -63,6 +65,7 @@ static void entry_free(struct entry *e)
         at = &(*at)->next_in_slot;
     *at = e->next_in_slot;
     link_remove(&e->used);
+    link_remove(&e->asking);
     e->desk->count--;
     fetch_cancel(e->fetch);
     while (!list_is_empty(&e->waiting)) {
@@ -84,6 +87,7 @@ struct introspection_desk *introspection_desk_new(struct loop *l, const char *ca
     d->metrics = m;
     d->ca_file = ca_file ? mem_text(slice_of(ca_file)) : NULL;
     list_init(&d->used);
+    list_init(&d->asking);
     return d;
 }
 
@@ -131,9 +135,9 @@ static bool may_connect(void *owner, const struct sockaddr *address)
 static uint32_t under_way(const struct introspection_desk *d, const struct provider *p)
 {
     uint32_t count = 0;
-    list_each (at, &d->used) {
-        const struct entry *e = container_of(at, struct entry, used);
-        count += e->fetch && !memcmp(e->provider->digest, p->digest, sizeof p->digest);
+    list_each (at, &d->asking) {
+        const struct entry *e = container_of(at, struct entry, asking);
+        count += !memcmp(e->provider->digest, p->digest, sizeof p->digest);
     }
     return count;
 }
@@ -143,6 +147,7 @@ static void answer(struct entry *e, enum reason reason, struct slice body, int64
 {
     struct link now;
     e->fetch = NULL;
+    link_remove(&e->asking);
     e->reason = reason;
     e->body = mem_slice(body);
     e->until_ms = loop_now(e->desk->loop).ms + life_s * 1000;
@@ -205,8 +210,6 @@ static bool fetch_begin(struct entry *e, const struct introspection_question *q,
     struct buf form;
     if (!entity)
         return fault_set(f, FAULT_TRUST, "the charter does not name this entity");
-    if (under_way(e->desk, p) >= INTROSPECTION_AT_ONCE)
-        return fault_set(f, FAULT_LIMIT, "%d questions are under way", INTROSPECTION_AT_ONCE);
     if (!delegation_has_url(entity, p->introspection.endpoint, f))
         return false;
     buf_init(&form, ANSWER_MAX_BYTES);
@@ -228,6 +231,7 @@ static bool fetch_begin(struct entry *e, const struct introspection_question *q,
                                                        .may_connect = may_connect,
                                                        .done = on_answer,
                                                        .owner = e});
+        list_push(&e->desk->asking, &e->asking);
         metric_add(e->desk->metrics, METRIC_INTROSPECTIONS_TOTAL, 1);
         secret_fini(&field);
     }
@@ -294,6 +298,12 @@ void introspection_desk_ask(struct introspection_desk *d, const struct introspec
     }
     if (e) {
         wait_for(e, q);
+        return;
+    }
+    // Whoever invents tokens takes no place of one that is known, and no line of the log.
+    if (under_way(d, p) >= INTROSPECTION_AT_ONCE) {
+        metric_add(d->metrics, METRIC_INTROSPECTION_FAILURES_TOTAL, 1);
+        q->answered(q->owner, REASON_PROVIDER_UNAVAILABLE, SLICE(""));
         return;
     }
     e = entry_new(d, key);
