@@ -316,8 +316,6 @@ static enum next ask_provider(struct exchange *x, const struct token_question *q
     return why == REASON_PERMITTED ? take_token(x, answer.token, q->bytes) : refuse(x, why, NULL);
 }
 
-static enum next session_identity(struct exchange *x);
-
 /* Asks the control thread; what is not there in time is taken for "the store is away". */
 static enum next ask_for_session(struct exchange *x, enum errand_kind kind, struct errand *take)
 {
@@ -334,7 +332,29 @@ static enum next no_session(struct exchange *x)
     return NEXT; /* it has ended: nobody is signed in */
 }
 
-/* The provider is asked again before what it said of the person is too old. */
+/* Whose it is, now that it is known to be good here. */
+static enum next use_session(struct exchange *x, struct session *s, struct slice id)
+{
+    struct worker *w = x->worker;
+    enum reason why;
+    if (session_wants_touch(s, x->facts.now))
+        session_touch(w, id, s);
+    x->session = session_ref(s);
+    x->facts.user = &x->session->user;
+    why = limits_user(&w->limits, x->facts.user->key, loop_now(&w->loop));
+    return why == REASON_PERMITTED ? NEXT : refuse(x, why, NULL);
+}
+
+static enum session_binding binding_of(const struct exchange *x, const struct session *s)
+{
+    const struct application *app = x->facts.app;
+    return session_binding(s, x->facts.device,
+                           app->sessions.allows_unbound && app->device > DEVICE_REQUIRED);
+}
+
+/* The provider is asked again before what it said of the person is too old. What comes back is used
+ * as it is: it is not asked about once more, and takes the old one's place whatever its version,
+ * for a store that has lost its last writes counts from there. */
 static enum next refresh(struct exchange *x, const struct session *s, struct slice id)
 {
     struct work *work = x->work;
@@ -355,8 +375,11 @@ static enum next refresh(struct exchange *x, const struct session *s, struct sli
     }
     if (work->reason != REASON_PERMITTED)
         return refuse(x, work->reason, work->detail);
+    session_cache_drop(x->worker->sessions, x->facts.app->entity, id);
     session_cache_add(x->worker->sessions, id, session_ref(work->session));
-    return session_identity(x);
+    return binding_of(x, work->session) == SESSION_BOUND
+               ? use_session(x, work->session, id)
+               : refuse(x, REASON_SESSION_DEVICE_MISMATCH, NULL);
 }
 
 /* By the cookie: whose session is it, on which device, and is what is known of them new enough? */
@@ -366,7 +389,6 @@ static enum next session_identity(struct exchange *x)
     const struct application *app = x->facts.app;
     const struct slice id = cookie_get(&x->request, SLICE(COOKIE_SESSION));
     struct session *s;
-    enum reason why;
     if (!session_id_is_valid(id))
         return NEXT;
     if (x->errand)
@@ -376,8 +398,7 @@ static enum next session_identity(struct exchange *x)
         return errand_is_over(x, ERRAND_SESSION)
                    ? no_session(x)
                    : ask_for_session(x, ERRAND_SESSION, errand_for_session(app->entity, id));
-    switch (session_binding(s, x->facts.device,
-                            app->sessions.allows_unbound && app->device > DEVICE_REQUIRED)) {
+    switch (binding_of(x, s)) {
     case SESSION_ELSEWHERE:
         return refuse(x, REASON_SESSION_DEVICE_MISMATCH, NULL);
     case SESSION_RENEWED: {
@@ -392,14 +413,7 @@ static enum next session_identity(struct exchange *x)
     case SESSION_BOUND:
         break;
     }
-    if (session_wants_refresh(s, x->facts.now))
-        return refresh(x, s, id);
-    if (session_wants_touch(s, x->facts.now))
-        session_touch(w, id, s);
-    x->session = session_ref(s);
-    x->facts.user = &x->session->user;
-    why = limits_user(&w->limits, x->facts.user->key, loop_now(&w->loop));
-    return why == REASON_PERMITTED ? NEXT : refuse(x, why, NULL);
+    return session_wants_refresh(s, x->facts.now) ? refresh(x, s, id) : use_session(x, s, id);
 }
 
 static enum next identity(struct exchange *x)

@@ -378,9 +378,17 @@ static void provider_has_said(void *owner, const struct oidc_answer *answer)
         finish_as(w, answer);
 }
 
+static void run_refresh(struct work *w);
+
 static void refresh_is_ours(void *owner, enum session_answer answer, struct session *take)
 {
     struct work *w = owner;
+    if (take && session_wants_refresh(take, loop_wall(w->desks->loop))) {
+        session_unref(w->session); /* newer than what we had, and old again: from there */
+        w->session = take;
+        run_refresh(w);
+        return;
+    }
     if (answer != SESSION_HERE || take) {
         session_is_new(w, answer, take);
         return;
@@ -580,6 +588,8 @@ void work_free(struct work *w)
 
 void work_send(struct exchange *x, struct work *take, enum work_kind kind, int64_t limit_ms)
 {
+    work_free(x->work); /* of an earlier one: its answer is none to this */
+    x->work = NULL;
     take->story = stories[kind];
     take->errand.kind = kind == WORK_REFRESH ? ERRAND_REFRESH : ERRAND_WORK;
     take->errand.run = run;

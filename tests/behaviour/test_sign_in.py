@@ -6,6 +6,7 @@ import concurrent.futures
 import json
 import re
 import ssl
+import time
 import urllib.parse
 
 import pytest
@@ -494,3 +495,30 @@ def test_who_is_signed_in_goes_on_without_the_store_and_who_is_not_reads_why(wor
         world.wait_redis()
     until(lambda: world.metric("belfry_store_connected") == 1, "the store is back", 20)
     until(lambda: Person(world, "anna").open().status == 200, "people sign in again", 20)
+
+
+# What is known of a person grows old
+
+@pytest.mark.long
+def test_what_one_worker_has_refreshed_may_be_old_again_when_another_meets_it():
+    with World(policies=ROOT / "tests/behaviour/policy/sign_in", workers=2) as world:
+        world.begin()
+        world.update("finance", lambda text: text.replace("client_id: belfry", "client_id: belfry\n      refresh_after: 60s"))
+        anna = Person(world, "anna")
+
+        def ask():
+            return anna.ask(anna.at(TAX, "/declarations/1")).status
+
+        def grow_old():
+            end = time.monotonic() + 61
+            until(lambda: time.monotonic() > end, "a minute", 62)
+
+        anna.open()
+        assert [ask() for _ in range(16)] == [200] * 16, "both workers have met her"
+        grow_old()
+        asked = world.metric("belfry_provider_requests_total")
+        assert ask() == 200, "one worker"
+        assert world.metric("belfry_provider_requests_total") > asked, "has the provider asked"
+        grow_old()
+        assert [ask() for _ in range(16)] == [200] * 16, "and the other has what it brought, which is old"
+        assert anna.whoami()["user"]["id"] == "fas:anna"
