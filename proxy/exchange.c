@@ -445,11 +445,21 @@ static enum next identity(struct exchange *x)
 
 /* --- OWN: what is the gateway's own is answered here, and nothing of it goes further. */
 
+/* DECISION is not asked here: but nobody signs in on a device that was taken back. */
+static bool is_taken_back(const struct exchange *x)
+{
+    return x->own->after != OWN_AFTER_ROUTE && x->facts.device &&
+           revocations_device(x->worker->tls.revocations, x->facts.app->entity, x->facts.device,
+                              x->facts.now);
+}
+
 static enum next own(struct exchange *x)
 {
     enum next next;
     if (!x->own)
         return NEXT;
+    if (is_taken_back(x))
+        return refuse(x, REASON_DEVICE_REVOKED, NULL);
     next = own_run(x);
     if (next != NEXT)
         return next;

@@ -10,8 +10,11 @@ import time
 import urllib.parse
 
 import pytest
+import redis
 
 from callers import BROWSER
+from devices import Authority
+from forger import Signer
 from sign_in import Browser
 from world import ROOT, World, until
 
@@ -329,6 +332,17 @@ def test_a_stolen_cookie_is_worth_nothing_on_another_device(world, anna):
     none.cookies = dict(anna.cookies)
     refused(world, none.ask(none.at(TAX, "/declarations/1")), 403, "device_required")
     assert anna.ask(anna.at(TAX, "/declarations/1")).status == 200, "and she is not signed out by that"
+
+
+def test_nobody_signs_in_on_a_device_that_was_taken_back(world):
+    Authority.of(world, "finance-devices").device(world, "stolen", "stolen")
+    anna = Person(world, "anna", "stolen")
+    page = anna.sign_in(anna.at(TAX, "/"), "anna", stop=lambda url: "handover=" in url)
+    world.command("revoke", "device", "finance-laptops:stolen", "--entity", "fod-finance", "-c", world.config)
+    until(lambda: anna.ask(anna.at(TAX, "/declarations/1")).status == 403, "it is taken back")
+    refused(world, anna.ask(urllib.parse.urljoin(page.url, page.get("location"))), 403, "device_revoked")
+    for path in ("sign-in?to=/", "whoami", "sessions", "sign-out"):
+        refused(world, anna.ask(anna.at(TAX, "/.belfry/" + path)), 403, "device_revoked")
 
 
 def test_a_session_of_one_application_is_none_at_another(world, anna):
