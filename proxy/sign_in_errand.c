@@ -487,6 +487,23 @@ static void run_end(struct work *w)
 
 /* ---- a provider ends sessions ---- */
 
+static void mark_is_gone(void *owner, enum record_answer answer, struct slice plain)
+{
+    (void)answer, (void)plain;
+    store_is_away(owner);
+}
+
+/* What could not be done the provider may ask for again: then the token was not used. */
+static void logout_is_done(void *owner, enum session_answer answer, struct session *take)
+{
+    struct work *w = owner;
+    (void)take;
+    if (answer == SESSION_AWAY)
+        record_take(w->desks->kept, VAULT_MARK, w->entity, w->handle, mark_is_gone, w);
+    else
+        finish(w, REASON_PERMITTED, NULL);
+}
+
 static void logout_is_new(void *owner, enum record_answer answer, struct slice plain)
 {
     struct work *w = owner;
@@ -497,12 +514,12 @@ static void logout_is_new(void *owner, enum record_answer answer, struct slice p
         finish(w, REASON_PROVIDER_MISTAKEN, "the logout token was used before");
     else if (w->identity.session.len)
         session_desk_end_all(w->desks->sessions, w->entity, w->identity.provider,
-                             w->identity.session, (struct slice){0}, end_is_done, w);
+                             w->identity.session, (struct slice){0}, logout_is_done, w);
     else
         session_desk_end_all(w->desks->sessions, w->entity, w->identity.provider, (struct slice){0},
                              arena_printf(&w->arena, "%.*s:%.*s", SLICE_ARG(w->identity.provider),
                                           SLICE_ARG(w->identity.subject)),
-                             end_is_done, w);
+                             logout_is_done, w);
 }
 
 static void logout_is_good(void *owner, const struct oidc_answer *answer)
@@ -517,9 +534,9 @@ static void logout_is_good(void *owner, const struct oidc_answer *answer)
     w->identity.provider = copy(w, l->provider);
     w->identity.subject = copy(w, l->subject);
     w->identity.session = copy(w, l->session);
-    record_mark(w->desks->kept, w->entity,
-                arena_printf(&w->arena, "jti:%.*s:%.*s", SLICE_ARG(l->provider), SLICE_ARG(l->jti)),
-                (life_s > 0 ? life_s : 1) * 1000, logout_is_new, w);
+    w->handle = arena_printf(&w->arena, "jti:%.*s:%.*s", SLICE_ARG(l->provider), SLICE_ARG(l->jti));
+    record_mark(w->desks->kept, w->entity, w->handle, (life_s > 0 ? life_s : 1) * 1000,
+                logout_is_new, w);
 }
 
 static void run_logout(struct work *w)

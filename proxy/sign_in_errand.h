@@ -26,7 +26,7 @@ struct work {
     struct facts_device device; /* id and digest alone */
     bool has_device;
     struct oidc_response response; /* of the provider, through the browser */
-    struct slice handle;           /* of the session that is to end */
+    struct slice handle;           /* of the session that is to end; of a logout its mark */
     struct slice back_uri;         /* where the provider leads when it has signed out */
     struct slice token;            /* a provider's logout token */
     struct session *session;       /* whose, or which; a reference */

@@ -320,6 +320,35 @@ def test_the_provider_ends_sessions_in_the_back_channel(world):
     until(lambda: carine.ask(carine.at(TAX, "/declarations/1")).status == 303, "signed out")
 
 
+def test_a_logout_that_could_not_be_done_may_be_asked_for_again(world):
+    signer = Signer()
+    own = "https://idp.localhost/own"
+    world.update("finance", lambda text: text.replace("device_authorities:", f"""  - id: own
+    issuer: {own}
+    jwks: '{json.dumps({"keys": [signer.jwk]})}'
+    sign_in: {{ client_id: belfry, client_secret: "${{secret:fas}}" }}
+
+device_authorities:""", 1))
+    token = signer.token(own, "belfry", {"typ": "logout+jwt"}, {"sub": "anna", "events": {
+        "http://schemas.openid.net/event/backchannel-logout": {}}})
+
+    def post():
+        person = Person(world, "anna", None)
+        return person.ask(person.at(LOGIN, "/.belfry/backchannel-logout"), "POST", {"logout_token": token}).status
+
+    with redis.Redis(unix_socket_path=str(world.redis_socket)) as store:
+        heads = {name: store.get(name) for name in store.keys("belfry:revoked:*") if store.type(name) == b"string"}
+        assert heads
+        for name in heads:
+            store.set(name, b"a hostile hand")
+        assert post() == 503
+        for name, head in heads.items():
+            store.set(name, head)
+    until(lambda: world.metric("belfry_revocation_alarms") == 0, "the lists are read again", 30)
+    assert post() == 200
+    assert post() == 400, "once"
+
+
 # Those who are not that person
 
 def test_a_stolen_cookie_is_worth_nothing_on_another_device(world, anna):
