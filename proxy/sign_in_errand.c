@@ -591,6 +591,24 @@ struct work *work_new(const struct exchange *x)
     return w;
 }
 
+/* All of these lie in its arena. */
+static void wipe_secrets(struct work *w)
+{
+    const struct slice secrets[] = {w->id,
+                                    w->cookies,
+                                    w->token,
+                                    w->response.code,
+                                    w->attempt.nonce,
+                                    w->attempt.verifier,
+                                    w->attempt.form,
+                                    w->identity.id_token,
+                                    w->identity.refresh_token,
+                                    w->url};
+    for (size_t i = 0; i < sizeof secrets / sizeof *secrets; i++)
+        if (secrets[i].len)
+            wipe((void *)(uintptr_t)secrets[i].ptr, secrets[i].len);
+}
+
 void work_free(struct work *w)
 {
     if (!w)
@@ -598,6 +616,7 @@ void work_free(struct work *w)
     session_unref(w->session);
     for (uint32_t i = 0; i < w->count; i++)
         session_unref(w->list[i]);
+    wipe_secrets(w);
     arena_fini(&w->arena);
     wipe(w, sizeof *w);
     mem_free(w);
