@@ -311,10 +311,10 @@ static void activate(struct control *c, struct edition *take, uint32_t refused)
     inventory_desk_follow(c->desks.inventories, take->keyring);
     introspection_desk_follow(c->desks.introspections, take->snapshot);
     c->is_following = false;
+    follow_records(c); /* what is remembered as revoked is so for the first request already */
     for (uint32_t i = 0; i < c->worker_count; i++)
         worker_post_edition(c->workers[i], edition_ref(take), issuers_ref(c->table));
     follow_names(c);
-    follow_records(c);
     metric_set(&c->metrics, METRIC_SNAPSHOT, (int64_t)take->snapshot->number);
     log_info("control", "snapshot %llu is live: %u applications",
              (unsigned long long)take->snapshot->number, take->door_count);
