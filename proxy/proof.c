@@ -74,7 +74,8 @@ static void ask_store(struct exchange *x, const struct dpop_answer *proof)
     p->errand = (struct errand){.kind = ERRAND_PROOF, .run = run, .back = back, .drop = drop};
     p->entity = mem_slice(x->facts.app->entity);
     memcpy(p->mark, proof->mark, sizeof p->mark);
-    p->life_ms = (proof->until_s - x->facts.now.s) * 1000;
+    /* A gateway whose clock is behind takes it for longer than we do. */
+    p->life_ms = (proof->until_s - x->facts.now.s + DPOP_AHEAD_S) * 1000;
     p->answer = REASON_DPOP_UNAVAILABLE;
     errand_send(x, &p->errand, WAIT_LIMIT_MS);
 }

@@ -9,6 +9,7 @@ import signal
 import time
 
 import pytest
+import redis
 
 from callers import check_refusal
 from conftest import check_end
@@ -96,6 +97,14 @@ def test_addresses_are_compared_as_addresses(gate, prover, token):
     for htu in (f"HTTPS://{BOUND.upper()}:{gate.port}/a/~b", f"https://{BOUND}.:{gate.port}/%61/%7eb",
                 f"https://{BOUND}:{gate.port}/a/~b?x=y#z"):
         assert ask(gate, token, prover.proof("GET", htu, token), path="/a/~b").status == 200, htu
+
+
+def test_a_proof_is_remembered_for_longer_than_it_is_good_since_clocks_differ(gate, prover, token):
+    with redis.Redis(unix_socket_path=str(gate.redis_socket)) as store:
+        before = set(store.keys("belfry:mark:*"))
+        assert ask(gate, token, prover.proof("GET", url(gate), token)).status == 200
+        (mark,) = set(store.keys("belfry:mark:*")) - before
+        assert store.pttl(mark) > 80_000, "a minute, and what gateways' clocks may differ"
 
 
 def test_the_challenge_says_how(gate, signer, prover, token):
