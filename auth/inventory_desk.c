@@ -16,6 +16,7 @@
 #define KNOWN_S 86400    /* since a worker asked for it */
 #define AGAIN_S 30       /* without any news: a change whose event was lost is seen by then */
 #define AGAIN_A_TICK 256 /* so many in a second */
+#define ASKED_AT_ONCE 64 /* more are not opened in time, and what is late ends the connection */
 #define BUCKETS 1024
 
 struct inventory_desk {
@@ -32,6 +33,8 @@ struct inventory_desk {
     struct later publish; /* once a turn: an import tells of thousands */
     bool has_news;
     struct link told; /* wishes that wait for the table alone */
+    struct link due;  /* those that are to be asked about; who is waited for comes first */
+    uint32_t asked;   /* questions under way */
 };
 
 struct wish {
@@ -43,6 +46,7 @@ struct wish {
 struct known {
     struct link link;
     struct link in_bucket;
+    struct link due;
     struct inventory_desk *desk;
     uint8_t key[32];
     char *entity;
@@ -50,14 +54,15 @@ struct known {
     enum inventory_answer answer;
     struct inventory_record *record; /* with LISTED */
     int64_t version;                 /* the highest that was seen */
-    bool is_asking;
-    bool must_ask_again; /* news came while it was under way */
+    bool is_asking;                  /* or due */
+    bool must_ask_again;             /* news came while it was under way */
     int64_t asked_s;
     int64_t wanted_s;
     struct link wishes;
 };
 
 static void ask(struct known *k);
+static void ask_due(struct inventory_desk *d);
 
 static void wish_add(struct link *wishes, void (*answered)(void *owner), void *owner)
 {
@@ -104,6 +109,7 @@ static void known_free(struct known *k)
 {
     link_remove(&k->link);
     link_remove(&k->in_bucket);
+    link_remove(&k->due);
     k->desk->count--;
     wishes_drop(&k->wishes);
     inventory_record_unref(k->record);
@@ -178,6 +184,7 @@ static void on_reply(void *owner, const redisReply *reply)
     struct known *k = owner;
     const bool must_ask_again = k->must_ask_again;
     k->is_asking = k->must_ask_again = false;
+    k->desk->asked--;
     if (reply && reply->type == REDIS_REPLY_NIL) {
         learn(k, INVENTORY_UNLISTED, NULL);
     } else if (reply && reply->type == REDIS_REPLY_STRING) {
@@ -189,24 +196,47 @@ static void on_reply(void *owner, const redisReply *reply)
         ask(k);
     if (!k->is_asking)
         wishes_tell(k->desk, &k->wishes);
+    ask_due(k->desk);
 }
 
-static void ask(struct known *k)
+static bool ask_now(struct known *k)
 {
     struct inventory_desk *d = k->desk;
     char hash[VAULT_NAME_ROOM];
     char field[VAULT_NAME_ROOM];
     const struct slice entity = slice_of(k->entity);
-    if (k->is_asking) {
-        k->must_ask_again = true;
-        return;
-    }
     k->asked_s = loop_wall(d->loop).s;
     if (!d->keys || !inventory_hash_name(d->keys, entity, hash) ||
         !inventory_field_name(d->keys, entity, slice_of(k->id), field))
-        return;
+        return false;
     const struct slice command[] = {SLICE("HGET"), slice_of(hash), slice_of(field)};
-    k->is_asking = redis_send(d->redis, COMMAND_LIMIT_MS, on_reply, k, command, 3);
+    return redis_send(d->redis, COMMAND_LIMIT_MS, on_reply, k, command, 3);
+}
+
+static void ask_due(struct inventory_desk *d)
+{
+    while (d->asked < ASKED_AT_ONCE && !list_is_empty(&d->due)) {
+        struct known *k = container_of(d->due.next, struct known, due);
+        link_remove(&k->due);
+        if (ask_now(k)) {
+            d->asked++;
+            continue;
+        }
+        k->is_asking = false;
+        wishes_tell(d, &k->wishes);
+    }
+}
+
+static void ask(struct known *k)
+{
+    struct inventory_desk *d = k->desk;
+    if (k->is_asking) {
+        k->must_ask_again = !link_is_in(&k->due);
+        return;
+    }
+    k->is_asking = true;
+    list_push(k->answer == INVENTORY_UNKNOWN ? d->due.next : &d->due, &k->due);
+    ask_due(d);
 }
 
 static struct link *bucket_of(struct inventory_desk *d, const uint8_t key[32])
@@ -319,6 +349,7 @@ struct inventory_desk *inventory_desk_new(struct loop *l, struct redis *redis, s
     d->publish.run = publish;
     list_init(&d->all);
     list_init(&d->told);
+    list_init(&d->due);
     for (size_t i = 0; i < BUCKETS; i++)
         list_init(&d->buckets[i]);
     ev_timer_init(&d->tick, on_tick, 1., 1.);
