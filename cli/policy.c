@@ -15,7 +15,7 @@ static const struct verb {
     const char *usage; /* what follows the name; a form a line */
 } verbs[] = {
     {"check", verb_check, "FILE... [--charter FILE] [--verbose]"},
-    {"test", verb_test, "FILE... [--coverage]"},
+    {"test", verb_test, "FILE... [--charter FILE] [--coverage]"},
     {"sign", verb_sign,
      "FILE --key KEYFILE... [--out FILE | -c belfry.yaml | --store URL]\n"
      "--draft NAME --digest DIGEST --key KEYFILE... (-c belfry.yaml | --store URL)"},

@@ -89,7 +89,8 @@ static int check_bundle(struct slice text, const char *path, const struct charte
     struct bundle *b = bundle_load(text, path, policy_folder(path), &f);
     if (b) {
         bundle_compile(b);
-        const bool has_passed = policy_test_run(b, policy_now(), &f);
+        const bool has_passed =
+            policy_test_run(b, charter ? &charter->baseline : NULL, policy_now(), &f);
         bundle_review(b, policy_now(), &f);
         if (charter)
             check_delegation(charter, b, path, &f);
@@ -147,24 +148,27 @@ static int check_files(char **files, int count, const struct charter *charter, e
     return worst;
 }
 
-int verb_check(int argc, char **argv)
+/* Files, with the charter that is at hand. */
+static int run_check(const char *verb, enum detail detail, int argc, char **argv)
 {
     const char *charter_path = NULL;
     struct slice text = {NULL, 0};
-    enum detail detail = DETAIL_NONE;
+    const bool is_check = detail == DETAIL_NONE;
     int count = 0;
     for (int i = 0; i < argc; i++) { /* files move to the front */
         if (strcmp(argv[i], "--charter") == 0 && i + 1 < argc)
             charter_path = argv[++i];
-        else if (strcmp(argv[i], "--verbose") == 0)
+        else if (is_check && strcmp(argv[i], "--verbose") == 0)
             detail = DETAIL_COSTS;
+        else if (!is_check && strcmp(argv[i], "--coverage") == 0)
+            detail = DETAIL_COVERAGE;
         else if (argv[i][0] == '-')
-            return policy_usage("check");
+            return policy_usage(verb);
         else
             argv[count++] = argv[i];
     }
-    if (!count && !charter_path)
-        return policy_usage("check");
+    if (!count && (!charter_path || !is_check))
+        return policy_usage(verb);
     if (!count) /* the charter alone */
         return check_file(charter_path, NULL, DETAIL_NONE);
     struct charter *charter = NULL;
@@ -185,17 +189,12 @@ int verb_check(int argc, char **argv)
     return code;
 }
 
+int verb_check(int argc, char **argv)
+{
+    return run_check("check", DETAIL_NONE, argc, argv);
+}
+
 int verb_test(int argc, char **argv)
 {
-    enum detail detail = DETAIL_TESTS;
-    int count = 0;
-    for (int i = 0; i < argc; i++) { /* files move to the front */
-        if (strcmp(argv[i], "--coverage") == 0)
-            detail = DETAIL_COVERAGE;
-        else if (argv[i][0] == '-')
-            return policy_usage("test");
-        else
-            argv[count++] = argv[i];
-    }
-    return count ? check_files(argv, count, NULL, detail) : policy_usage("test");
+    return run_check("test", DETAIL_TESTS, argc, argv);
 }

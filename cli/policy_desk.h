@@ -52,12 +52,16 @@ struct paper {
 };
 void paper_fini(struct paper *p);
 /* From a file: YAML, whose named files are put in, or an envelope. From the store: an envelope.
- * Checked and tested as a gateway would, by the very bytes that are then signed. An exit code:
+ * Checked as a gateway would, by the very bytes that are then signed. An exit code:
  * EXIT_OK, or what is wrong was told. */
 int paper_from_file(struct paper *out, const char *path);
 int paper_from_bytes(struct paper *out, struct slice bytes, const char *name);
 /* A text that nobody has signed yet, with nothing to be put in. */
 int paper_from_text(struct paper *out, struct slice text, const char *name);
+/* Runs a bundle's own tests, as a gateway does before it takes it: with the baseline of that charter
+ * in force (NULL: none is at hand). What is signed or published has passed them; what lies in the
+ * store may be read without. */
+int paper_test(const struct paper *p, const struct charter *charter);
 /* The first characters of the SHA-256 of the payload: what people compare. So many that nobody can
  * write two texts that have them in common. */
 #define PAPER_DIGEST_CHARS 32

@@ -49,7 +49,7 @@ static bool read_bundle(struct paper *p, const char *name, struct findings *f)
     p->entity = mem_slice(p->bundle->entity);
     bundle_compile(p->bundle);
     bundle_review(p->bundle, policy_now(), f);
-    return policy_test_run(p->bundle, policy_now(), f);
+    return true;
 }
 
 /* Warnings are for the author of a text, not for whoever reads what is published. */
@@ -128,6 +128,18 @@ int paper_from_file(struct paper *out, const char *path)
     if (code != EXIT_OK)
         paper_fini(out);
     return code;
+}
+
+int paper_test(const struct paper *p, const struct charter *charter)
+{
+    struct findings f;
+    if (p->kind != DOCUMENT_BUNDLE)
+        return EXIT_OK;
+    findings_init(&f);
+    const bool is_good =
+        policy_test_run(p->bundle, charter ? &charter->baseline : NULL, policy_now(), &f);
+    const int code = policy_conclude(&f, stderr);
+    return is_good ? code : EXIT_REFUSED;
 }
 
 void paper_digest(const struct paper *p, char out[PAPER_DIGEST_CHARS + 1])

@@ -72,7 +72,9 @@ static int sign_file(struct desk_options *o)
     if (code != EXIT_OK)
         return code;
     const bool was_draft = p.envelope.signature_count > 0;
-    code = desk_sign(&o->signers, &p, &f) ? write_signed(o, &p, was_draft) : policy_trouble(&f);
+    code = paper_test(&p, NULL);
+    if (code == EXIT_OK)
+        code = desk_sign(&o->signers, &p, &f) ? write_signed(o, &p, was_draft) : policy_trouble(&f);
     paper_fini(&p);
     return code;
 }
@@ -84,7 +86,8 @@ static int sign_at_desk(const struct desk *d, struct desk_options *o)
     int code = o->draft ? take_draft(d, o, &p) : paper_from_file(&p, o->words[0]);
     if (code != EXIT_OK)
         return code;
-    if (!o->draft)
+    code = paper_test(&p, d->charter);
+    if (code == EXIT_OK && !o->draft)
         code = desk_join(d, &p);
     if (code == EXIT_OK)
         code = desk_sign(&o->signers, &p, &f) ? desk_keep(d, &p) : policy_trouble(&f);
@@ -139,6 +142,11 @@ static int publish_at_desk(const struct desk *d, struct desk_options *o)
     int code = o->draft ? take_draft(d, o, &p) : paper_from_file(&p, path);
     if (code != EXIT_OK)
         return code;
+    code = paper_test(&p, d->charter);
+    if (code != EXIT_OK) {
+        paper_fini(&p);
+        return code;
+    }
     if (o->charter && p.kind != DOCUMENT_CHARTER)
         (void)fault_set(&f, FAULT_SYNTAX, "'%s' is no charter", path);
     else if (desk_sign(&o->signers, &p, &f) &&

@@ -27,6 +27,8 @@ static int reissue(const struct desk *d, struct desk_options *o, const struct pa
     code = paper_from_text(&next, text, o->words[0]);
     mem_slice_free(&text);
     if (code == EXIT_OK)
+        code = paper_test(&next, d->charter);
+    if (code == EXIT_OK)
         code = desk_publish_or_keep(d, &o->signers, &next);
     paper_fini(&next);
     return code;

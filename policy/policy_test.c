@@ -106,12 +106,19 @@ const struct application *policy_application_of(const struct bundle *b, struct s
     return NULL;
 }
 
-static bool has_rule(const struct application *app, struct slice id)
+static bool has_id(const struct rule *rules, uint32_t count, struct slice id)
 {
-    for (uint32_t i = 0; i < app->rule_count; i++)
-        if (slice_eq(app->rule_list[i].id, id))
+    for (uint32_t i = 0; i < count; i++)
+        if (slice_eq(rules[i].id, id))
             return true;
     return false;
+}
+
+static bool has_rule(const struct application *app, const struct baseline *b, struct slice id)
+{
+    return has_id(app->rule_list, app->rule_count, id) ||
+           (b && (has_id(b->requirements, b->requirement_count, id) ||
+                  has_id(b->forbids, b->forbid_count, id)));
 }
 
 enum reason policy_refused_before(const struct facts *facts, struct request *request,
@@ -146,15 +153,17 @@ void policy_test_facts(const struct policy_test *t, const struct application *ap
                           .now = t->now.s ? t->now : now};
 }
 
-static void judge(const struct policy_test *t, const struct application *app, struct wall now,
-                  struct arena *a, struct decision *out)
+static void judge(const struct policy_test *t, const struct application *app,
+                  const struct baseline *baseline, struct wall now, struct arena *a,
+                  struct decision *out)
 {
+    const struct snapshot s = {.baseline = baseline};
     struct request request;
     struct facts facts;
     policy_test_facts(t, app, now, &request, &facts);
     enum reason before = policy_refused_before(&facts, &request, a);
     if (before == REASON_PERMITTED)
-        decide(NULL, &facts, out);
+        decide(&s, &facts, out);
     else
         *out = (struct decision){.reason = before};
 }
@@ -190,8 +199,8 @@ static void report(const struct policy_test *t, const struct decision *d, struct
                    SLICE_ARG(rule), SLICE_ARG(missing));
 }
 
-static bool run_one(const struct bundle *b, const struct policy_test *t, struct wall now,
-                    struct findings *out)
+static bool run_one(const struct bundle *b, const struct baseline *baseline,
+                    const struct policy_test *t, struct wall now, struct findings *out)
 {
     const struct application *app = policy_application_of(b, t->host);
     if (!app) {
@@ -200,7 +209,7 @@ static bool run_one(const struct bundle *b, const struct policy_test *t, struct 
                        SLICE_ARG(t->name), SLICE_ARG(t->host));
         return false;
     }
-    if (t->rule.len && !has_rule(app, t->rule)) {
+    if (t->rule.len && !has_rule(app, baseline, t->rule)) {
         findings_error(out, t->expect_place, "test-rule",
                        "test '%.*s': application '%.*s' has no rule '%.*s'", SLICE_ARG(t->name),
                        SLICE_ARG(app->id), SLICE_ARG(t->rule));
@@ -209,7 +218,7 @@ static bool run_one(const struct bundle *b, const struct policy_test *t, struct 
     struct arena a;
     arena_init(&a, NULL);
     struct decision d;
-    judge(t, app, now, &a, &d);
+    judge(t, app, baseline, now, &a, &d);
     bool ok = is_as_expected(t, &d);
     if (!ok)
         report(t, &d, &a, out);
@@ -238,12 +247,13 @@ static bool is_affordable(const struct bundle *b, struct findings *out)
     return true;
 }
 
-bool policy_test_run(const struct bundle *b, struct wall now, struct findings *out)
+bool policy_test_run(const struct bundle *b, const struct baseline *baseline, struct wall now,
+                     struct findings *out)
 {
     bool all = true;
     if (!is_affordable(b, out))
         return false;
     for (uint32_t i = 0; i < b->test_count; i++)
-        all &= run_one(b, &b->tests[i], now, out);
+        all &= run_one(b, baseline, &b->tests[i], now, out);
     return all;
 }

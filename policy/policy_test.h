@@ -78,7 +78,10 @@ const struct application *policy_application_of(const struct bundle *b, struct s
 MUST_USE bool policy_facts_load(struct policy_test *out, struct slice text, const char *file,
                                 struct arena *a, struct findings *findings);
 
-/* Judges every test of a compiled bundle (bundle_compile). Each failure is an error at the test's
+struct baseline;
+/* Judges every test of a compiled bundle (bundle_compile), with the charter's baseline in force
+ * where there is one (NULL: none is known). Each failure is an error at the test's
  * place: what was expected, what was decided and by which rule. True where none failed. Where all
  * together could take too long none is judged, and that is the error. */
-MUST_USE bool policy_test_run(const struct bundle *b, struct wall now, struct findings *out);
+MUST_USE bool policy_test_run(const struct bundle *b, const struct baseline *baseline,
+                              struct wall now, struct findings *out);

@@ -250,3 +250,37 @@ def test_rings_are_made_and_rotated(world):
         if not name.startswith("assertion"):
             assert re.fullmatch(r"[0-9a-f]{64}|[0-9a-f]{160}", (folder / first.rsplit("/")[-1]).read_text().strip())
     assert "no ring's name" in belfry(world, "key", "ring", "new", world.folder / "rings/other", code=2)
+
+
+BASELINE = """
+baseline:
+  forbid:
+    - { id: no-metrics, paths: ["/open/metrics"] }
+"""
+UNDER_THE_BASELINE = f"""
+  - name: the federation keeps this shut
+    request: GET https://{DOOR}/open/metrics
+    expect: deny by no-metrics
+"""
+
+
+def test_a_bundles_tests_run_with_the_charters_baseline_in_force(world):
+    signers = [line for line in world.lines if "owner: an" in line or "owner: bert" in line]
+    publish_charter(world, signers, more=BASELINE)
+    open_the_door(world)
+    serial = int(re.search(r"serial (\d+)", policy(world, "show", ENTITY))[1]) + 1
+    text = re.sub(r"(?m)^serial: .*$", f"serial: {serial}", world.bundle.read_text())
+    head, _, tests = text.partition("\ntests:\n")
+    world.bundle.write_text(f"{head}\ntests:{UNDER_THE_BASELINE}{tests}")
+    charter = ("--charter", world.folder / "policy/charter.yaml")
+    assert "has no rule 'no-metrics'" in belfry(world, "policy", "test", world.bundle, code=1)
+    assert "ok   the federation keeps this shut" in belfry(world, "policy", "test", world.bundle, *charter)
+    assert "good" in belfry(world, "policy", "check", world.bundle, *charter)
+    give_approval(world)
+    until(lambda: door(world) == 200, "the gateway does not take it")
+    refused = world.metric("belfry_bundles_refused_total")
+    shut = world.bundle.read_text().replace("deny by no-metrics", "permit")
+    world.bundle.write_text(shut.replace(f"serial: {serial}", f"serial: {serial + 1}"))
+    assert "expects permit" in policy(world, "publish", world.bundle, "--key", world.an, "--key", world.bert, code=1)
+    belfry(world, "policy", "publish", world.bundle, "--key", world.an, "--key", world.bert, "--store", world.store)
+    until(lambda: world.metric("belfry_bundles_refused_total") > refused, "the gateway takes what fails under the baseline")

@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 
 #include "base/hash.h"
+#include "policy/charter.h"
 #include "policy/compile.h"
 
 Test(policy_test, reads_a_request)
@@ -159,7 +160,7 @@ Test(policy_test, judges_by_the_rules_and_by_what_stands_in_front_of_them)
         cr_assert(b, "row %zu", i);
         bundle_compile(b);
         size_t before = findings.count;
-        bool ok = policy_test_run(b, (struct wall){1780272000}, &findings);
+        bool ok = policy_test_run(b, NULL, (struct wall){1780272000}, &findings);
         cr_expect_eq(ok, !table[i].finding, "row %zu", i);
         cr_expect_eq(findings.errors, !ok, "row %zu", i);
         if (!ok && findings.count > before) {
@@ -188,7 +189,40 @@ Test(policy_test, fails_where_it_expects_nothing)
     arena_init(&b.arena, NULL);
     findings_init(&findings);
     bundle_compile(&b);
-    cr_expect_not(policy_test_run(&b, (struct wall){1}, &findings));
+    cr_expect_not(policy_test_run(&b, NULL, (struct wall){1}, &findings));
     findings_fini(&findings);
     arena_fini(&b.arena);
+}
+
+Test(policy_test, runs_under_the_baseline_that_is_in_force)
+{
+    static struct rule forbid = {.id = SLICE_INIT("nobody"), .effect = RULE_FORBID};
+    static struct rule permit = {.id = SLICE_INIT("all"), .effect = RULE_PERMIT};
+    struct charter c = {.baseline = {.forbids = &forbid, .forbid_count = 1}};
+    struct policy_test t = {.name = SLICE("t"),
+                            .method = METHOD_GET,
+                            .method_name = SLICE("GET"),
+                            .host = SLICE("a.localhost"),
+                            .target = SLICE("/"),
+                            .expect = EXPECT_DENY,
+                            .rule = SLICE("nobody")};
+    struct application app = {
+        .host = SLICE("a.localhost"), .device = DEVICE_NONE, .rule_list = &permit, .rule_count = 1};
+    struct bundle b = {.applications = &app, .application_count = 1, .tests = &t, .test_count = 1};
+    struct findings f;
+    base_init();
+    arena_init(&b.arena, NULL);
+    arena_init(&c.arena, NULL);
+    findings_init(&f);
+    bundle_compile(&b);
+    charter_compile(&c);
+    cr_expect(policy_test_run(&b, &c.baseline, (struct wall){1}, &f));
+    cr_expect_not(policy_test_run(&b, NULL, (struct wall){1}, &f)); /* nobody has such a rule */
+    t.expect = EXPECT_PERMIT;
+    t.rule = SLICE("all");
+    cr_expect(policy_test_run(&b, NULL, (struct wall){1}, &f));
+    cr_expect_not(policy_test_run(&b, &c.baseline, (struct wall){1}, &f));
+    findings_fini(&f);
+    arena_fini(&b.arena);
+    arena_fini(&c.arena);
 }
