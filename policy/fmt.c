@@ -39,7 +39,9 @@ static bool is_empty(struct slice text)
     return slice_trim(text).len == 0;
 }
 
-static void sheet_read(struct sheet *s, struct arena *a, struct slice text)
+/* False where a line ends with a carriage return alone: to YAML that is an end, to most programs
+ * that show it none. */
+static bool sheet_read(struct sheet *s, struct arena *a, struct slice text)
 {
     uint32_t count = 1;
     for (size_t i = 0; i < text.len; i++)
@@ -49,8 +51,11 @@ static void sheet_read(struct sheet *s, struct arena *a, struct slice text)
         struct slice one = slice_cut(&text, '\n');
         if (slice_ends(one, SLICE("\r")))
             one.len--;
+        if (one.len && memchr(one.ptr, '\r', one.len))
+            return false;
         s->at[s->count++] = (struct line){.text = one, .from = blanks(one), .to = UNKNOWN};
     }
+    return true;
 }
 
 /* The line of a node, and the character at which it begins; NULL where it has none of its own. */
@@ -280,6 +285,13 @@ static bool says_the_same(const struct yaml *a, const struct yaml *b)
     return true;
 }
 
+static bool refuse(const struct yaml_doc *doc, struct findings *f)
+{
+    findings_error(f, yaml_place(yaml_root(doc)), "unformatted",
+                   "this can't be set in lines without another meaning: left as it is");
+    return false;
+}
+
 static bool check(struct buf *made, const char *file, const struct yaml_doc *doc,
                   struct findings *f)
 {
@@ -289,10 +301,7 @@ static bool check(struct buf *made, const char *file, const struct yaml_doc *doc
     const bool is_same = again && says_the_same(yaml_root(doc), yaml_root(again));
     yaml_free(again);
     findings_fini(&unread);
-    if (!is_same)
-        findings_error(f, yaml_place(yaml_root(doc)), "unformatted",
-                       "this can't be set in lines without another meaning: left as it is");
-    return is_same;
+    return is_same || refuse(doc, f);
 }
 
 bool policy_fmt(struct slice text, const char *file, struct slice *out, struct findings *f)
@@ -305,13 +314,15 @@ bool policy_fmt(struct slice text, const char *file, struct slice *out, struct f
         return false;
     arena_init(&a, NULL);
     buf_init(&made, YAML_MAX_BYTES);
-    sheet_read(&sheet, &a, text);
-    set_node(&sheet, yaml_root(doc), 0, -1);
-    set_others(&sheet);
-    bool is_made = print_sheet(&made, &sheet);
-    if (!is_made)
-        findings_error(f, yaml_place(yaml_root(doc)), "too-large", "larger than %u bytes",
-                       YAML_MAX_BYTES);
+    bool is_made = sheet_read(&sheet, &a, text) || refuse(doc, f);
+    if (is_made) {
+        set_node(&sheet, yaml_root(doc), 0, -1);
+        set_others(&sheet);
+        is_made = print_sheet(&made, &sheet);
+        if (!is_made)
+            findings_error(f, yaml_place(yaml_root(doc)), "too-large", "larger than %u bytes",
+                           YAML_MAX_BYTES);
+    }
     is_made = is_made && check(&made, file, doc, f);
     if (is_made)
         *out = mem_slice(buf_slice(&made));
