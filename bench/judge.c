@@ -21,6 +21,7 @@
 #include "policy/charter.h"
 #include "policy/compile.h"
 #include "policy/decide.h"
+#include "policy/query.h"
 
 /* What the requests are judged by; all of it lives as long as the program. */
 struct law {
@@ -153,6 +154,7 @@ static struct asked *read_asked(const struct law *law, const json_t *line, struc
     q->is_refused =
         target_parse(&q->request, keep(a, line, "path"), app->paths, a) != REASON_PERMITTED;
     read_people(q, line, a);
+    query_read_for_rules(&law->snapshot, &q->facts, a);
     return q;
 }
 

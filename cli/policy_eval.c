@@ -15,6 +15,7 @@
 #include "policy/cel_eval.h"
 #include "policy/path.h"
 #include "policy/policy_test.h"
+#include "policy/query.h"
 
 struct eval {
     const char *expression;
@@ -74,10 +75,21 @@ static bool read_world(struct world *w, const char *path, struct arena *a)
     }
     is_good = target_parse(&w->request, w->test.target, (struct path_options){.fold_case = false},
                            a) == REASON_PERMITTED;
-    if (!is_good)
+    if (is_good)
+        query_read(&w->facts, a);
+    else
         (void)fprintf(stderr, "belfry policy: '%.*s' is no path that is let in\n",
                       SLICE_ARG(w->test.target));
     return is_good;
+}
+
+/* Those that the file gives may be named. */
+static struct slices header_names(const struct policy_test *t, struct arena *a)
+{
+    struct slice *names = arena_array(a, struct slice, t->field_count);
+    for (uint32_t i = 0; i < t->field_count; i++)
+        names[i] = t->fields[i].name;
+    return (struct slices){names, t->field_count};
 }
 
 /* --- one expression --- */
@@ -125,7 +137,8 @@ static int eval_one(const struct eval *e, struct arena *a)
     if (!read_world(&w, e->facts_path, a))
         return EXIT_TROUBLE;
     findings_init(&findings);
-    const struct cel *c = cel_compile_any(a, NULL, slice_of(e->expression), at, &findings);
+    const struct cel_names names = {.headers = header_names(&w.test, a)};
+    const struct cel *c = cel_compile_any(a, &names, slice_of(e->expression), at, &findings);
     int code;
     if (!c)
         code = print_findings(e, &findings);

@@ -228,6 +228,7 @@ struct application {
     uint32_t provider_count;
     struct path_options paths;
     bool wants_proof;        /* `dpop: required`: only tokens that are bound to a key (RFC 9449) */
+    struct slices headers;   /* fields of a request that conditions may read, in lower case */
     bool forward_token;      /* the verified Authorization goes upstream too */
     bool client_cert;        /* the verified certificate goes upstream in Client-Cert (RFC 9440) */
     bool websocket;          /* requests may become WebSockets */

@@ -45,6 +45,7 @@ struct cel_names {
     const struct cel_set *sets;
     uint32_t set_count;
     struct slices segments; /* what the rule's patterns call segments of a path: path.NAME */
+    struct slices headers;  /* that the application declares: request.headers.NAME */
     const struct cel_variable *variables; /* for `policy eval` (policy/cel_eval.h) */
     uint32_t variable_count;
 };
@@ -105,6 +106,7 @@ uint32_t cel_atoms(const struct cel *c, struct arena *a, const struct cel *const
 /* Bytes that are equal only for conditions with equal outcomes on all facts. */
 struct slice cel_key(const struct cel *c, struct arena *a);
 bool cel_reads_device(const struct cel *c); /* could lack a device */
+bool cel_reads_query(const struct cel *c);  /* asks for request.query_parameters */
 bool cel_reads_time(const struct cel *c);   /* may say another thing a second later */
 
 /* Facts by whose texts an index can find conditions. */

@@ -105,6 +105,21 @@ bool cel_reads_time(const struct cel *c)
     return reads_time(c->root);
 }
 
+static bool reads_query(const struct cel_step *s)
+{
+    if (s->op == OP_FACT || s->op == OP_HAS)
+        return s->fact == CEL_FACT_request_query_parameters;
+    for (uint32_t i = 0; has_args(s) && i < s->count; i++)
+        if (reads_query(s->args[i]))
+            return true;
+    return false;
+}
+
+bool cel_reads_query(const struct cel *c)
+{
+    return reads_query(c->root);
+}
+
 static bool reads_path(const struct cel_step *s)
 {
     if (s->op == OP_NAMED || s->op == OP_HAS_NAMED)

@@ -38,6 +38,10 @@ static const struct cel_step *check_has(struct cel_checker *c, const struct cel_
     const struct cel_type *type;
     if (!select || select->kind != NODE_SELECT)
         return wrong_usage(c, node, usage);
+    if (cel_find_named(c, select) != NAMED_COUNT) {
+        cel_refuse_nameless(c, cel_find_named(c, select), select->offset);
+        return NULL;
+    }
     const enum cel_named named = cel_find_named(c, select->args[0]);
     if (named != NAMED_COUNT)
         return cel_check_named(c, OP_HAS_NAMED, named, select->offset, select->name, &type);
@@ -54,7 +58,7 @@ static const struct cel_step *check_has(struct cel_checker *c, const struct cel_
     if (fact == CEL_FACT_COUNT)
         return NULL;
     type = cel_fact_type(fact);
-    if (type->kind != KIND_STRING)
+    if (type->kind != KIND_STRING && type->kind != KIND_MAP)
         cel_warn(c->t, node->offset, CEL_ALWAYS_TRUE,
                  "has(%.*s) holds for everyone who has a %.*s at all%s",
                  SLICE_ARG(cel_fact_name(fact)), SLICE_ARG(cel_fact_root(fact)),

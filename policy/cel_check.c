@@ -7,7 +7,7 @@
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
-enum fact_type { STRING, INT, BOOL, STRINGS, TIMESTAMP, DURATION, MAP };
+enum fact_type { STRING, INT, BOOL, STRINGS, TIMESTAMP, DURATION, MAP, LISTS };
 
 static const struct {
     struct slice full; /* "user.id" */
@@ -167,6 +167,7 @@ const struct cel_type *cel_fact_type(enum cel_fact fact)
     static const struct cel_type string = {KIND_STRING, NULL, NULL};
     static const struct cel_type strings = {KIND_LIST, NULL, &string};
     static const struct cel_type map = {KIND_MAP, &string, &string};
+    static const struct cel_type lists = {KIND_MAP, &string, &strings};
     switch (facts[fact].type) {
     case INT:
         return cel_type_of(KIND_INT);
@@ -180,6 +181,8 @@ const struct cel_type *cel_fact_type(enum cel_fact fact)
         return &strings;
     case MAP:
         return &map;
+    case LISTS:
+        return &lists;
     case STRING:
         break;
     }
@@ -340,6 +343,10 @@ static const struct cel_step *check_select(struct cel_checker *c, const struct c
     const enum cel_named named = cel_find_named(c, of);
     if (named != NAMED_COUNT)
         return cel_check_named(c, OP_NAMED, named, node->offset, node->name, type);
+    if (cel_find_named(c, node) != NAMED_COUNT) {
+        cel_refuse_nameless(c, cel_find_named(c, node), node->offset);
+        return NULL;
+    }
     if (of->kind == NODE_NAME && !cel_find_loop(c, of->name, &slot) &&
         !find_variable(c, of, type)) {
         const enum cel_fact fact = cel_find_fact(c, node);

@@ -3,6 +3,7 @@
  * that is compared. Leaves are free, nothing is ever short-cut here, lists of facts are
  * CEL_LIST_BOUND long. Sums and products stop at the largest number instead of going round. */
 #include "policy/cel_in.h"
+#include "policy/query.h"
 #include "policy/regex.h"
 
 /* What walks over the bytes of a text, which may be some KiB, against what looks at its first ones.
@@ -30,6 +31,9 @@ static uint64_t larger(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
 }
+
+/* The fields of a request are looked through. */
+#define HEADER_COST 128
 
 /* Of each state of a pattern: each byte of the longest text that matches() takes may meet it. */
 #define MATCH_COST REGEX_MAX_TEXT
@@ -66,6 +70,15 @@ static uint64_t bound_of_value(union cel_value value, const struct cel_type *typ
     return bound;
 }
 
+static uint64_t bound_of_fact(const struct cel_step *s)
+{
+    if (s->fact == CEL_FACT_request_query_parameters) // names, lists, and what is in them
+        return 3 * QUERY_MAX_PARAMETERS;
+    return !has_elements(s->type)      ? 1
+           : s->type->kind == KIND_MAP ? 2 * CEL_LIST_BOUND
+                                       : CEL_LIST_BOUND;
+}
+
 static uint64_t bound_of(struct walk *w, const struct cel_step *s)
 {
     uint64_t bound = 1;
@@ -74,9 +87,9 @@ static uint64_t bound_of(struct walk *w, const struct cel_step *s)
     case OP_VARIABLE:
         return bound_of_value(s->value, s->type);
     case OP_FACT:
-        return !has_elements(s->type)      ? 1
-               : s->type->kind == KIND_MAP ? 2 * CEL_LIST_BOUND
-                                           : CEL_LIST_BOUND;
+        return bound_of_fact(s);
+    case OP_NAMED:
+        return s->fact == NAMED_HEADER ? HEADER_MAX_FIELDS : 1;
     case OP_LOOP_VALUE: // no element holds more than all of them
         return has_elements(s->type) ? w->loops[s->slot] : 1;
     case OP_LIST:
@@ -134,7 +147,10 @@ static uint64_t walked_by(struct walk *w, const struct cel_step *s)
  * map() made, may hold many long ones. */
 static bool is_read(const struct cel_step *range)
 {
-    return range->op == OP_FACT || (range->op == OP_VALUE && !range->is_sorted);
+    if (range->op == OP_INDEX_MAP) // the values of one parameter of the query
+        return range->args[0]->op == OP_FACT;
+    return range->op == OP_FACT || range->op == OP_NAMED ||
+           (range->op == OP_VALUE && !range->is_sorted);
 }
 
 static uint64_t cost_of_matches(const struct walk *w, const struct cel_step *s)
@@ -170,9 +186,10 @@ static uint64_t cost_of(struct walk *w, const struct cel_step *s)
     case OP_FACT:
     case OP_LOOP_VALUE:
     case OP_HAS:
+        return 0;
     case OP_NAMED:
     case OP_HAS_NAMED:
-        return 0;
+        return s->fact == NAMED_HEADER ? HEADER_COST : 0;
     case OP_EXISTS:
     case OP_ALL:
     case OP_EXISTS_ONE:

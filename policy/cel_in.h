@@ -8,8 +8,10 @@
 
 #include "policy/cel.h"
 
-#define CEL_MAX_LOOPS 4   /* macros inside each other: the variables of a run */
-#define CEL_MAX_ARGS 2    /* of a function: what it is called on, and one more */
+#define CEL_MAX_LOOPS 4      /* macros inside each other: the variables of a run */
+#define CEL_MAX_ARGS 2       /* of a function: what it is called on, and one more */
+#define HEADER_MAX_FIELDS 64 /* of one name: what a condition may be made to walk over */
+#define HEADER_MAX_BYTES 8192
 #define CEL_SORTED_FROM 9 /* constant lists of this length and more are searched by halves */
 
 /* One reading of one text: where its findings go, and where things are kept. */

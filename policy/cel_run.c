@@ -7,6 +7,8 @@
  * change nothing. */
 #include "policy/cel_in.h"
 
+#include "base/field_name.h"
+#include "belfry/request.h"
 #include "policy/bundle.h"
 #include "policy/regex.h"
 
@@ -157,6 +159,9 @@ static bool read_fact(struct cel_frame *r, enum cel_fact fact, union cel_value *
     case CEL_FACT_request_query:
         out->s = f->request->query;
         return f->request->has_query;
+    case CEL_FACT_request_query_parameters:
+        out->list = (struct cel_list){f->parameters.at, f->parameters.count};
+        return f->parameters.at != NULL;
     case CEL_FACT_request_client_address:
         out->s = f->client_address;
         return out->s.len > 0;
@@ -198,11 +203,48 @@ static bool read_segment(const struct path_match *match, struct slice name, stru
     return false;
 }
 
+/* A field under any spelling that some framework takes for the name (base/field_name.h). */
+static bool is_field(const struct field *field, struct slice name)
+{
+    char room[FIELD_NAME_MAX_FOLDED];
+    return field->name.len == name.len && slice_eq(field_fold(field->name, room), name);
+}
+
+static uint32_t count_fields(const struct request *r, struct slice name, size_t *bytes)
+{
+    uint32_t count = 0;
+    *bytes = 0;
+    for (uint32_t i = 0; r && i < r->field_count; i++) {
+        if (!is_field(&r->fields[i], name))
+            continue;
+        *bytes += r->fields[i].value.len;
+        count++;
+    }
+    return count;
+}
+
+static bool read_header(struct cel_frame *f, struct slice name, union cel_value *out)
+{
+    const struct request *r = f->facts->request;
+    size_t bytes;
+    const uint32_t count = count_fields(r, name, &bytes);
+    if (!count || count > HEADER_MAX_FIELDS || bytes > HEADER_MAX_BYTES)
+        return false;
+    union cel_value *at = cel_scratch(f, count * sizeof *at);
+    out->list = (struct cel_list){at, 0};
+    for (uint32_t i = 0; at && i < r->field_count; i++)
+        if (is_field(&r->fields[i], name))
+            at[out->list.count++].s = r->fields[i].value;
+    return at != NULL;
+}
+
 static bool read_named(const struct cel_step *s, struct cel_frame *f, union cel_value *out)
 {
     switch ((enum cel_named)s->fact) {
     case NAMED_PATH:
         return read_segment(f->facts->match, cel_given_name(s), &out->s);
+    case NAMED_HEADER:
+        return read_header(f, cel_given_name(s), out);
     case NAMED_COUNT:
         break;
     }
@@ -216,6 +258,24 @@ static bool run_named(const struct cel_step *s, struct cel_frame *f, union cel_v
     if (!f->notes.missing.len)
         f->notes.missing = s->value.s;
     return false;
+}
+
+static enum cel_outcome judge_has_named(const struct cel_step *s, struct cel_frame *f)
+{
+    union cel_value ignored;
+    size_t bytes;
+    bool is_there = false;
+    switch ((enum cel_named)s->fact) {
+    case NAMED_PATH:
+        is_there = read_named(s, f, &ignored);
+        break;
+    case NAMED_HEADER: /* also where it is too long to be read */
+        is_there = count_fields(f->facts->request, cel_given_name(s), &bytes) > 0;
+        break;
+    case NAMED_COUNT:
+        break;
+    }
+    return is_there ? CEL_IS_TRUE : CEL_IS_FALSE;
 }
 
 /* --- values --- */
@@ -596,7 +656,7 @@ static enum cel_outcome judge(const struct cel_step *s, struct cel_frame *f)
     case OP_HAS:
         return judge_has(s, f);
     case OP_HAS_NAMED:
-        return read_named(s, f, &a) ? CEL_IS_TRUE : CEL_IS_FALSE;
+        return judge_has_named(s, f);
     case OP_EXISTS:
         return judge_loop(s, f, CEL_IS_TRUE);
     case OP_ALL:

@@ -332,8 +332,10 @@ static const struct rules *compile(struct arena *a, const struct rule *list, uin
     rules->shadow_forbids = make_tree(&b, rules, (struct wanted){RULE_FORBID, true, fold});
     for (uint32_t i = 0; i < count; i++)
         rules->has_step_up |= list[i].remedy == REMEDY_STEP_UP;
-    for (uint32_t i = 0; i < rules->atom_count; i++)
+    for (uint32_t i = 0; i < rules->atom_count; i++) {
         rules->reads_time |= cel_reads_time(rules->atoms[i]);
+        rules->reads_query |= cel_reads_query(rules->atoms[i]);
+    }
     arena_fini(&scratch);
     return rules;
 }
@@ -355,6 +357,8 @@ void charter_compile(struct charter *c)
         b->has_shadow |= b->requirements[i].is_shadow;
     for (uint32_t i = 0; i < b->requirement_count; i++)
         b->reads_time |= b->requirements[i].when && cel_reads_time(b->requirements[i].when);
+    for (uint32_t i = 0; i < b->requirement_count; i++)
+        b->reads_query |= b->requirements[i].when && cel_reads_query(b->requirements[i].when);
     for (uint32_t i = 0; i < b->forbid_count; i++)
         b->has_shadow |= b->forbids[i].is_shadow;
     for (int fold = 0; fold < 2; fold++) {

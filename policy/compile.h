@@ -100,6 +100,7 @@ struct rules {
     struct guard_names names;
     bool has_step_up; /* some permit rule says remedy: step_up */
     bool reads_time;  /* some condition does */
+    bool reads_query; /* asks for the query's parameters */
 };
 
 /* Fills `rules` of every application. Once for a bundle, before it is shared. */

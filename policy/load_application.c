@@ -3,6 +3,7 @@
  * Owns: all keys of an application but its rules (load_rule.c) and its upstreams (load_upstream.c).
  * Whether hosts and upstreams are delegated is the charter's question, asked when a snapshot is
  * made. */
+#include "base/field_name.h"
 #include "policy/host.h"
 #include "policy/load_in.h"
 
@@ -293,6 +294,36 @@ static void load_dpop(struct loader *l, const struct yaml *map, struct applicati
         app->wants_proof = choice == 1;
 }
 
+/* A name that stays as it is when frameworks have read it, of a field that reaches the application
+ * as the client sent it. */
+static const char *header_fault(struct slice name)
+{
+    char room[FIELD_NAME_MAX_FOLDED];
+    if (!slice_eq(field_fold(name, room), name))
+        return "is no name of a header field; allowed are lower-case letters, digits and '-'";
+    if (field_removal(name) != FIELD_STAYS)
+        return "never reaches an application from its client, so no rule may rest on it";
+    if (slice_eq(name, SLICE("authorization")) || slice_eq(name, SLICE("cookie")))
+        return "holds secrets; conditions have the facts of 'user' for it";
+    return NULL;
+}
+
+static void load_facts(struct loader *l, const struct yaml *map, struct application *app)
+{
+    static const struct slice keys[] = {SLICE_INIT("headers")};
+    const struct yaml *facts = load_map(l, map, "facts", LOAD_OPTIONAL);
+    if (!facts)
+        return;
+    (void)yaml_check_keys(facts, "facts", keys, COUNT_OF(keys), l->out);
+    (void)load_words(l, facts, "headers", LOAD_OPTIONAL, &app->headers);
+    for (uint32_t i = 0; i < app->headers.count; i++) {
+        const char *fault = header_fault(app->headers.at[i]);
+        if (fault)
+            findings_error(l->out, yaml_place(yaml_get(facts, SLICE("headers"))), "wrong-header",
+                           "'%.*s' %s", SLICE_ARG(app->headers.at[i]), fault);
+    }
+}
+
 struct seen {
     struct map ids;
     struct map hosts;
@@ -316,6 +347,7 @@ static void load_application(struct loader *l, const struct yaml *map, struct ap
         SLICE_INIT("retries"),
         SLICE_INIT("identity_providers"),
         SLICE_INIT("paths"),
+        SLICE_INIT("facts"),
         SLICE_INIT("forward_token"),
         SLICE_INIT("client_cert"),
         SLICE_INIT("limits"),
@@ -347,6 +379,8 @@ static void load_application(struct loader *l, const struct yaml *map, struct ap
     load_websocket(l, map, app);
     load_hsts(l, map, app);
     load_sessions(l, map, app);
+    load_facts(l, map, app);
+    l->names.headers = app->headers;
     load_rules(l, map, app);
 }
 

@@ -124,7 +124,8 @@ static const char *segment_fault(struct slice text, struct path_options options,
         return "holds ';'; no path with one is let through, unless the application says "
                "'parameters: allow'";
     if (holds(text, '?') || holds(text, '#'))
-        return "holds '?' or '#'; a pattern is of the path alone: look at request.query in 'when'";
+        return "holds '?' or '#'; a pattern is of the path alone: look at request.query_parameters "
+               "in 'when'";
     return NULL;
 }
 

@@ -117,9 +117,36 @@ static bool load_root(struct loader *l, const struct yaml *given, const char *ro
     return yaml_check_keys(map, root, names, count, l->out);
 }
 
+/* A text, or a list of them for a field that stands there several times. */
+static void load_headers(struct loader *l, const struct yaml *request, struct policy_test *t)
+{
+    const struct yaml *map = load_map(l, request, "headers", LOAD_OPTIONAL);
+    const uint32_t count = (uint32_t)yaml_count(map);
+    uint32_t room = 0;
+    if (!map)
+        return;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct yaml *n = yaml_value(map, i);
+        room += yaml_kind(n) == YAML_LIST ? (uint32_t)yaml_count(n) : 1;
+    }
+    t->fields = arena_array(l->a, struct field, room);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct slice name = arena_copy(l->a, yaml_text(yaml_key(map, i)));
+        const struct yaml *n = yaml_value(map, i);
+        const bool is_list = yaml_kind(n) == YAML_LIST;
+        for (size_t k = 0; k < (is_list ? yaml_count(n) : 1); k++) {
+            struct field *field = &t->fields[t->field_count];
+            field->name = name;
+            t->field_count +=
+                load_word(l, is_list ? yaml_item(n, k) : n, "a header", &field->value);
+        }
+    }
+}
+
 static void load_request_facts(struct loader *l, const struct yaml *given, struct policy_test *t)
 {
-    static const struct slice keys[] = {SLICE_INIT("client_address"), SLICE_INIT("protocol")};
+    static const struct slice keys[] = {SLICE_INIT("client_address"), SLICE_INIT("protocol"),
+                                        SLICE_INIT("headers")};
     static const struct slice protocols[] = {
         [PROTOCOL_H1] = SLICE_INIT("h1"), [PROTOCOL_H2] = SLICE_INIT("h2")};
     const struct yaml *request = load_map(l, given, "request", LOAD_OPTIONAL);
@@ -128,6 +155,7 @@ static void load_request_facts(struct loader *l, const struct yaml *given, struc
         return;
     (void)yaml_check_keys(request, "given.request", keys, COUNT_OF(keys), l->out);
     (void)load_text(l, request, "client_address", LOAD_OPTIONAL, &t->client_address);
+    load_headers(l, request, t);
     if (load_choice(l, request, "protocol", LOAD_OPTIONAL, protocols, COUNT_OF(protocols), &choice))
         t->protocol = (enum protocol)choice;
 }

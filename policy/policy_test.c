@@ -9,6 +9,7 @@
 #include "policy/decide.h"
 #include "policy/host.h"
 #include "policy/path.h"
+#include "policy/query.h"
 
 /* RFC 9110 §5.6.2: what a method may be written with. */
 static bool is_token(struct slice s)
@@ -142,7 +143,9 @@ void policy_test_facts(const struct policy_test *t, const struct application *ap
                                 .method_name = t->method_name,
                                 .host = t->host,
                                 .authority = t->host,
-                                .target = t->target};
+                                .target = t->target,
+                                .fields = t->fields,
+                                .field_count = t->field_count};
     *out = (struct facts){.user = t->has_user ? &t->user : NULL,
                           .device = t->has_device ? &t->device : NULL,
                           .service = t->has_service ? &t->service : NULL,
@@ -162,10 +165,12 @@ static void judge(const struct policy_test *t, const struct application *app,
     struct facts facts;
     policy_test_facts(t, app, now, &request, &facts);
     enum reason before = policy_refused_before(&facts, &request, a);
-    if (before == REASON_PERMITTED)
+    if (before == REASON_PERMITTED) {
+        query_read_for_rules(&s, &facts, a);
         decide(&s, &facts, out);
-    else
-        *out = (struct decision){.reason = before};
+        return;
+    }
+    *out = (struct decision){.reason = before};
 }
 
 static bool is_as_expected(const struct policy_test *t, const struct decision *d)

@@ -32,7 +32,9 @@ struct policy_test {
     struct facts_service service;
     struct slice client_address; /* given: { request: { client_address: ... } }; empty: 127.0.0.1 */
     enum protocol protocol;      /* given: { request: { protocol: h1 | h2 } } */
-    struct wall now;             /* given: { now: 2027-01-01T08:00:00Z }; 0: the time of the run */
+    struct field *fields; /* given: { request: { headers: { NAME: TEXT or [TEXT, ...] } } } */
+    uint32_t field_count;
+    struct wall now; /* given: { now: 2027-01-01T08:00:00Z }; 0: the time of the run */
 
     /* request, by policy_test_request */
     enum method method;

@@ -11,6 +11,7 @@
 #include "base/reason.h"
 #include "base/secret.h"
 #include "policy/decide.h"
+#include "policy/query.h"
 #include "proxy/answer.h"
 #include "proxy/cookie.h"
 #include "proxy/event_of.h"
@@ -490,8 +491,10 @@ static enum next decision(struct exchange *x)
     enum reason why = is_same ? exchange_judge_revoked(x, x->facts.app) : exchange_judge_by(x, now);
     if (why != REASON_PERMITTED)
         return refuse_or_lead(x, why);
-    if (is_same)
+    if (is_same) {
+        query_read_for_rules(now->edition->snapshot, &x->facts, &x->arena);
         decide(now->edition->snapshot, &x->facts, &x->decision);
+    }
     if (x->decision.shadow.differs)
         metric_add(&x->worker->metrics, METRIC_SHADOW_DIFFERENCES_TOTAL, 1);
     if (x->is_to_be_judged) /* the keys of now are not there */

@@ -6,6 +6,7 @@
 
 #include "base/reason.h"
 #include "policy/decide.h"
+#include "policy/query.h"
 #include "proxy/live.h"
 
 static bool is_user_over(const struct exchange *x, int64_t now_s)
@@ -162,6 +163,7 @@ enum reason exchange_judge_by(struct exchange *x, struct held *now)
     }
     x->door = door;
     x->facts.app = door->app;
+    query_read_for_rules(now->edition->snapshot, &x->facts, &x->arena);
     decide(now->edition->snapshot, &x->facts, &x->decision);
     return x->decision.verdict == DECISION_PERMIT ? REASON_PERMITTED : x->decision.reason;
 }

@@ -1,153 +1,23 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* The one list of what does not pass. A field's name is folded (lower case, and all but letters
- * and digits is "-": some servers make one "_" of any of it, as CGI wants) before it is looked up,
- * so an alias fares as the field that it would become in a framework. */
+/* What passes, and what is put in the place of what does not (base/field_name.h has the list). */
 #include "proxy/fields.h"
 
 #define OWN_COOKIES "__Host-belfry"
-#define OWN_FIELDS 4       /* date, via, strict-transport-security, belfry-reference */
-#define NAME_MAX_FOLDED 64 /* longer than any name in the lists; a longer one is none of them */
-
-/* Sorted by nothing: looked through only where the first letter fits. Half of the names begin with
- * "x-", and hardly a field of a browser does, so they lie apart. */
-struct listed {
-    struct slice name;
-    enum removal removal;
-    bool is_prefix;
-};
-#define HOP(n)                                                                                     \
-    {                                                                                              \
-        SLICE_INIT(n), FIELD_HOP_BY_HOP, false                                                     \
-    }
-#define FORGED(n)                                                                                  \
-    {                                                                                              \
-        SLICE_INIT(n), FIELD_FORGEABLE, false                                                      \
-    }
-#define FORGED_ALL(n)                                                                              \
-    {                                                                                              \
-        SLICE_INIT(n), FIELD_FORGEABLE, true                                                       \
-    }
-static const struct listed listed[] = {
-    /* RFC 9110 §7.6.1; Content-Length and Transfer-Encoding are written anew from the framing that
-       was judged. */
-    HOP("connection"),
-    HOP("keep-alive"),
-    HOP("proxy-connection"),
-    HOP("te"),
-    HOP("trailer"),
-    HOP("transfer-encoding"),
-    HOP("content-length"),
-    HOP("upgrade"),
-    HOP("proxy-authenticate"),
-    HOP("proxy-authorization"),
-    HOP("proxy-authentication-info"),
-    HOP("http2-settings"),
-    HOP("expect"),
-    HOP("host"),
-    /* Who one is, and where one comes from: only the gateway says so. */
-    FORGED_ALL("belfry-"),
-    FORGED("forwarded"),
-    FORGED("true-client-ip"),
-    FORGED("cf-connecting-ip"),
-    FORGED("fastly-client-ip"),
-    FORGED("remote-addr"),
-    FORGED_ALL("client-cert"),
-    FORGED_ALL("ssl-client"),
-    FORGED("remote-user"),
-    FORGED("auth-user"),
-    FORGED_ALL("remote-"),
-    FORGED_ALL("oidc-"),
-    /* What makes a framework judge another request than the rules did. */
-    FORGED("proxy"),
-    /* Made anew. */
-    FORGED("traceparent"),
-    FORGED("tracestate"),
-};
-/* What stands behind "x-". */
-static const struct listed listed_x[] = {
-    /* Who one is, and where one comes from. */
-    FORGED_ALL("belfry-"),
-    FORGED_ALL("forwarded"),
-    FORGED("real-ip"),
-    FORGED("client-ip"),
-    FORGED("cluster-client-ip"),
-    FORGED("original-forwarded-for"),
-    FORGED("original-host"),
-    FORGED("originating-ip"),
-    FORGED("remote-ip"),
-    FORGED("remote-addr"),
-    FORGED_ALL("envoy-"),
-    FORGED_ALL("client-cert"),
-    FORGED_ALL("ssl-"),
-    FORGED_ALL("tls-client"),
-    FORGED_ALL("arr-clientcert"),
-    FORGED("spiffe-id"),
-    FORGED("remote-user"),
-    FORGED("user"),
-    FORGED("auth-user"),
-    FORGED("authenticated-user"),
-    FORGED("webauth-user"),
-    FORGED_ALL("auth-request-"),
-    FORGED_ALL("ms-client-principal"),
-    FORGED_ALL("goog-"),
-    FORGED_ALL("amzn-oidc-"),
-    /* What makes a framework judge another request than the rules did. */
-    FORGED("original-url"),
-    FORGED("original-uri"),
-    FORGED("rewrite-url"),
-    FORGED("http-method"),
-    FORGED("http-method-override"),
-    FORGED("method-override"),
-    FORGED("host"),
-    FORGED("script-name"),
-    FORGED("accel-redirect"),
-    FORGED("sendfile"),
-    FORGED("middleware-subrequest"),
-};
-
-static struct slice fold(struct slice name, char room[NAME_MAX_FOLDED])
-{
-    size_t n = name.len < NAME_MAX_FOLDED ? name.len : NAME_MAX_FOLDED;
-    for (size_t i = 0; i < n; i++) {
-        char c = ascii_lower(name.ptr[i]);
-        room[i] = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ? c : '-';
-    }
-    return (struct slice){room, n};
-}
-
-static enum removal removal_in(const struct listed *list, size_t count, struct slice name)
-{
-    for (const struct listed *l = list; name.len && l < list + count; l++) {
-        if (l->name.ptr[0] != name.ptr[0])
-            continue; /* most end here: names differ by their first letter */
-        if (l->is_prefix ? slice_starts(name, l->name) : slice_eq(name, l->name))
-            return l->removal;
-    }
-    return FIELD_STAYS;
-}
-
-enum removal field_removal(struct slice name)
-{
-    char room[NAME_MAX_FOLDED];
-    struct slice folded = fold(name, room);
-    if (slice_starts(folded, SLICE("x-")))
-        return removal_in(listed_x, sizeof listed_x / sizeof *listed_x, slice_skip(folded, 2));
-    return removal_in(listed, sizeof listed / sizeof *listed, folded);
-}
+#define OWN_FIELDS 4 /* date, via, strict-transport-security, belfry-reference */
 
 /* RFC 9110 §7.6.1: what a Connection field names goes no further; there may be several of them. */
 static bool is_named(const struct field *fields, uint32_t count, struct slice name)
 {
-    char a[NAME_MAX_FOLDED];
-    char b[NAME_MAX_FOLDED];
-    struct slice folded = fold(name, a);
+    char a[FIELD_NAME_MAX_FOLDED];
+    char b[FIELD_NAME_MAX_FOLDED];
+    struct slice folded = field_fold(name, a);
     for (uint32_t i = 0; i < count; i++) {
         struct slice rest = fields[i].value;
         struct slice item;
         if (!slice_eq(fields[i].name, SLICE("connection")))
             continue;
         while (list_next(&rest, &item))
-            if (item.len == name.len && slice_eq(fold(item, b), folded))
+            if (item.len == name.len && slice_eq(field_fold(item, b), folded))
                 return true;
     }
     return false;
@@ -342,7 +212,7 @@ static bool answer_field_stays(const struct field *f, bool keeps_length)
         SLICE_INIT("connection"), SLICE_INIT("keep-alive"),        SLICE_INIT("proxy-connection"),
         SLICE_INIT("te"),         SLICE_INIT("trailer"),           SLICE_INIT("transfer-encoding"),
         SLICE_INIT("upgrade"),    SLICE_INIT("proxy-authenticate")};
-    char room[NAME_MAX_FOLDED];
+    char room[FIELD_NAME_MAX_FOLDED];
     if (slice_eq(f->name, SLICE("content-length")))
         return keeps_length;
     for (size_t i = 0; i < sizeof hop / sizeof *hop; i++)
@@ -353,7 +223,7 @@ static bool answer_field_stays(const struct field *f, bool keeps_length)
     if (slice_eq(f->name, SLICE("set-cookie")) && sets_ours(f->value))
         return false;
     return f->name.len < sizeof "belfry-" - 1 || ascii_lower(f->name.ptr[0]) != 'b' ||
-           !slice_starts(fold(f->name, room), SLICE("belfry-"));
+           !slice_starts(field_fold(f->name, room), SLICE("belfry-"));
 }
 
 /* NTLM and Negotiate authenticate the pooled connection: the next person would inherit it. */
@@ -437,8 +307,8 @@ static bool may_trail(struct slice name)
         SLICE_INIT("vary"),          SLICE_INIT("strict-transport-security")};
     static const struct slice never_so[] = {SLICE_INIT("content-"), SLICE_INIT("if-"),
                                             SLICE_INIT("access-control-"), SLICE_INIT("sec-")};
-    char room[NAME_MAX_FOLDED];
-    struct slice folded = fold(name, room);
+    char room[FIELD_NAME_MAX_FOLDED];
+    struct slice folded = field_fold(name, room);
     if (!name.len || name.ptr[0] == ':' || field_removal(name) != FIELD_STAYS)
         return false;
     for (size_t i = 0; i < sizeof never / sizeof *never; i++)

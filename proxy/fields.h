@@ -5,6 +5,7 @@
  * one (-, _ and . are one, case is one). */
 #pragma once
 
+#include "base/field_name.h"
 #include "proxy/exchange.h"
 
 /* Where the fields of a head go, one after the other: an upstream's protocol has its own form for
@@ -25,7 +26,3 @@ enum reason fields_response(struct exchange *x, const struct upstream_head *head
 uint32_t fields_early(struct arena *a, const struct upstream_head *head, struct field **out);
 uint32_t fields_trailers(struct arena *a, const struct field *fields, uint32_t count,
                          struct field **out);
-enum removal { FIELD_STAYS, FIELD_HOP_BY_HOP, FIELD_FORGEABLE };
-/* For tests: what becomes of a request's field of that (lower-case) name, but for Connection's
- * list. */
-enum removal field_removal(struct slice name);

@@ -67,6 +67,13 @@ struct facts_service {
     struct slice trust_domain; /* of the SPIFFE id */
 };
 
+/* A map as conditions read it (policy/cel_in.h): keys and values in turn, `count` pairs. */
+union cel_value;
+struct facts_map {
+    const union cel_value *at; /* NULL: missing */
+    uint32_t count;
+};
+
 struct request;
 struct application;
 struct path_match; /* policy/bundle.h */
@@ -82,4 +89,5 @@ struct facts {
     /* Set by the judgement itself, for one condition: what its rule's pattern calls the segments of
      * the path. NULL: nothing. */
     const struct path_match *match;
+    struct facts_map parameters; /* of the query: made where some rule asks (policy/query.h) */
 };

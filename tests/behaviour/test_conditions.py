@@ -15,7 +15,7 @@ from world import BELFRY  # noqa: E402
 FACTS = """given:
   user: { groups: [tax-officers], acr_level: 400 }
   device: { trust: managed }
-  request: { client_address: 10.20.3.4 }
+  request: { client_address: 10.20.3.4, headers: { x-case-id: [a, b] } }
   now: 2026-03-31T22:30:15Z
 request: GET https://tax.finance.localhost/declarations/12?year=2026
 """
@@ -61,6 +61,8 @@ def test_facts_of_a_file_are_those_of_a_policy_test(belfry, tmp_path):
     for condition in ('"tax-officers" in user.groups && user.acr_level >= 400',
                       'device.trust == "managed" && !has(user.acr)',
                       'request.path == "/declarations/12" && request.query == "year=2026"',
+                      'request.query_parameters == {"year": ["2026"]}',
+                      'request.headers["x-case-id"] == ["a", "b"]',
                       'cidr("10.20.0.0/16").containsIP(request.client_address)',
                       'request.time.getHours("Europe/Brussels") == 0 && request.time.getHours() == 22'):
         done = evaluate(belfry, condition, "--facts", str(facts), "--json")

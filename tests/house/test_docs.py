@@ -90,7 +90,8 @@ def test_every_fact_is_documented():
     said = rows(section("docs/policy.md", "Facts"))
     names(facts, said, "facts")
     kinds = {"string": "string", "strings": "list of string", "int": "int", "bool": "bool", "timestamp": "timestamp",
-             "duration": "duration", "map": "map of string to string"}
+             "duration": "duration", "map": "map of string to string",
+             "lists": "map of string to list of string"}
     assert {name: cells[0] for name, cells in said.items()} == {name: kinds[kind] for name, kind in facts.items()}
 
 
