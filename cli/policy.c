@@ -24,6 +24,7 @@ static const struct verb {
      "--batch"},
     {"explain", verb_explain,
      "FILE (--facts FILE | --audit LOG --reference REFERENCE) [--charter FILE] [--json]"},
+    {"diff", verb_diff, "OLD NEW [--charter FILE] [--json]"},
     {"replay", verb_replay, "NEW --audit LOG... [--old OLD] [--charter FILE] [--json]"},
     {"who-can", verb_who_can, "APPLICATION METHOD PATH FILE [--charter FILE] [--json]"},
     {"what-can", verb_what_can,

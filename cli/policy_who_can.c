@@ -7,7 +7,6 @@
 #include "base/reason.h"
 #include "cli/policy_in.h"
 #include "cli/policy_tool.h"
-#include "policy/decide_in.h"
 #include "policy/policy_test.h"
 
 /* Whoever asks is not known; what is asked for is. */
@@ -68,8 +67,7 @@ static void add_rules(struct who_can *w, struct clauses_of_rules *out, const str
 {
     for (uint32_t i = 0; i < count; i++) {
         const struct rule *r = &rules[i];
-        if (!explain_counts(r, w->facts.now) ||
-            (r->effect != RULE_REQUIRE && !rule_fits(w->facts.app, r, &w->request)))
+        if (!explain_counts(r, w->facts.now) || !explain_fits(r, &w->facts))
             continue;
         struct clause_of_rule clause = {.rule = r, .is_baseline = is_baseline};
         read_condition(w, &clause);
@@ -81,12 +79,15 @@ static void add_rules(struct who_can *w, struct clauses_of_rules *out, const str
 
 static struct clauses_of_rules read_rules(struct who_can *w)
 {
-    const struct hearing h = hearing_of(&w->ground.snapshot, &w->facts);
+    static const struct baseline none;
+    const struct application *app = w->facts.app;
+    const struct baseline *b = w->ground.charter ? &w->ground.charter->baseline : &none;
     struct clauses_of_rules all = {.count = 0};
-    all.at = arena_array(&w->arena, struct clause_of_rule, h.first_rule + h.app->rule_count + 1);
-    add_rules(w, &all, h.baseline->requirements, h.baseline->requirement_count, true);
-    add_rules(w, &all, h.baseline->forbids, h.baseline->forbid_count, true);
-    add_rules(w, &all, h.app->rule_list, h.app->rule_count, false);
+    all.at = arena_array(&w->arena, struct clause_of_rule,
+                         b->requirement_count + b->forbid_count + app->rule_count + 1);
+    add_rules(w, &all, b->requirements, b->requirement_count, true);
+    add_rules(w, &all, b->forbids, b->forbid_count, true);
+    add_rules(w, &all, app->rule_list, app->rule_count, false);
     return all;
 }
 

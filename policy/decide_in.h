@@ -108,6 +108,8 @@ static inline struct reading read_laxly(const struct path *path, struct slice ou
 bool pattern_fits(const struct application *app, const struct pattern *p, struct reading reading);
 /* Whether some pattern of the rule fits, by the plain loop over them. */
 bool rule_fits_path(const struct application *app, const struct rule *r, struct reading reading);
+bool segment_fits(const struct pattern_segment *p, struct slice s, bool fold);
+bool rule_names_method(const struct rule *r, const struct request *request);
 /* Everything but its condition and its end. */
 bool rule_fits(const struct application *app, const struct rule *r, const struct request *request);
 

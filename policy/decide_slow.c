@@ -14,7 +14,7 @@ static bool bytes_fit(struct slice s, struct slice text, bool fold)
     return true;
 }
 
-static bool segment_fits(const struct pattern_segment *p, struct slice s, bool fold)
+bool segment_fits(const struct pattern_segment *p, struct slice s, bool fold)
 {
     switch (p->kind) {
     case PATTERN_TEXT:
@@ -55,7 +55,7 @@ bool rule_fits_path(const struct application *app, const struct rule *r, struct 
     return !r->path_count;
 }
 
-static bool names_method(const struct rule *r, const struct request *request)
+bool rule_names_method(const struct rule *r, const struct request *request)
 {
     if (!r->methods && !r->other_methods.count)
         return true;
@@ -70,7 +70,7 @@ static bool names_method(const struct rule *r, const struct request *request)
 bool rule_fits(const struct application *app, const struct rule *r,
                       const struct request *request)
 {
-    if (!names_method(r, request))
+    if (!rule_names_method(r, request))
         return false;
     const struct path *path = &request->path;
     struct slice room[LAX_MAX_SEGMENTS];

@@ -69,7 +69,7 @@ static void account_of(struct account *out, const struct facts *facts, uint64_t 
     const struct rule *r = out->rule;
     if (rule_has_expired(r, facts))
         out->mark = MARK_EXPIRED;
-    else if (r->effect == RULE_REQUIRE || rule_fits(facts->app, r, facts->request))
+    else if (explain_fits(r, facts))
         explain_condition(out, facts, unknown, a);
 }
 
@@ -184,4 +184,9 @@ uint64_t explain_reads(const struct snapshot *s, const struct application *app)
 bool explain_counts(const struct rule *r, struct wall now)
 {
     return !r->is_shadow && !(r->expires_s && now.s >= r->expires_s);
+}
+
+bool explain_fits(const struct rule *r, const struct facts *facts)
+{
+    return r->effect == RULE_REQUIRE || rule_fits(facts->app, r, facts->request);
 }

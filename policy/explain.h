@@ -43,6 +43,8 @@ void explain_condition(struct account *out, const struct facts *facts, uint64_t 
                        struct arena *a);
 /* A rule that is there, and not in shadow. */
 bool explain_counts(const struct rule *r, struct wall now);
+/* Whether it is for this method and path; a requirement is for all. */
+bool explain_fits(const struct rule *r, const struct facts *facts);
 
 enum knowledge { KNOWN_DENY = 0, KNOWN_PERMIT, NOT_KNOWN };
 struct conclusion {

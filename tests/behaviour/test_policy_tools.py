@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: EUPL-1.2
-"""What an author of policy is told before publishing: explain, coverage, who-can, what-can, replay."""
+"""What an author of policy is told before publishing: explain, coverage, who-can, what-can, diff, replay."""
 
 import json
 import os
 import pathlib
 import pty
+import random
+import re
 import subprocess
 
 import pytest
@@ -250,6 +252,160 @@ def test_what_can_tells_hits_from_what_hangs_on_more(desk):
     assert marks("--groups", "guests", "--scopes", "x", "--device", "managed", code=1)[0] == {}
     desk.bundle("bundle.yaml", ("device: none", "device: required"))
     assert "certificate" in marks("--groups", "officers", "--level", "400", code=1)[1]["no_way"]
+
+
+# diff
+
+
+OPTIONAL = ("device: none", "device: optional")
+WRITE = '"officers" in user.groups && user.acr_level'
+
+
+@pytest.mark.parametrize("change", [
+    ("user.acr_level >= 400", "user.acr_level > 399"),
+    ('"officers" in user.groups && device.trust == "managed"', 'device.trust == "managed" && "officers" in user.groups'),
+    (WRITE, '!(!("officers" in user.groups)) && user.acr_level'),
+    ('["/own/**"]', '["/own", "/own/", "/own/{x}/**"]'),
+    ("[GET, HEAD]", "[HEAD, GET]"),
+    ("id: scoped", "id: renamed"),
+    ('when: \'user.provider == "fas"\'', "when: 'user.acr_level > 1'"),  # of a rule that has expired
+])
+def test_diff_finds_no_difference_where_there_is_none(desk, change):
+    desk.bundle("old.yaml", OPTIONAL)
+    desk.bundle("new.yaml", OPTIONAL, change)
+    assert "no difference" in desk("diff", "old.yaml", "new.yaml")
+    assert desk.json("diff", "old.yaml", "new.yaml")["verdict"] == "same"
+
+
+@pytest.mark.parametrize("change, becomes, request, facts", [
+    (("user.acr_level >= 400", "user.acr_level >= 300"), "permit", "POST /declarations",
+     ['user.groups = ["officers"]', "user.acr_level = 399"]),
+    (("user.acr_level >= 400", "user.acr_level >= 500"), "deny", "POST /declarations",
+     ['user.groups = ["officers"]', "user.acr_level = 499"]),
+    (("[POST]", "[POST, PUT]"), "permit", "PUT /declarations", ['user.groups = ["officers"]', "user.acr_level = 400"]),
+    (("/declarations/secret/**", "/declarations/secret*/**"), "deny", "GET /declarations/secret~",
+     ['user.groups = ["officers"]', 'device.trust = "managed"']),
+    (('["/own/**"]', '["/own/{x}"]'), "deny", "GET /own", ['user.scopes = ["own"]']),
+    (('["/own/**"]', '["/own/**", "/mine"]'), "permit", "GET /mine", ['user.scopes = ["own"]']),
+    ((WRITE, '(user.id.startsWith("fas:") || "officers" in user.groups) && user.acr_level'), "permit", "POST /declarations",
+     ['user.id = "fas:"', "user.acr_level = 400"]),
+    (('"own" in user.scopes', 'has(user.client_id) && "own" in user.scopes'), "deny", "GET /own", ['user.scopes = ["own"]']),
+])
+def test_diff_shows_a_smallest_request_that_changes_hands(desk, change, becomes, request, facts):
+    desk.bundle("old.yaml", OPTIONAL)
+    desk.bundle("new.yaml", OPTIONAL, change)
+    said = desk.json("diff", "old.yaml", "new.yaml", code=1)
+    (application,) = said["applications"]
+    assert (becomes, request, facts) in [(c["becomes"], c["request"], c["facts"]) for c in application["classes"]]
+    assert {c["becomes"] for c in application["classes"]} == {becomes} and not application["doubts"]
+
+
+def test_diff_of_the_same_under_a_baseline_that_forbids_the_change(desk):
+    desk.write("charter.yaml", CHARTER.replace("  require:", "  forbid:\n    - { id: no-put, methods: [PUT] }\n  require:"))
+    desk.bundle("old.yaml", OPTIONAL)
+    desk.bundle("new.yaml", OPTIONAL, ("[POST]", "[POST, PUT]"))
+    desk("diff", "old.yaml", "new.yaml", code=1)
+    assert "no difference" in desk("diff", "old.yaml", "new.yaml", "--charter", "charter.yaml")
+
+
+def test_diff_says_where_it_cannot_tell(desk):
+    desk.bundle("old.yaml", OPTIONAL)
+    desk.bundle("new.yaml", OPTIONAL, (WRITE, '(request.time > timestamp("2999-01-01T00:00:00Z") || "officers" in user.groups) '
+                                              "&& user.acr_level"))
+    said = desk("diff", "old.yaml", "new.yaml", code=4)
+    assert "can't be told" in said and 'request.time > timestamp("2999-01-01T00:00:00Z") may make a difference' in said
+    desk.bundle("new.yaml", ("device: none", "device: required_by_tls"))
+    said = desk.json("diff", "old.yaml", "new.yaml", code=1)["applications"][0]
+    assert said["doubts"] and {c["deny_reason"] for c in said["classes"]} == {"device_required"}
+
+
+def test_diff_sees_applications_come_and_go(desk):
+    desk.bundle("new.yaml", ("host: tax.finance", "host: tux.finance"), (f"https://{HOST}", "https://tux.finance.localhost"))
+    said = desk.json("diff", "bundle.yaml", "new.yaml", code=1)
+    assert [(a["host"], {c["becomes"] for c in a["classes"]}) for a in said["applications"]] == [
+        (HOST, {"deny"}), ("tux.finance.localhost", {"permit"})]
+
+
+class Invention:
+    """Bundles of few words, so that what they say meets often; and requests of the same words."""
+
+    def __init__(self, seed):
+        self.random = random.Random(seed)
+
+    def some(self, words, most):
+        return self.random.sample(words, self.random.randint(1, most))
+
+    def condition(self, depth=0):
+        pick = self.random.random()
+        if depth < 2 and pick < 0.45:
+            joined = self.random.choice([" && ", " || "]).join(f"({self.condition(depth + 1)})" for _ in range(2))
+            return joined if pick < 0.35 else f"!({joined})"
+        return self.random.choice([
+            lambda: f'"{self.random.choice("gh")}" in user.groups',
+            lambda: f'device.trust {self.random.choice(["==", "!="])} "{self.random.choice(["managed", "own"])}"',
+            lambda: f"user.acr_level {self.random.choice(['>=', '<', '=='])} {self.random.choice([200, 300])}",
+            lambda: f"has({self.random.choice(['user.client_id', 'user.acr'])})",
+            lambda: f'user.client_id in ["a", "b"]',
+            lambda: f'user.subject.startsWith("{self.random.choice("st")}")',
+            lambda: f'service.id == "s"',
+        ])()
+
+    def rule(self, number):
+        effect = "permit" if self.random.random() < 0.7 else "forbid"
+        paths = self.some(["/", "/a", "/a/**", "/a/{x}", "/{x}/b", "/a*/b", "/*c", "/**"], 2)
+        methods = f"methods: {json.dumps(self.some(['GET', 'POST', 'PURGE'], 2))}, " if self.random.random() < 0.5 else ""
+        return f"      - id: r{number}\n        {effect}: {{ {methods}paths: {json.dumps(paths)} }}\n" \
+               f"        when: '{self.condition()}'\n"
+
+    def rules(self):
+        return [self.rule(number) for number in range(self.random.randint(1, 4))]
+
+    def changed(self, rules):
+        at = self.random.randrange(len(rules))
+        return self.random.choice([rules[:at] + rules[at + 1:], rules[:at] + [self.rule(at)] + rules[at + 1:], rules[::-1],
+                                   [*rules, self.rule(9)]]) or [self.rule(0)]
+
+    def test(self, number):
+        given, maybe = {}, lambda: self.random.random() < 0.5
+        if maybe() or maybe():
+            given["user"] = {"id": "fas:x", "subject": self.random.choice("stu"), "groups": [g for g in "gh" if maybe()],
+                             "acr_level": self.random.choice([0, 199, 200, 201, 299, 300, 301])}
+            given["user"] |= {"client_id": self.random.choice("abc")} if maybe() else {}
+            given["user"] |= {"acr": "x"} if maybe() else {}
+        if maybe():
+            given["device"] = {"id": "x", "trust": self.random.choice(["managed", "own", "other"])}
+        if maybe() and maybe():
+            given["service"] = {"id": self.random.choice("st")}
+        path = self.random.choice(["/", "/a", "/a/", "/a/b", "/ax/b", "/c", "/xc", "/a/b/c", "/x", "/x/b"])
+        method = self.random.choice(["GET", "POST", "PUT", "PURGE", "OTHER"])
+        return f"  - name: t{number}\n    given: {json.dumps(given)}\n    request: {method} https://{HOST}{path}\n    expect: permit\n"
+
+
+def test_diff_says_what_invented_requests_show(desk):
+    """Two invented bundles, and requests judged by both: where one changes hands, diff has said so."""
+    head = BUNDLE.replace(*OPTIONAL)[:BUNDLE.replace(*OPTIONAL).index("      - id: officers-read")]
+    verdicts = {"same": 0, "differs": 0, "unknown": 0}
+    for seed in range(60):
+        invent = Invention(seed)
+        rules = invent.rules()
+        tests = "tests:\n" + "".join(invent.test(number) for number in range(150))
+        desk.write("old.yaml", head + "".join(rules) + tests)
+        desk.write("new.yaml", head + "".join(invent.changed(rules)) + tests)
+        said = subprocess.run([desk.belfry, "policy", "diff", "old.yaml", "new.yaml", "--json"], capture_output=True, text=True,
+                              cwd=desk.folder, timeout=60)
+        if said.returncode == 3:
+            continue  # a condition that says nothing is no bundle
+        told = json.loads(said.stdout)
+        verdicts[told["verdict"]] += 1
+        passed = []
+        for name in ("old.yaml", "new.yaml"):
+            judged = subprocess.run([desk.belfry, "policy", "test", name], capture_output=True, text=True, cwd=desk.folder, timeout=60)
+            passed.append(set(re.findall(r"^ok   (t\d+)$", judged.stdout, re.M)))
+        directions = {c["becomes"] for a in told["applications"] for c in a["classes"]}
+        seen = ({"permit"} if passed[1] - passed[0] else set()) | ({"deny"} if passed[0] - passed[1] else set())
+        assert seen <= directions or told["verdict"] == "unknown" or any(a["doubts"] for a in told["applications"]), (seed, told)
+        assert told["verdict"] != "same" or not seen, seed
+    assert verdicts["same"] > 3 and verdicts["differs"] > 20, verdicts
 
 
 # replay
