@@ -239,10 +239,14 @@ static void add_number(struct search *s, struct variable *v, int64_t number)
     for (uint32_t i = 0; i < v->count; i++)
         if (v->numbers[i] == number)
             return;
-    if (v->count == VALUES_MAX)
+    if (v->count == VALUES_MAX) {
         s->is_exhausted = true;
-    else
-        v->numbers[v->count++] = number;
+        return;
+    }
+    uint32_t at = v->count++; /* the least first */
+    for (; at && v->numbers[at - 1] > number; at--)
+        v->numbers[at] = v->numbers[at - 1];
+    v->numbers[at] = number;
 }
 
 static void add_around(struct search *s, struct variable *v, int64_t number)
