@@ -20,6 +20,7 @@ struct comparison {
     uint32_t differences;
     uint32_t doubts;
     json_t *json;
+    bool has_other_authorities;
 };
 
 static void print_class(const struct screen *s, const struct application *app,
@@ -95,9 +96,24 @@ static void compare(struct comparison *c, const struct application *before,
     tell(c, before ? before : after, &d);
 }
 
+static bool are_same_authorities(const struct bundle *x, const struct bundle *y)
+{
+    bool is_same = x->authority_count == y->authority_count;
+    for (uint32_t i = 0; is_same && i < x->authority_count; i++)
+        is_same = slice_eq(x->authorities[i].id, y->authorities[i].id) &&
+                  memcmp(x->authorities[i].digest, y->authorities[i].digest,
+                         sizeof x->authorities[i].digest) == 0;
+    return is_same;
+}
+
 static void compare_all(struct comparison *c)
 {
     const struct bundle *old_bundle = c->old_ground.bundle, *new_bundle = c->new_ground.bundle;
+    c->has_other_authorities = !are_same_authorities(old_bundle, new_bundle);
+    c->doubts += c->has_other_authorities;
+    if (c->has_other_authorities && !c->is_json)
+        (void)puts(
+            "doubt  the device authorities differ: which devices are known is not looked into");
     for (uint32_t i = 0; i < old_bundle->application_count; i++) {
         const struct application *app = &old_bundle->applications[i];
         compare(c, app, policy_application_of(new_bundle, app->host));
@@ -118,6 +134,8 @@ static int conclude(struct comparison *c)
                                   json_string(c->differences ? "differs"
                                               : c->doubts    ? "unknown"
                                                              : "same"));
+        (void)json_object_set_new(out, "authorities_differ",
+                                  json_boolean(c->has_other_authorities));
         (void)json_object_set_new(out, "applications", c->json);
         json_print(out);
     } else if (c->differences) {

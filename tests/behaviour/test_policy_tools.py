@@ -319,6 +319,11 @@ def test_diff_says_where_it_cannot_tell(desk):
     assert said["doubts"] and {c["deny_reason"] for c in said["classes"]} == {"device_required"}
 
 
+def test_diff_does_not_call_other_authorities_the_same(desk):
+    desk.bundle("new.yaml", ("trust: managed\n", "trust: tended\n"))
+    assert "authorities differ" in desk("diff", "bundle.yaml", "new.yaml", code=4)
+
+
 def test_diff_sees_applications_come_and_go(desk):
     desk.bundle("new.yaml", ("host: tax.finance", "host: tux.finance"), (f"https://{HOST}", "https://tux.finance.localhost"))
     said = desk.json("diff", "bundle.yaml", "new.yaml", code=1)
