@@ -11,6 +11,8 @@
 #include "base/secret.h"
 #include "belfry/facts.h"
 
+#define CLOCKS_DIFFER_S 60 /* of gateways, at most; NTP keeps them within one */
+
 static const char *const kinds[REVOKED_KIND_COUNT] = {
     [REVOKED_DEVICE] = "device",       [REVOKED_SESSION] = "session",
     [REVOKED_USER] = "user",           [REVOKED_TOKEN] = "token",
@@ -338,6 +340,19 @@ static bool join(char room[REVOKED_SUBJECT_MAX], struct slice provider, struct s
     return true;
 }
 
+/* An end within the second of a new sign-in, or by a gateway whose clock differs: what the sign-in
+ * knew of the list is of after it. Farther apart the clocks say it, so that numbers of a list that
+ * was begun anew keep nothing old alive. */
+static bool ends_session(const struct revoked_entry *e, const struct session *s)
+{
+    if (!e)
+        return false;
+    const int64_t later_s = s->created.s - e->at.s;
+    if (later_s < -CLOCKS_DIFFER_S || later_s > CLOCKS_DIFFER_S)
+        return later_s < 0;
+    return e->n > s->revoked_until;
+}
+
 bool revocations_session(const struct revocations *t, const struct session *s, struct wall now)
 {
     const struct revoked_list *l = list_of(t, s->entity);
@@ -346,11 +361,11 @@ bool revocations_session(const struct revocations *t, const struct session *s, s
     if (!l)
         return false;
     return revoked_list_find(l, REVOKED_SESSION, s->handle, now) ||
-           ends_what_began(revoked_list_find(l, REVOKED_USER, s->user.id, now), s->created) ||
-           ends_what_began(revoked_list_find(l, REVOKED_SESSIONS, s->user.id, now), s->created) ||
+           ends_session(revoked_list_find(l, REVOKED_USER, s->user.id, now), s) ||
+           ends_session(revoked_list_find(l, REVOKED_SESSIONS, s->user.id, now), s) ||
            (l->at[REVOKED_SIGN_IN].count &&
             join(room, s->user.provider, s->identity->session, SLICE(""), &sign_in) &&
-            ends_what_began(revoked_list_find(l, REVOKED_SIGN_IN, sign_in, now), s->created));
+            ends_session(revoked_list_find(l, REVOKED_SIGN_IN, sign_in, now), s));
 }
 
 bool revocations_has_tokens(const struct revocations *t, struct slice entity)

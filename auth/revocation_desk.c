@@ -910,6 +910,12 @@ bool revocation_desk_is_whole(const struct revocation_desk *d, struct slice enti
     return w && w->is_whole && !w->alarm;
 }
 
+uint64_t revocation_desk_last(const struct revocation_desk *d, struct slice entity)
+{
+    const struct watched *w = watched_of(d, entity);
+    return w ? w->last : 0;
+}
+
 const char *revocation_desk_alarm(const struct revocation_desk *d, struct slice entity)
 {
     const struct watched *w = watched_of(d, entity);

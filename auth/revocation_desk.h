@@ -21,8 +21,8 @@ struct revocation_desk;
 struct revocation_settings {
     const char *state_dir; /* NULL: nothing is remembered (commands) */
     int64_t max_stale_ms;
-    int64_t vouch_ms;      /* 0: 10 s */
-    bool refuses;          /* where it is unknown; else all go on by what is known */
+    int64_t vouch_ms; /* 0: 10 s */
+    bool refuses;     /* where it is unknown; else all go on by what is known */
 };
 struct revocation_hooks {
     /* A new table; the hook takes over its reference. Also after the first reading of each entity.
@@ -53,6 +53,8 @@ const struct revocations *revocation_desk_table(const struct revocation_desk *d)
 
 /* Was it read whole since the connection came up, and is nothing wrong with it? */
 bool revocation_desk_is_whole(const struct revocation_desk *d, struct slice entity);
+/* The number of the last entry that is known here; 0: none. */
+uint64_t revocation_desk_last(const struct revocation_desk *d, struct slice entity);
 /* What is wrong with it: static text; NULL: nothing. */
 const char *revocation_desk_alarm(const struct revocation_desk *d, struct slice entity);
 /* How many entities have one. */

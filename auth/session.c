@@ -138,14 +138,15 @@ bool session_print(const struct session *s, struct buf *out)
     char certificate[64];
     hex_encode(certificate, s->certificate, sizeof s->certificate);
     json_t *tree = json_pack(
-        "{so so so so so so sI sI sI sI sI so sI sI sI}", "entity", text(s->entity), "application",
-        text(s->application), "host", text(s->host), "handle", text(s->handle), "device",
-        text(s->device), "certificate",
+        "{so so so so so so sI sI sI sI sI sI so sI sI sI}", "entity", text(s->entity),
+        "application", text(s->application), "host", text(s->host), "handle", text(s->handle),
+        "device", text(s->device), "certificate",
         s->is_unbound ? text(SLICE("")) : json_stringn(certificate, sizeof certificate), "created",
-        (json_int_t)s->created.s, "ends", (json_int_t)s->ends.s, "idle", (json_int_t)s->idle_s,
-        "seen", (json_int_t)s->seen.s, "refresh_after", (json_int_t)s->refresh_after_s, "language",
-        text(s->language), "asked_acr_level", (json_int_t)s->asked_acr_level, "asked_at",
-        (json_int_t)s->asked_at.s, "version", (json_int_t)s->version);
+        (json_int_t)s->created.s, "revoked_until", (json_int_t)s->revoked_until, "ends",
+        (json_int_t)s->ends.s, "idle", (json_int_t)s->idle_s, "seen", (json_int_t)s->seen.s,
+        "refresh_after", (json_int_t)s->refresh_after_s, "language", text(s->language),
+        "asked_acr_level", (json_int_t)s->asked_acr_level, "asked_at", (json_int_t)s->asked_at.s,
+        "version", (json_int_t)s->version);
     char *line = tree ? json_dumps(tree, JSON_COMPACT) : NULL;
     json_decref(tree);
     const bool is_printed =
@@ -176,19 +177,21 @@ static bool take_certificate(struct session *s, const json_t *tree)
 
 static bool take_fields(struct session *s, const json_t *tree)
 {
-    int64_t version = 0;
+    int64_t version = 0, revoked_until = 0;
     const bool is_taken =
         take_text(s, tree, "entity", &s->entity) &&
         take_text(s, tree, "application", &s->application) &&
         take_text(s, tree, "host", &s->host) && take_text(s, tree, "handle", &s->handle) &&
         take_text(s, tree, "device", &s->device) && take_certificate(s, tree) &&
         take_text(s, tree, "language", &s->language) &&
-        jtree_date(tree, "created", &s->created.s) && jtree_date(tree, "ends", &s->ends.s) &&
+        jtree_date(tree, "created", &s->created.s) &&
+        jtree_date(tree, "revoked_until", &revoked_until) && jtree_date(tree, "ends", &s->ends.s) &&
         jtree_date(tree, "idle", &s->idle_s) && jtree_date(tree, "seen", &s->seen.s) &&
         jtree_date(tree, "refresh_after", &s->refresh_after_s) &&
         jtree_date(tree, "asked_acr_level", &s->asked_acr_level) &&
         jtree_date(tree, "asked_at", &s->asked_at.s) && jtree_date(tree, "version", &version);
     s->version = (uint64_t)version;
+    s->revoked_until = (uint64_t)revoked_until;
     return is_taken && version && s->ends.s - s->created.s <= SESSION_LIFE_MAX_S;
 }
 
@@ -231,6 +234,7 @@ static struct session *session_copy(const struct session *s)
     next->is_unbound = s->is_unbound;
     memcpy(next->certificate, s->certificate, sizeof next->certificate);
     next->created = s->created;
+    next->revoked_until = s->revoked_until;
     next->ends = s->ends;
     next->idle_s = s->idle_s;
     next->seen = s->seen;

@@ -39,6 +39,7 @@ struct session {
     uint8_t certificate[32];      /* SHA-256 of the DER that it is bound to; zero when unbound */
     struct slice device;          /* facts_device.id of it; empty when unbound */
     struct wall created;          /* this sign-in */
+    uint64_t revoked_until;       /* the entity's last revocation that was known then */
     struct wall authenticated_at; /* the provider's auth_time, or `created` without one */
     struct wall ends;             /* in any case */
     int64_t idle_s;               /* after so long without a request it is over */

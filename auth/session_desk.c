@@ -208,6 +208,8 @@ static bool begin_session(struct asking *a, const struct session_start *start,
         return false;
     a->session =
         session_begin(start, handle_of(a->name), records_keys(d->records), loop_wall(d->loop));
+    if (a->session)
+        a->session->revoked_until = revocation_desk_last(d->revocations, start->entity);
     return a->session != NULL;
 }
 

@@ -289,6 +289,13 @@ def test_all_sessions_end_with_one_button(world, anna):
     until(lambda: anna.ask(anna.at(NOTES, "/declarations/1")).status == 303, "signed out of the notes")
 
 
+def test_a_new_sign_in_right_after_the_end_of_all_sessions_stands(world, anna):
+    anna.open(TAX)
+    anna.press(anna.go(anna.at(TAX, "/.belfry/sessions")), "end-all")
+    page = anna.open(TAX, "/declarations/1")
+    assert page.status == 200 and page.url == anna.at(TAX, "/declarations/1")
+
+
 def test_one_session_of_the_list_ends_alone(world, anna):
     anna.open(TAX)
     anna.open(NOTES)

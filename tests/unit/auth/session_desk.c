@@ -307,6 +307,55 @@ Test(session_desk, all_of_a_person_or_of_one_sign_in_end_at_once)
     cr_expect(load() == SESSION_NONE);
 }
 
+Test(session_desk, a_sign_in_right_after_the_end_of_all_stands_and_none_before_it_does)
+{
+    char first[SESSION_ID_CHARS + 1], second[SESSION_ID_CHARS + 1];
+    cr_assert(create(&laptop, 3600) == SESSION_HERE);
+    memcpy(first, id, sizeof first);
+    session_desk_end_all(desk, finance, SLICE("fas"), SLICE(""), SLICE("fas:anna"), on_answer,
+                         NULL);
+    cr_assert(wait() == SESSION_HERE);
+    cr_assert(create(&laptop, 3600) == SESSION_HERE);
+    memcpy(second, id, sizeof second);
+    cr_expect(load() == SESSION_HERE, "in the same second, but made after the end");
+    memcpy(id, first, sizeof first);
+    cr_expect(load() == SESSION_NONE);
+    session_desk_end_all(desk, finance, SLICE("fas"), SLICE("sid-1"), SLICE(""), on_answer, NULL);
+    cr_assert(wait() == SESSION_HERE);
+    memcpy(id, second, sizeof second);
+    cr_expect(load() == SESSION_NONE);
+    cr_assert(create(&laptop, 3600) == SESSION_HERE);
+    cr_expect(load() == SESSION_HERE);
+}
+
+/* A gateway whose clock is ahead, and one that has not read of the end, make no session live. */
+Test(session_desk, between_clocks_that_differ_a_little_the_order_of_the_list_says_which_was_first)
+{
+    struct revocations *t = revocations_new(1);
+    struct revoked_list *l = revoked_list_new(finance);
+    static const struct {
+        int64_t created;
+        uint64_t revoked_until;
+        bool is_over;
+    } cases[] = {
+        {10000, 6, true},  {10000, 7, false}, {10001, 6, true}, {10030, 6, true},  {9970, 7, false},
+        {10061, 6, false}, {9939, 7, true},   {9000, 6, true},  {20000, 0, false},
+    };
+    revoked_list_add(l, &(struct revoked_entry){.kind = REVOKED_SESSIONS,
+                                                .subject = SLICE("fas:anna"),
+                                                .at = {10000},
+                                                .until = {99999},
+                                                .n = 7});
+    revocations_add(t, l, false);
+    cr_assert(create(&laptop, 3600) == SESSION_HERE);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        got->created.s = cases[i].created;
+        got->revoked_until = cases[i].revoked_until;
+        cr_expect(revocations_session(t, got, (struct wall){20000}) == cases[i].is_over, "%zu", i);
+    }
+    revocations_unref(t);
+}
+
 static uint32_t listed;
 static char newest[SESSION_HANDLE_CHARS + 1];
 static void on_list(void *owner, enum session_answer answer, struct session *const *at,
