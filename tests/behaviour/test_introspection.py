@@ -22,11 +22,10 @@ def world():
     """The gateway is a client of the real provider, whose access tokens are opaque."""
     with World(workers=2, hosts=[OPAQUE, OTHER]) as made:
         secrets = made.folder / "secrets/fod-finance"
-        secrets.mkdir(parents=True)
+        secrets.mkdir(parents=True, exist_ok=True)
         made.secret = secrets / "idp"
         made.secret.write_text("batch-secret\n")
         made.secret.chmod(0o600)
-        made.extra_config = f"secrets_dir: {made.folder}/secrets\n"
         made.begin()
         issuer = made.providers["finance"]["issuer"]
 
