@@ -43,8 +43,8 @@ static void read_condition(struct who_can *w, struct clause_of_rule *out)
     const uint32_t count = when ? cel_atoms(when, &w->arena, &atoms) : 0;
     struct slice *words = arena_array(&w->arena, struct slice, count + 1);
     for (uint32_t i = 0; i < count; i++) {
-        struct cel_run run = {.unknown = ~OF_THE_ASKING};
-        switch (cel_test(atoms[i], &w->facts, &run)) {
+        struct cel_run run;
+        switch (explain_ask(out->rule, atoms[i], &w->facts, ~OF_THE_ASKING, &run)) {
         case CEL_IS_TRUE:
             break;
         case CEL_IS_FALSE:

@@ -14,6 +14,7 @@ static void note_error(struct cel_run *run, const struct cel_run *one)
         run->error = one->error;
     run->lacks_user |= one->lacks_user;
     run->lacks_device |= one->lacks_device;
+    run->has_unknown |= one->has_unknown;
 }
 
 /* || over the patterns that fit. */
@@ -24,7 +25,7 @@ static enum cel_outcome test_reading(const struct rule *r, const struct facts *f
     struct facts matched = *facts;
     for (uint32_t i = 0; i < r->path_count; i++) {
         const struct path_match match = {&r->paths[i], reading.segments, reading.is_cut};
-        struct cel_run one = {.assume_acr_level = run->assume_acr_level};
+        struct cel_run one = {.assume_acr_level = run->assume_acr_level, .unknown = run->unknown};
         if (!pattern_fits(facts->app, match.pattern, reading))
             continue;
         matched.match = &match;

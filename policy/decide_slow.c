@@ -67,8 +67,7 @@ bool rule_names_method(const struct rule *r, const struct request *request)
     return false;
 }
 
-bool rule_fits(const struct application *app, const struct rule *r,
-                      const struct request *request)
+bool rule_fits(const struct application *app, const struct rule *r, const struct request *request)
 {
     if (!rule_names_method(r, request))
         return false;

@@ -344,6 +344,17 @@ static bool is_logic(const struct cel_step *s)
     return s->op == OP_AND || s->op == OP_OR || s->op == OP_NOT || s->op == OP_TERNARY;
 }
 
+static void make_opaque(struct search *s, struct leaf *l, struct slice name)
+{
+    const int root = only_root(&l->cel);
+    l->kind = OF_OPAQUE;
+    l->root = root >= 0 && !may_fail(l->cel.root) ? root : -1; /* else an error is a value of it */
+    l->variable = variable_of(s, name);
+    l->variable->kind = OF_OPAQUE;
+    l->variable->count = root == -2 || may_fail(l->cel.root) ? 3 : 2;
+    l->variable->step = l->cel.root;
+}
+
 static struct leaf *make_leaf(struct search *s, const struct cel_step *step)
 {
     struct leaf *l = arena_new(s->a, struct leaf);
@@ -370,14 +381,15 @@ static struct leaf *make_leaf(struct search *s, const struct cel_step *step)
         add_values(s, l->variable, step);
         return l;
     }
-    l->kind = OF_OPAQUE;
-    l->variable = variable_of(s, arena_printf(s->a, "? %.*s", SLICE_ARG(cel_text(s->a, &l->cel))));
-    const int root = only_root(&l->cel);
-    l->root = root >= 0 && !may_fail(step) ? root : -1; /* else an error is one of its values */
-    l->variable->kind = OF_OPAQUE;
-    l->variable->count = root == -2 || may_fail(step) ? 3 : 2;
-    l->variable->step = step;
+    make_opaque(s, l, arena_printf(s->a, "? %.*s", SLICE_ARG(cel_text(s->a, &l->cel))));
     return l;
+}
+
+static void keep_leaf(struct search *s, const struct cel_step *step, struct leaf *l)
+{
+    const struct cel_step **key = arena_new(s->a, const struct cel_step *);
+    *key = step;
+    (void)map_set(&s->leaves, slice_from(key, sizeof *key), l);
 }
 
 /* Before the search, so that every fact has all its values. */
@@ -388,19 +400,38 @@ static void read_leaves(struct search *s, const struct cel_step *step)
             read_leaves(s, step->args[i]);
         return;
     }
-    if (step->op == OP_VALUE)
-        return;
-    const struct cel_step **key = arena_new(s->a, const struct cel_step *);
-    *key = step;
-    struct leaf *l = make_leaf(s, step);
-    (void)map_set(&s->leaves, slice_from(key, sizeof *key), l);
+    if (step->op != OP_VALUE)
+        keep_leaf(s, step, make_leaf(s, step));
 }
 
-static void read_rules(struct search *s, const struct rule *rules, uint32_t count)
+/* What names segments of the path says another thing with each pattern: taken as a whole, and the
+ * same only beside the same patterns. */
+static struct slice name_with_paths(struct search *s, const struct rule *r)
 {
-    for (uint32_t i = 0; i < count; i++)
-        if (rules[i].when && explain_counts(&rules[i], s->now))
-            read_leaves(s, rules[i].when->root);
+    struct slice name = arena_printf(s->a, "? %.*s", SLICE_ARG(cel_text(s->a, r->when)));
+    for (uint32_t i = 0; i < r->path_count; i++)
+        name = arena_printf(s->a, "%.*s %.*s", SLICE_ARG(name), SLICE_ARG(r->paths[i].text));
+    return name;
+}
+
+static void read_whole(struct search *s, const struct rule *r)
+{
+    struct leaf *l = arena_new(s->a, struct leaf);
+    l->cel = *r->when;
+    make_opaque(s, l, name_with_paths(s, r));
+    l->root = -1;
+    l->variable->count = 3;
+    keep_leaf(s, r->when->root, l);
+}
+
+static void read_rule(struct search *s, const struct rule *r)
+{
+    if (!r->when || !explain_counts(r, s->now))
+        return;
+    if (r->reads_path)
+        read_whole(s, r);
+    else
+        read_leaves(s, r->when->root);
 }
 
 /* ---- answers, as far as variables have values ---- */
@@ -500,7 +531,9 @@ static enum knowledge verdict_of(struct search *s, int side)
     }
     for (uint32_t i = 0; i < s->rule_count[side]; i++) {
         const struct rule *r = s->rules[side][i];
-        const enum answer3 one = r->when ? answer(s, r->when->root) : IS_TRUE;
+        const enum answer3 one = !r->when        ? IS_TRUE
+                                 : r->reads_path ? answer_leaf(s, r->when->root)
+                                                 : answer(s, r->when->root);
         if (r->effect == RULE_PERMIT) {
             is_permitted = is_permitted || one == IS_TRUE;
             if (one == IS_OPEN && !permit_is_open)
@@ -785,7 +818,9 @@ struct owners {
 
 static uint32_t saying_of(struct search *s, struct owners *o, const struct rule *r)
 {
-    const struct slice when = r->when ? cel_text(s->a, r->when) : SLICE("true");
+    const struct slice when = !r->when        ? SLICE("true")
+                              : r->reads_path ? name_with_paths(s, r)
+                                              : cel_text(s->a, r->when);
     const struct slice key = arena_printf(s->a, "%d %lld %.*s", (int)r->effect,
                                           (long long)r->expires_s, SLICE_ARG(when));
     uint32_t *number = map_get(&o->sayings, key);
@@ -1004,7 +1039,7 @@ void diff_run(const struct diff_side *before, const struct diff_side *after, str
     c.everywhere = arena_array(a, uint32_t, rules + 1);
     for (uint32_t i = 0; i < c.owners.count; i++) {
         const struct rule *r = c.owners.at[i].rule;
-        read_rules(s, r, 1);
+        read_rule(s, r);
         if (!r->path_count)
             c.everywhere[c.everywhere_count++] = i;
     }

@@ -6,22 +6,24 @@
 #include "policy/charter.h"
 #include "policy/decide_in.h"
 
-static enum cel_outcome ask_knowing(const struct cel *when, const struct facts *facts,
-                                    uint64_t unknown, struct cel_run *run)
+enum cel_outcome explain_ask(const struct rule *r, const struct cel *when,
+                             const struct facts *facts, uint64_t unknown, struct cel_run *run)
 {
+    struct rule part = *r;
+    part.when = when;
     *run = (struct cel_run){.unknown = unknown};
-    return when ? cel_test(when, facts, run) : CEL_IS_TRUE;
+    return rule_test(&part, facts, run);
 }
 
 /* The first of the conditions joined by && that is not true. */
-static struct slice first_failed(const struct cel *when, const struct facts *facts,
-                                 uint64_t unknown, struct arena *a)
+static struct slice first_failed(const struct rule *r, const struct facts *facts, uint64_t unknown,
+                                 struct arena *a)
 {
     const struct cel *const *atoms;
     struct cel_run run;
-    const uint32_t count = when ? cel_atoms(when, a, &atoms) : 0;
+    const uint32_t count = r->when ? cel_atoms(r->when, a, &atoms) : 0;
     for (uint32_t i = 0; i < count; i++)
-        if (ask_knowing(atoms[i], facts, unknown, &run) == CEL_IS_FALSE)
+        if (explain_ask(r, atoms[i], facts, unknown, &run) == CEL_IS_FALSE)
             return cel_text(a, atoms[i]);
     return SLICE("");
 }
@@ -45,13 +47,18 @@ void explain_condition(struct account *out, const struct facts *facts, uint64_t 
 {
     const struct rule *r = out->rule;
     struct cel_run run;
-    switch (ask_knowing(r->when, facts, unknown, &run)) {
+    if (r->reads_path && unknown & CEL_BIT(request_path)) {
+        out->mark = MARK_UNKNOWN;
+        out->missing = SLICE("path");
+        return;
+    }
+    switch (explain_ask(r, r->when, facts, unknown, &run)) {
     case CEL_IS_TRUE:
         out->mark = MARK_HIT;
         return;
     case CEL_IS_FALSE:
         out->mark = MARK_MISS;
-        out->failed = first_failed(r->when, facts, unknown, a);
+        out->failed = first_failed(r, facts, unknown, a);
         break;
     case CEL_IS_ERROR:
         out->mark = mark_of_error(out, facts, &run);
@@ -117,7 +124,7 @@ static void judge_rule(struct findings_of_rules *out, const struct rule *r,
     if (r->is_shadow || rule_has_expired(r, facts) ||
         (r->effect != RULE_REQUIRE && !rule_fits(facts->app, r, facts->request)))
         return;
-    const enum cel_outcome outcome = ask_knowing(r->when, facts, unknown, &run);
+    const enum cel_outcome outcome = explain_ask(r, r->when, facts, unknown, &run);
     const bool in_doubt = outcome == CEL_IS_ERROR && run.has_unknown;
     if (r->effect == RULE_PERMIT) {
         if (in_doubt)

@@ -41,6 +41,9 @@ struct accounts explain_rules(const struct snapshot *s, const struct facts *fact
 /* What the condition of out->rule alone says, whatever method and path; fills the rest of it. */
 void explain_condition(struct account *out, const struct facts *facts, uint64_t unknown,
                        struct arena *a);
+/* What a condition of this rule, or a part of it, says where the rule fits. */
+enum cel_outcome explain_ask(const struct rule *r, const struct cel *when,
+                             const struct facts *facts, uint64_t unknown, struct cel_run *run);
 /* A rule that is there, and not in shadow. */
 bool explain_counts(const struct rule *r, struct wall now);
 /* Whether it is for this method and path; a requirement is for all. */

@@ -319,6 +319,24 @@ def test_diff_says_where_it_cannot_tell(desk):
     assert said["doubts"] and {c["deny_reason"] for c in said["classes"]} == {"device_required"}
 
 
+OWN = 'when: \'"own" in user.scopes\''
+CASES = (('["/own/**"]', '["/own/{case}"]'), (OWN, "when: 'path.case in user.groups'"))
+
+
+def test_segments_that_conditions_name_are_known_to_the_tools(desk):
+    desk.bundle("bundle.yaml", OPTIONAL, *CASES)
+    assert desk.explain("{ user: { groups: [c7] } }", f"GET https://{HOST}/own/c7", code=0)[0]["rule"] == "scoped"
+    assert desk.explain("{ user: { groups: [c7] } }", f"GET https://{HOST}/own/c8", code=1)[1]["scoped"]["mark"] == "miss"
+    desk.write("log", line("/own/c7", groups=["c7"]) + line("/own/c8", groups=["c7"], reason="denied"))
+    assert desk.json("replay", "bundle.yaml", "--audit", "log")["changed"] == 0
+    said = desk.json("what-can", "bundle.yaml", "--groups", "c7", "--scopes", "x", "--level", "0")
+    assert [(r["rule"], r["mark"]) for r in said[0]["rules"] if r["effect"] == "permit"] == [("scoped", "may")]
+    desk.bundle("old.yaml", OPTIONAL, *CASES)
+    assert "no difference" in desk("diff", "old.yaml", "bundle.yaml")
+    desk.bundle("new.yaml", OPTIONAL, ('["/own/**"]', '["/own/{case}"]'), (OWN, "when: '!(path.case in user.groups)'"))
+    assert "no difference:" not in desk("diff", "old.yaml", "new.yaml", code=4)
+
+
 def test_diff_does_not_call_other_authorities_the_same(desk):
     desk.bundle("new.yaml", ("trust: managed\n", "trust: tended\n"))
     assert "authorities differ" in desk("diff", "bundle.yaml", "new.yaml", code=4)
