@@ -52,7 +52,7 @@ struct audit_ring *audit_ring_new(size_t bytes, struct metrics *m)
 
     ring_init(&r->decisions, bytes);
     ring_init(&r->refusals, bytes);
-    atomic_init(&r->in_time_until_us, INT64_MIN);
+    atomic_init(&r->in_time_until_ms, INT64_MIN);
     atomic_init(&r->folds, &r->tables[0]);
     r->spare = &r->tables[1];
     r->metrics = m;
@@ -174,7 +174,7 @@ bool audit_publish(struct audit_ring *r, const struct event *e)
     /* Only what lets someone in depends on the writer's being in time: the rest is better late than
      * lost. */
     if (e->is_permit && e->kind == EVENT_DECISION &&
-        e->time_us > atomic_load_explicit(&r->in_time_until_us, memory_order_relaxed))
+        e->at_ms > atomic_load_explicit(&r->in_time_until_ms, memory_order_relaxed))
         return false;
     /* Ends leave a quarter of the room to decisions. */
     const size_t spare = e->kind == EVENT_END ? r->decisions.room / 4 : 0;

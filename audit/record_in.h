@@ -13,10 +13,10 @@
 struct audit_ring {
     struct ring decisions;
     struct ring refusals;
-    /* Evidence for events up to this wall time is in time. The writer moves it on after each batch,
-     * and takes it back where it can't write. So it also passes by itself when the writer hangs in
-     * a write. Born in the past: where no writer is, nobody is let in. */
-    _Atomic int64_t in_time_until_us;
+    /* Evidence for events up to this monotonic time is in time. The writer moves it on after each
+     * batch, and takes it back where it can't write. So it also passes by itself when the writer
+     * hangs in a write. Born in the past: where no writer is, nobody is let in. */
+    _Atomic int64_t in_time_until_ms;
     /* The table that the worker folds into. Whoever works on it takes it out: the worker puts it
      * back, the writer puts the spare one in its place. The worker always finds one, and neither
      * ever waits. */

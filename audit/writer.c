@@ -40,7 +40,7 @@ struct audit_writer {
     bool is_stream; /* a pipe, a terminal: takes a little at a time, or hangs */
     bool is_synced;
     int64_t rotate_bytes;
-    int64_t max_behind_us;
+    int64_t max_behind_ms;
     struct audit_ring **rings;
     uint32_t count;
     struct metrics *metrics;
@@ -75,10 +75,10 @@ static int64_t mono_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-static void grant_until(struct audit_writer *w, int64_t until_us)
+static void grant_until(struct audit_writer *w, int64_t until_ms)
 {
     for (uint32_t i = 0; i < w->count; i++)
-        atomic_store_explicit(&w->rings[i]->in_time_until_us, until_us, memory_order_relaxed);
+        atomic_store_explicit(&w->rings[i]->in_time_until_ms, until_ms, memory_order_relaxed);
 }
 
 /* ---- the file ---- */
@@ -308,7 +308,7 @@ static bool writer_pass(struct audit_writer *w, bool is_last)
     w->folds_second = began_us / 1000000;
     w->caught_up_ms = began_ms;
     if (!is_last)
-        grant_until(w, began_us + w->max_behind_us);
+        grant_until(w, began_ms + w->max_behind_ms);
     writer_rotate(w);
     return true;
 }
@@ -380,7 +380,7 @@ struct audit_writer *audit_writer_start(const struct audit_settings *s,
     w->gateway = mem_text(slice_of(s->gateway));
     w->is_synced = s->is_synced;
     w->rotate_bytes = s->rotate_bytes;
-    w->max_behind_us = (s->max_behind_ms > 0 ? s->max_behind_ms : 1000) * 1000;
+    w->max_behind_ms = s->max_behind_ms > 0 ? s->max_behind_ms : 1000;
     w->metrics = m;
     w->count = count;
     w->rings = mem_array(struct audit_ring *, count ? count : 1);
@@ -394,7 +394,7 @@ struct audit_writer *audit_writer_start(const struct audit_settings *s,
     }
     w->is_stream = is_stream(w->fd);
     w->caught_up_ms = mono_ms();
-    grant_until(w, wall_us() + w->max_behind_us);
+    grant_until(w, mono_ms() + w->max_behind_ms);
     const int error = writer_spawn(w);
     if (error) {
         grant_until(w, INT64_MIN);

@@ -421,6 +421,12 @@ struct issuer_wish *issuer_desk_want(struct issuer_desk *d, const uint8_t provid
     return wish;
 }
 
+bool issuer_desk_is_current(const struct issuer_desk *d, const uint8_t provider_digest[32])
+{
+    const struct followed *p = followed_find(d, provider_digest);
+    return p && p->set && !p->fetch && !p->pause_s;
+}
+
 void issuer_desk_unwant(struct issuer_wish *take)
 {
     if (!take)

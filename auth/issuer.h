@@ -46,6 +46,8 @@ void issuer_desk_follow(struct issuer_desk *d, struct snapshot *s);
 struct issuer_wish;            /* NULL: answered already. Gone when it is answered */
 struct issuer_wish *issuer_desk_want(struct issuer_desk *d, const uint8_t provider_digest[32],
                                      void (*answered)(void *owner), void *owner);
+/* Whether its set is as the provider told it last: false while it is away, or does not answer. */
+bool issuer_desk_is_current(const struct issuer_desk *d, const uint8_t provider_digest[32]);
 void issuer_desk_unwant(struct issuer_wish *take); /* not answered; NULL is fine */
 /* As issuers_keys, of the table handed out last; good until the loop's next event. */
 const struct key_set *issuer_desk_keys(const struct issuer_desk *d, const struct provider *p);

@@ -13,6 +13,7 @@
 #include "base/loop.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 
 static int64_t read_us(void)
 {
@@ -21,10 +22,17 @@ static int64_t read_us(void)
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-static struct wall read_wall(void)
+/* Threads may race here: the time then goes back by the second that one of them was late. */
+static _Atomic int64_t latest_s;
+
+struct wall wall_now(void)
 {
     struct timespec now;
     (void)clock_gettime(CLOCK_REALTIME, &now);
+    const int64_t latest = atomic_load_explicit(&latest_s, memory_order_relaxed);
+    if (now.tv_sec <= latest && latest - now.tv_sec <= WALL_HELD_S)
+        return (struct wall){latest};
+    atomic_store_explicit(&latest_s, now.tv_sec, memory_order_relaxed);
     return (struct wall){now.tv_sec};
 }
 
@@ -34,7 +42,7 @@ static void turn_begins(struct ev_loop *ev, ev_check *after, int events)
     (void)events;
     struct loop *l = after->data;
     l->turn_began_us = read_us();
-    l->turn_wall = read_wall();
+    l->turn_wall = wall_now();
     while (!list_is_empty(&l->nexts)) {
         struct link *first = l->nexts.next;
         link_remove(first);
@@ -158,7 +166,7 @@ struct mono loop_now(const struct loop *l)
 
 struct wall loop_wall(const struct loop *l)
 {
-    return l->turn_began_us ? l->turn_wall : read_wall();
+    return l->turn_began_us ? l->turn_wall : wall_now();
 }
 
 void loop_later(struct loop *l, struct later *what)

@@ -47,6 +47,12 @@ struct loop {
     ev_check after;
 };
 
+/* The time of day, as all of this process decide by it. A clock that is set back by up to this
+ * makes it stand still until the clock has come there again: what has ended does not begin anew,
+ * and what others date by the right time is not of tomorrow. Further back it follows at once. */
+#define WALL_HELD_S 120
+struct wall wall_now(void);
+
 void loop_init(struct loop *l);
 void loop_fini(struct loop *l);
 void loop_run(struct loop *l); /* until loop_stop */

@@ -186,7 +186,7 @@ static void begin(struct parts *p)
     p->known = token_cache_new(TOKEN_CACHE_ENTRIES, p->metrics);
     p->said = assertion_cache_new(p->metrics);
     p->ring = audit_ring_new(RING_BYTES, p->metrics);
-    atomic_store(&p->ring->in_time_until_us, INT64_MAX);
+    atomic_store(&p->ring->in_time_until_ms, INT64_MAX);
 }
 
 static void end(struct parts *p)

@@ -66,7 +66,9 @@ void errand_send(struct exchange *x, struct errand *take, int64_t limit_ms)
     assert(!x->errand);
     take->x = x;
     x->errand = take;
-    deadline_arm(worker_deadlines(x->worker, limit_ms), &x->deadline);
+    if (!link_is_in(&x->deadline.link))
+        deadline_arm(worker_deadlines(x->worker, x->is_out_of_time ? LOOP_TICK_MS : limit_ms),
+                     &x->deadline);
     errand_post(x->worker, take);
 }
 
@@ -82,7 +84,6 @@ void errand_give_up(struct exchange *x)
     x->errands_over |= 1u << x->errand->kind;
     x->errand->x = NULL;
     x->errand = NULL;
-    deadline_cancel(&x->deadline);
 }
 
 void errands_drop_all(struct desks *desks)
@@ -98,18 +99,28 @@ void errands_drop_all(struct desks *desks)
 
 struct key_errand {
     struct errand errand;
+    struct issuer_desk *desk;
     uint8_t digest[32];
+    bool is_current;
 };
 
 static void keys_answered(void *owner)
 {
     struct key_errand *k = owner;
+    k->is_current = issuer_desk_is_current(k->desk, k->digest);
     errand_done(&k->errand);
+}
+
+static void keys_back(struct errand *self, struct exchange *x)
+{
+    if (x)
+        x->keys_are_current = container_of(self, struct key_errand, errand)->is_current;
 }
 
 static void keys_run(struct errand *self, struct desks *desks)
 {
     struct key_errand *k = container_of(self, struct key_errand, errand);
+    k->desk = desks->issuers;
     issuer_desk_want(desks->issuers, k->digest, keys_answered, k);
 }
 
@@ -121,7 +132,8 @@ static void keys_drop(struct errand *self)
 struct errand *errand_for_keys(const uint8_t provider_digest[32])
 {
     struct key_errand *k = mem_new(struct key_errand);
-    k->errand = (struct errand){.kind = ERRAND_KEYS, .run = keys_run, .drop = keys_drop};
+    k->errand =
+        (struct errand){.kind = ERRAND_KEYS, .run = keys_run, .back = keys_back, .drop = keys_drop};
     memcpy(k->digest, provider_digest, sizeof k->digest);
     return &k->errand;
 }

@@ -72,7 +72,8 @@ struct errand {
 };
 
 /* On the worker's thread. Sends it off; the exchange's phase is run again when it is back, or after
- * limit_ms (then `back` is told no exchange). An exchange has one at a time. */
+ * limit_ms (then `back` is told no exchange). An exchange has one at a time; where it sends
+ * several, one after the other, the limit of the first is that of all of them together. */
 void errand_send(struct exchange *x, struct errand *take, int64_t limit_ms);
 /* The same for nobody: `back` is told no exchange. */
 void errand_post(struct worker *w, struct errand *take);

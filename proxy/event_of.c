@@ -60,6 +60,7 @@ static void what(const struct exchange *x, struct event *e)
     e->reference = x->reference;
     e->reason = x->reason;
     e->time_us = now_us(CLOCK_REALTIME);
+    e->at_ms = loop_now(&x->worker->loop).ms;
     e->method = x->request.method_name;
     e->host = x->request.host;
     e->path = x->request.path.canonical;

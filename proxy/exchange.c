@@ -30,10 +30,10 @@
 /* 1xx of one answer: an application that says 102 once in a while has few. */
 #define EARLY_MAX 100
 #define EARLY_MAX_BYTES 131072 /* and of all of them together: two full heads */
-/* Once an exchange; no answer takes a second because of a responder, or of the store. */
+/* Once an exchange; no answer takes a second because of a responder, the store or a provider. */
 #define STATUS_WAIT_MS 900
 #define INVENTORY_WAIT_MS 900
-#define KEYS_WAIT_MS 3000 /* for a provider's keys, once an exchange */
+#define KEYS_WAIT_MS 900
 
 struct slice exchange_field(const struct exchange *x, struct slice name)
 {
@@ -264,6 +264,8 @@ bool exchange_bearer(struct slice authorization, struct slice *token, bool *is_w
 
 static enum next wait_for_keys(struct exchange *x, const struct provider *wanted, enum reason why)
 {
+    if (errand_is_over(x, ERRAND_KEYS) && !x->keys_are_current) /* it may well be good */
+        return refuse(x, REASON_KEYS_UNAVAILABLE, NULL);
     if (errand_is_over(x, ERRAND_KEYS) || !wanted)
         return refuse(x, why, NULL);
     if (!x->errand)
@@ -365,7 +367,7 @@ static enum next refresh(struct exchange *x, const struct session *s, struct sli
         work = work_new(x);
         work->session = session_ref((struct session *)(uintptr_t)s);
         work->id = arena_copy(&work->arena, id);
-        work_send(x, work, WORK_REFRESH, OWN_WAIT_MS);
+        work_send(x, work, WORK_REFRESH, OWN_STORE_WAIT_MS);
         return WAIT;
     }
     if (!work)
@@ -711,6 +713,8 @@ static void exchange_resume(struct exchange *x)
             break;
         assert(next == NEXT || was < RESPONSE); /* a response is not refused: it is cut */
         x->phase = next == REFUSE ? RESPONSE : was + 1;
+        if (was == IDENTITY)
+            deadline_cancel(&x->deadline); /* of its errands */
     }
     x->running = false;
     free_when_over(x);
@@ -784,6 +788,7 @@ static void time_is_over(struct deadline *self)
             return;
         }
         errand_give_up(x);
+        x->is_out_of_time = true;
         exchange_resume(x);
         return;
     case UPSTREAM:

@@ -97,6 +97,8 @@ struct exchange {
     enum session_answer session_answer;
     struct errand *errand; /* under way */
     uint32_t errands_over; /* bits 1 << enum errand_kind */
+    bool is_out_of_time;   /* for errands: what else is asked is answered at once */
+    bool keys_are_current; /* the provider has told its keys since they were missed */
     struct reference reference;
     struct trace trace;
     struct slice tracestate;

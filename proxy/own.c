@@ -171,6 +171,8 @@ enum next own_take_body(struct exchange *x)
         deadline_arm(worker_deadlines(x->worker, OWN_WAIT_MS), &x->deadline);
         return WAIT;
     }
+    if (!x->errand)
+        deadline_cancel(&x->deadline); /* of the body */
     return x->reason == REASON_BODY_TOO_LARGE ? REFUSE : NEXT;
 }
 

@@ -7,7 +7,10 @@
 #include "proxy/exchange_in.h"
 #include "proxy/form.h"
 
-#define OWN_WAIT_MS 8000 /* for what a provider is asked on the way, and the store */
+/* For the store; no answer takes a second because it is away. And for what only the provider can
+ * say of the person who is just signing in. */
+#define OWN_STORE_WAIT_MS 900
+#define OWN_WAIT_MS 8000
 
 /* How much of the story an address needs before it is answered. */
 enum own_after {

@@ -80,7 +80,7 @@ enum next own_login_begin(struct exchange *x)
     w = work_new(x);
     w->id = arena_copy(&w->arena, id);
     w->redirect_uri = here(x, &w->arena, "/.belfry/callback");
-    work_send(x, w, WORK_LEAD, OWN_WAIT_MS);
+    work_send(x, w, WORK_LEAD, OWN_STORE_WAIT_MS);
     return WAIT;
 }
 

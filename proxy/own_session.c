@@ -235,7 +235,7 @@ static enum next list_sessions(struct exchange *x)
         return NEXT;
     }
     if (next == WAIT && !x->errand)
-        work_send(x, work_on_session(x), WORK_LIST, OWN_WAIT_MS);
+        work_send(x, work_on_session(x), WORK_LIST, OWN_STORE_WAIT_MS);
     return next;
 }
 
@@ -261,7 +261,7 @@ static enum next end_sessions(struct exchange *x)
     w = work_on_session(x);
     if (!slice_eq(which, SLICE("all")))
         w->handle = arena_copy(&w->arena, which);
-    work_send(x, w, WORK_END, OWN_WAIT_MS);
+    work_send(x, w, WORK_END, OWN_STORE_WAIT_MS);
     return WAIT;
 }
 
@@ -304,6 +304,6 @@ enum next own_sign_out(struct exchange *x)
     w = work_on_session(x);
     w->back_uri = arena_copy(&w->arena, own_login_url(x, SLICE("/.belfry/signed-out")));
     w->attempt.language = language_tag(own_language(x));
-    work_send(x, w, WORK_SIGN_OUT, OWN_WAIT_MS);
+    work_send(x, w, WORK_SIGN_OUT, OWN_STORE_WAIT_MS);
     return WAIT;
 }

@@ -154,7 +154,7 @@ static void begin_attempt(struct exchange *x, const struct wish *wish, const str
     if (x->facts.device)
         memcpy(w->attempt.device, x->facts.device->digest, sizeof w->attempt.device);
     x->try_cookie = cookie;
-    work_send(x, w, WORK_KEEP, OWN_WAIT_MS);
+    work_send(x, w, WORK_KEEP, OWN_STORE_WAIT_MS);
 }
 
 /* Posted to: the answer must not lead to another host, which the page's form-action would forbid.
@@ -242,7 +242,7 @@ static bool take_handover(struct exchange *x)
     w->cookies = gather_cookies(x, &w->arena);
     if (session_id_is_valid(session))
         w->token = arena_copy(&w->arena, session);
-    work_send(x, w, WORK_COME_BACK, OWN_WAIT_MS);
+    work_send(x, w, WORK_COME_BACK, OWN_STORE_WAIT_MS);
     return true;
 }
 

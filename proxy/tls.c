@@ -18,6 +18,7 @@
 #include "base/fault.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/loop.h"
 #include "base/mem.h"
 #include "base/secret.h"
 #include "proxy/tls_library.h"
@@ -33,11 +34,6 @@ static int peer_slot = -1; /* the ex_data number of struct tls_peer; set once, b
 static struct tls_peer *peer_of(const SSL *ssl)
 {
     return SSL_get_ex_data(ssl, peer_slot);
-}
-
-static struct wall wall_now(void)
-{
-    return (struct wall){(int64_t)time(NULL)};
 }
 
 static void judged_fini(struct device_judged *j)

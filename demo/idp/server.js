@@ -58,6 +58,7 @@ const { values: settings } = parseArgs({
         key: { type: 'string' },
         port: { type: 'string', default: '0' },
         host: { type: 'string', default: 'idp.localhost' },
+        listen: { type: 'string', default: '127.0.0.1' },
         people: { type: 'string', default: new URL('people.json', import.meta.url).pathname },
         ca: { type: 'string' },
         login: { type: 'string', multiple: true, default: [] },
@@ -375,7 +376,7 @@ const server = createServer(identity, async (request, response) => {
     return response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(said));
 });
 await new Promise((resolve, reject) => {
-    server.once('error', reject).listen(Number(settings.port), '127.0.0.1', resolve);
+    server.once('error', reject).listen(Number(settings.port), settings.listen, resolve);
 });
 const issuer = `https://${settings.host}:${server.address().port}`;
 renew();

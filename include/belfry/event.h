@@ -21,6 +21,7 @@ struct event {
     enum reason reason;
     struct reference reference;
     int64_t time_us; /* wall, microseconds since 1970 */
+    int64_t at_ms;   /* monotonic, of a decision: is its evidence in time? Not recorded */
     struct slice entity;
     struct slice application;
     struct slice rule;

@@ -304,3 +304,12 @@ def test_links_and_files_exist(page):
         if "/" in name and not is_example and not (ROOT / name).exists():
             missing.append(name)
     assert missing == []
+
+
+def test_each_row_of_what_is_away_names_a_test_that_there_is():
+    tests = "".join(path.read_text() for path in (ROOT / "tests/behaviour").glob("test_*.py"))
+    lines = [line for line in section("docs/operations.md", "When something is away").splitlines() if line[:1] == "|"]
+    assert len(lines) > 8
+    for line in lines[2:]:
+        named = re.findall(r"`(test_\w+)`", line.rsplit("|", 2)[1])
+        assert named and all(f"def {name}(" in tests for name in named), line

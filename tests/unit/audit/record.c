@@ -15,7 +15,7 @@ static struct bench bench_new(void)
 {
     struct bench b = {.metrics = mem_new(struct metrics)};
     b.ring = audit_ring_new(BYTES, b.metrics);
-    atomic_store(&b.ring->in_time_until_us, INT64_MAX);
+    atomic_store(&b.ring->in_time_until_ms, INT64_MAX);
     return b;
 }
 
@@ -136,11 +136,11 @@ Test(record, permits_nothing_before_a_writer_is_there_or_after_its_word_ran_out)
     struct bench b = bench_new();
     struct event e = decision(true);
 
-    atomic_store(&b.ring->in_time_until_us, INT64_MIN);
+    atomic_store(&b.ring->in_time_until_ms, INT64_MIN);
     cr_expect_not(audit_publish(b.ring, &e));
-    atomic_store(&b.ring->in_time_until_us, e.time_us);
+    atomic_store(&b.ring->in_time_until_ms, e.at_ms);
     cr_expect(audit_publish(b.ring, &e));
-    e.time_us++;
+    e.at_ms++;
     cr_expect_not(audit_publish(b.ring, &e));
     e = decision(false);
     cr_expect(audit_publish(b.ring, &e), "a deny is recorded late rather than never");

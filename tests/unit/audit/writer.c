@@ -64,12 +64,14 @@ static void pause_ms(int ms)
 
 static bool publish(void)
 {
-    struct timespec t;
+    struct timespec t, mono;
     clock_gettime(CLOCK_REALTIME, &t);
+    clock_gettime(CLOCK_MONOTONIC, &mono);
     const struct event e = {.kind = EVENT_DECISION,
                             .is_permit = true,
                             .reason = REASON_PERMITTED,
                             .time_us = (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000,
+                            .at_ms = (int64_t)mono.tv_sec * 1000 + mono.tv_nsec / 1000000,
                             .path = SLICE("/a/path/of/usual/length")};
     return audit_publish(ring, &e);
 }
