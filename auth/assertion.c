@@ -82,8 +82,8 @@ void assertion_cache_free(struct assertion_cache *c)
 static void inputs_of(struct inputs *out, const struct keyring_signer *signer,
                       const struct facts *facts, const struct assertion_user *who)
 {
-    *out = (struct inputs){.has_user = who != NULL,
-                           .user = who ? who->statement : (struct slice){0},
+    *out = (struct inputs){.has_user = facts->user != NULL,
+                           .user = facts->user ? who->statement : (struct slice){0},
                            .has_device = facts->device != NULL,
                            .has_service = facts->service != NULL,
                            .entity = facts->app->entity,
@@ -146,7 +146,7 @@ static int64_t limit_of(const struct facts *facts, const struct assertion_user *
     int64_t limit_s = facts->now.s + ASSERTION_LIFE_S;
     if (who) {
         // Within the leeway that was given to clocks, the leeway's end is the token's.
-        const int64_t exp = facts->user->expires.s;
+        const int64_t exp = who->expires.s;
         const int64_t end = exp > facts->now.s ? exp : who->good_until.s;
         limit_s = end < limit_s ? end : limit_s;
     }
@@ -160,9 +160,10 @@ bool assertion_user_of(struct assertion_user *out, const struct token *token,
 {
     if (token)
         *out = (struct assertion_user){token_statement(token), token_statement_hash(token),
-                                       token_good_until(token)};
+                                       token_user(token)->expires, token_good_until(token)};
     else if (session)
-        *out = (struct assertion_user){session->statement, session->statement_hash, session->ends};
+        *out = (struct assertion_user){session->statement, session->statement_hash,
+                                       session->user.expires, session->ends};
     return token || session;
 }
 
@@ -212,8 +213,7 @@ static bool device_claims(json_t *claims, const struct facts_device *device)
 }
 
 /* The payload as text, which the caller frees with free(); NULL where a fact is no text. */
-static char *claims_make(const struct facts *facts, const struct assertion_user *who,
-                         int64_t expires_s)
+static char *claims_make(const struct facts *facts, int64_t expires_s)
 {
     char *text = NULL;
     json_t *claims = json_pack("{s:o, s:I, s:I}", "iss",
@@ -221,7 +221,7 @@ static char *claims_make(const struct facts *facts, const struct assertion_user 
                                (json_int_t)facts->now.s, "exp", (json_int_t)expires_s);
     if (claims && claim(claims, "aud", text_json(facts->app->id)) &&
         claim(claims, "entity", text_json(facts->app->entity)) &&
-        (!who || user_claims(claims, facts->user)) &&
+        (!facts->user || user_claims(claims, facts->user)) &&
         (!facts->device || device_claims(claims, facts->device)) &&
         (!facts->service || claim(claims, "service", text_json(facts->service->id))))
         text = json_dumps(claims, JSON_COMPACT);
@@ -255,10 +255,9 @@ static struct slice jws_make(const struct keyring_signer *signer, const char *pa
 }
 
 static struct slice assertion_make(struct assertion_cache *c, const struct keyring_signer *signer,
-                                   const struct facts *facts, const struct assertion_user *who,
-                                   int64_t expires_s)
+                                   const struct facts *facts, int64_t expires_s)
 {
-    char *payload = claims_make(facts, who, expires_s);
+    char *payload = claims_make(facts, expires_s);
     struct slice text = {NULL, 0};
     if (payload)
         text = jws_make(signer, payload);
@@ -308,7 +307,7 @@ struct slice assertion_for(struct assertion_cache *c, const struct keyring *k,
         }
         a = next;
     }
-    const struct slice text = assertion_make(c, signer, facts, who, limit_s);
+    const struct slice text = assertion_make(c, signer, facts, limit_s);
     if (!text.len)
         return none;
     if (c->count >= ASSERTION_CACHE_ENTRIES)

@@ -18,11 +18,13 @@
 struct assertion_cache;
 struct assertion_cache *assertion_cache_new(struct metrics *m);
 void assertion_cache_free(struct assertion_cache *c);
-/* On whose word the user is known: a token's or a session's. */
+/* On whose word the user, or a service without a certificate, is known: a token's or a session's.
+ */
 struct assertion_user {
     struct slice statement;  /* all that is said of the user (auth/statement.h) */
     uint64_t statement_hash; /* table_hash() of it */
-    struct wall good_until;  /* no assertion outlives it */
+    struct wall expires;     /* what it says of its end itself */
+    struct wall good_until;  /* the same with the leeway: no assertion outlives it */
 };
 
 /* False: nobody vouches for a user. */
@@ -30,7 +32,7 @@ bool assertion_user_of(struct assertion_user *out, const struct token *token,
                        const struct session *session);
 
 /* The compact JWT; borrowed until the next call on this cache. Empty where it can't be made (no
- * key, or a credential that has ended): the exchange then refuses. `who` is of facts->user, and
- * NULL where there is none (a service or a device alone). */
+ * key, or a credential that has ended): the exchange then refuses. `who` is of facts->user, or of a
+ * facts->service that a token names; NULL where neither is (a certificate alone, or nothing). */
 struct slice assertion_for(struct assertion_cache *c, const struct keyring *k,
                            const struct facts *facts, const struct assertion_user *who);

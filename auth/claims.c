@@ -3,6 +3,7 @@
  * specification gives makes the token malformed, since whoever wrote it meant something else. */
 #include "auth/claims_in.h"
 
+#include "auth/spiffe.h"
 #include "base/codec.h"
 
 #define TEXT_MAX_BYTES 256  /* of sub, client_id, acr and the like */
@@ -195,11 +196,29 @@ static enum reason binding_read(struct claims *out, const json_t *payload)
     return known && known == json_object_size(cnf) ? REASON_PERMITTED : REASON_TOKEN_BINDING;
 }
 
+/* JWT-SVID §3: `sub` is the service's id, of that trust domain. */
+static bool service_read(struct claims *out, struct arena *a, const json_t *payload,
+                         const struct provider *provider)
+{
+    struct slice id, domain;
+    if (!jtree_string(payload, "sub", &id) || !spiffe_id_read(id, &domain) ||
+        !slice_eq(domain, provider->trust_domain))
+        return false;
+    id = arena_copy(a, id);
+    out->is_service = true;
+    out->service = (struct facts_service){id, id, arena_copy(a, domain)};
+    out->user = (struct facts_user){.subject = id, .provider = arena_copy(a, provider->id)};
+    out->user.id = arena_printf(a, "%.*s:%.*s", SLICE_ARG(provider->id), SLICE_ARG(id));
+    out->user.expires.s = out->times.exp_s;
+    return true;
+}
+
 enum reason claims_read(struct claims *out, struct arena *a, const json_t *payload,
                         const struct provider *provider, const struct jws_times *times)
 {
     *out = (struct claims){.times = *times};
-    if (!user_read(out, a, payload, provider))
+    if (provider->trust_domain.len ? !service_read(out, a, payload, provider)
+                                   : !user_read(out, a, payload, provider))
         return MALFORMED;
     return binding_read(out, payload);
 }

@@ -9,6 +9,8 @@
 
 struct claims {
     struct facts_user user; /* all but `hash` */
+    bool is_service; /* a JWT-SVID: it speaks of a service; of `user`, only who and until when */
+    struct facts_service service;
     struct jws_times times; /* when they can be used */
     bool is_bound;          /* to the certificate of this digest: cnf.x5t#S256 (RFC 8705 §3.1) */
     uint8_t certificate[32];

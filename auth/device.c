@@ -4,6 +4,7 @@
  * given twice) makes the certificate unusable, instead of being cleaned. */
 #include "auth/device.h"
 
+#include "auth/spiffe.h"
 #include "base/codec.h"
 #include "base/fault.h"
 #include "base/hash.h"
@@ -14,7 +15,6 @@
 #include <openssl/x509v3.h>
 
 #define NAME_MAX_BYTES 256 /* of a subject attribute or DNS name */
-#define URI_MAX_BYTES 2048 /* SPIFFE ID §2.3: must be supported up to this */
 #define ISSUER_MAX_BYTES 2048
 #define SERIAL_MAX_BYTES 64             /* RFC 5280 §4.1.2.2 allows 20; some issue more */
 #define NAMES_MAX ((int)CEL_LIST_BOUND) /* of one kind */
@@ -143,7 +143,7 @@ static bool alternative_names(struct device *d, const GENERAL_NAMES *all, int ty
         const ASN1_IA5STRING *ia5 = name->d.ia5;
         const int len = ASN1_STRING_length(ia5);
         const struct slice text = slice_from(ASN1_STRING_get0_data(ia5), len > 0 ? (size_t)len : 0);
-        if (!text.len || text.len > (type == GEN_URI ? URI_MAX_BYTES : NAME_MAX_BYTES) ||
+        if (!text.len || text.len > (type == GEN_URI ? SPIFFE_ID_MAX_BYTES : NAME_MAX_BYTES) ||
             !is_visible_ascii(text))
             return fault_set(f, FAULT_TRUST, "an alternative name is not plain text");
         char *copy = arena_bytes(&d->arena, text.len);
@@ -258,54 +258,30 @@ static bool name_read(struct device *d, X509 *leaf, const struct authority *auth
     return fault_set(f, FAULT_INTERNAL, "the authority does not say what names a device");
 }
 
-/* SPIFFE ID §2: "spiffe://" trust-domain path, with segments of letters, digits, ".", "-" and "_".
- */
-static bool spiffe_parse(struct slice id, struct slice *trust_domain)
+/* X509-SVID §4.3: there, and critical. */
+static bool is_usage_of_svid(X509 *leaf)
 {
-    const struct slice scheme = SLICE("spiffe://");
-    if (id.len > URI_MAX_BYTES || !slice_starts(id, scheme))
-        return false;
-    struct slice path = slice_skip(id, scheme.len);
-    const struct slice domain = slice_cut(&path, '/');
-    if (!domain.len || domain.len > 255)
-        return false;
-    for (size_t i = 0; i < domain.len; i++) {
-        const char c = domain.ptr[i];
-        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || strchr("._-", c)))
-            return false;
-    }
-    // X509-SVID §2: a leaf's id has a path. A slash at the end is an empty last segment.
-    if (domain.len + scheme.len == id.len || id.ptr[id.len - 1] == '/')
-        return false;
-    while (path.len) {
-        const struct slice segment = slice_cut(&path, '/');
-        if (!segment.len || slice_eq(segment, SLICE(".")) || slice_eq(segment, SLICE("..")))
-            return false;
-        for (size_t i = 0; i < segment.len; i++) {
-            const char c = segment.ptr[i];
-            const char lower = ascii_lower(c);
-            if (!((lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9') || strchr("._-", c)))
-                return false;
-        }
-    }
-    *trust_domain = domain;
-    return true;
+    const uint32_t usage = X509_get_key_usage(leaf); // all ones where there is none
+    const int at = X509_get_ext_by_NID(leaf, NID_key_usage, -1);
+    return at >= 0 && X509_EXTENSION_get_critical(X509_get_ext(leaf, at)) &&
+           usage & KU_DIGITAL_SIGNATURE && !(usage & (KU_KEY_CERT_SIGN | KU_CRL_SIGN));
 }
 
 /* X509-SVID §4 and §5.2: what a leaf must be, and its one id. */
 static bool spiffe_read(struct device *d, X509 *leaf, const struct authority *authority,
                         struct fault *f)
 {
-    const uint32_t usage = X509_get_key_usage(leaf); // all ones where there is none
+    const uint32_t both = XKU_SSL_CLIENT | XKU_SSL_SERVER; // §4.4: both, where it says any
     struct slice domain;
     if (X509_check_ca(leaf) != 0)
         return fault_set(f, FAULT_TRUST, "the certificate of an authority is no SVID");
-    if (usage == UINT32_MAX || !(usage & KU_DIGITAL_SIGNATURE) ||
-        (usage & (KU_KEY_CERT_SIGN | KU_CRL_SIGN)))
+    if (!is_usage_of_svid(leaf))
         return fault_set(f, FAULT_TRUST, "the key usage is not that of an SVID");
+    if ((X509_get_extended_key_usage(leaf) & both) != both)
+        return fault_set(f, FAULT_TRUST, "the extended key usage is not that of an SVID");
     if (d->device.uris.count != 1)
         return fault_set(f, FAULT_TRUST, "an SVID has exactly one URI");
-    if (!spiffe_parse(d->device.uris.at[0], &domain))
+    if (!spiffe_id_read(d->device.uris.at[0], &domain))
         return fault_set(f, FAULT_TRUST, "the URI is no SPIFFE id");
     if (!slice_eq(domain, authority->trust_domain))
         return fault_set(f, FAULT_TRUST, "the SPIFFE id is of another trust domain");

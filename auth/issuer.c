@@ -169,6 +169,12 @@ static void end_good(struct followed *p, struct key_set *take, int64_t max_age_s
     wishes_answer(p);
 }
 
+static struct key_set *keys_read(const struct followed *p, struct slice text, struct fault *f)
+{
+    const enum key_use use = p->provider->trust_domain.len ? KEY_USE_JWT_SVID : KEY_USE_SIGNATURES;
+    return key_set_parse_for(use, text, p->provider->algorithms, loop_wall(p->desk->loop), f);
+}
+
 static void on_keys(void *owner, const struct fetch_answer *answer, const struct fault *why)
 {
     struct followed *p = owner;
@@ -180,8 +186,7 @@ static void on_keys(void *owner, const struct fetch_answer *answer, const struct
     else if (answer->status != 200)
         fault_set(&fault, FAULT_IO, "the key set was answered with status %d", answer->status);
     else
-        set =
-            key_set_parse(answer->body, p->provider->algorithms, loop_wall(p->desk->loop), &fault);
+        set = keys_read(p, answer->body, &fault);
     if (set)
         end_good(p, set, answer->max_age_s);
     else
@@ -276,7 +281,7 @@ static struct followed *followed_new(struct issuer_desk *d, const struct provide
     p->due.data = p;
     if (!provider->jwks.len)
         return p;
-    p->set = key_set_parse(provider->jwks, provider->algorithms, loop_wall(d->loop), &fault);
+    p->set = keys_read(p, provider->jwks, &fault);
     if (!p->set) {
         fault_within(&fault, "keys of identity provider '%.*s' of '%.*s'", SLICE_ARG(provider->id),
                      SLICE_ARG(provider->entity));
@@ -330,7 +335,8 @@ static bool is_same_source(const struct provider *a, const struct provider *b)
 {
     return !a->jwks.len && !b->jwks.len && slice_eq(a->entity, b->entity) &&
            slice_eq(a->id, b->id) && slice_eq(a->issuer, b->issuer) &&
-           slice_eq(a->jwks_uri, b->jwks_uri) && a->algorithms == b->algorithms;
+           slice_eq(a->trust_domain, b->trust_domain) && slice_eq(a->jwks_uri, b->jwks_uri) &&
+           a->algorithms == b->algorithms;
 }
 
 /* A provider of which other settings changed begins with the keys that it had, and asks for them

@@ -11,6 +11,7 @@
 
 #include "auth/claims_in.h"
 #include "auth/identity.h"
+#include "auth/spiffe.h"
 #include "auth/statement.h"
 #include "base/arena.h"
 #include "base/hash.h"
@@ -173,15 +174,21 @@ static bool is_bound_elsewhere(const struct claims *claims, const struct token_q
 
 /* Verifying */
 
-/* `iss` is not believed here: it only says whose keys have to prove it. A provider without
- * audiences signs people in, and its tokens are nobody's here. */
+/* `iss` is not believed here: it only says whose keys have to prove it. Nor is the trust domain of
+ * a JWT-SVID, which seldom has one. A provider without audiences signs people in, and its tokens
+ * are nobody's here. */
 static const struct provider *provider_choose(const struct application *app, const json_t *payload)
 {
-    struct slice issuer;
+    struct slice issuer, id, domain = {"", 0};
     if (!jtree_string(payload, "iss", &issuer))
-        return NULL;
+        issuer = (struct slice){"", 0};
+    if (jtree_string(payload, "sub", &id) && !spiffe_id_read(id, &domain))
+        domain = (struct slice){"", 0};
     for (uint32_t i = 0; i < app->provider_count; i++)
-        if (slice_eq(app->providers[i]->issuer, issuer))
+        if (issuer.len && slice_eq(app->providers[i]->issuer, issuer))
+            return app->providers[i];
+    for (uint32_t i = 0; i < app->provider_count; i++)
+        if (domain.len && slice_eq(app->providers[i]->trust_domain, domain))
             return app->providers[i];
     return NULL;
 }
@@ -241,7 +248,8 @@ static enum reason verify(struct token_cache *c, const struct token_question *q,
     if (!provider)
         return REASON_TOKEN_ISSUER;
     const struct key_set *set = issuers_keys(q->issuers, provider, q->now);
-    const struct jws_demand demand = {.kind = JWS_ACCESS_TOKEN,
+    const struct jws_demand demand = {.kind =
+                                          provider->trust_domain.len ? JWS_SVID : JWS_ACCESS_TOKEN,
                                       .types = provider->token_types,
                                       .algorithms = provider->algorithms,
                                       .keys = set,
@@ -381,6 +389,11 @@ enum reason token_judge(struct token_cache *c, const struct token_question *q,
 const struct facts_user *token_user(const struct token *t)
 {
     return &t->claims.user;
+}
+
+const struct facts_service *token_service(const struct token *t)
+{
+    return t->claims.is_service ? &t->claims.service : NULL;
 }
 
 struct slice token_statement(const struct token *t)

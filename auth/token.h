@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* An access token becomes a user's facts, or a reason why not. Each is judged by jws.h; one cache a
- * worker remembers those that passed: keyed by the full bytes, bounded, with expiry, key generation
- * and binding looked at on each use. One thread. */
+/* An access token becomes a user's facts, a JWT-SVID a service's, or a reason why not. Each is
+ * judged by jws.h; one cache a worker remembers those that passed: keyed by the full bytes,
+ * bounded, with expiry, key generation and binding looked at on each use. One thread. */
 #pragma once
 
 #include "auth/issuer.h"
@@ -46,6 +46,9 @@ enum reason token_told(struct token_cache *c, const struct token_question *q,
                        const struct provider *provider, struct slice body,
                        struct token_answer *out);
 const struct facts_user *token_user(const struct token *t);
+/* Of a JWT-SVID: it speaks of a service and of no user (token_user() then has only its name and its
+ * end). NULL of all others. */
+const struct facts_service *token_service(const struct token *t);
 /* All that an assertion states of the user, in an order of its own and with each part's length, so
  * that two are equal only where every part is. Lives as long as the token. */
 struct slice token_statement(const struct token *t);

@@ -56,9 +56,10 @@ struct introspection {
 struct provider {
     struct slice id;
     struct slice entity;
-    struct slice issuer;   /* exact */
-    struct slice jwks_uri; /* https; empty: found by discovery at issuer +
-                              /.well-known/openid-configuration */
+    struct slice issuer;       /* exact; empty with a trust domain */
+    struct slice trust_domain; /* its tokens are JWT-SVIDs of this SPIFFE trust domain; or empty */
+    struct slice jwks_uri;     /* https; empty: found by discovery at issuer +
+                                  /.well-known/openid-configuration */
     struct slice jwks; /* the key set itself, where the bundle holds it; nothing is fetched then */
     struct slices audiences;
     uint32_t algorithms; /* bits 1 << enum algorithm; default RS256 and ES256 */

@@ -78,7 +78,7 @@ static bool has_provider(const struct charter_entity *e, const struct provider *
     const bool is_name = p->jwks.len && !p->sign_in.client.id.len;
     if (p->introspection.endpoint.len && !delegation_has_url(e, p->introspection.endpoint, f))
         return fault_within(f, "introspection of identity provider '%.*s'", SLICE_ARG(p->id));
-    if (is_name || (delegation_has_url(e, p->issuer, f) &&
+    if (is_name || ((!p->issuer.len || delegation_has_url(e, p->issuer, f)) &&
                     (!p->jwks_uri.len || delegation_has_url(e, p->jwks_uri, f))))
         return true;
     return fault_within(f, "identity provider '%.*s'", SLICE_ARG(p->id));

@@ -83,13 +83,15 @@ static void add_provider(struct loader *l, const struct yaml *n, struct applicat
             findings_warn(l->out, yaml_place(n), "repeated", "'%.*s' is repeated", SLICE_ARG(id));
             return;
         }
-        /* A token is given to a provider by its issuer: with two, whose keys count would be chance.
+        /* A token is given to a provider by its issuer or trust domain: with two, whose keys count
+         * would be chance.
          */
-        if (slice_eq(app->providers[i]->issuer, p->issuer))
-            findings_error(
-                l->out, yaml_place(n), "duplicate-issuer",
-                "'%.*s' and '%.*s' have one issuer; an application may use only one of them",
-                SLICE_ARG(app->providers[i]->id), SLICE_ARG(id));
+        if (slice_eq(app->providers[i]->issuer, p->issuer) &&
+            slice_eq(app->providers[i]->trust_domain, p->trust_domain))
+            findings_error(l->out, yaml_place(n), "duplicate-issuer",
+                           "'%.*s' and '%.*s' have one issuer or trust domain; an application may "
+                           "use only one of them",
+                           SLICE_ARG(app->providers[i]->id), SLICE_ARG(id));
     }
     app->providers[app->provider_count++] = p;
 }

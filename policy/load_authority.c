@@ -117,22 +117,32 @@ void load_ca(struct loader *l, const struct yaml *map, struct slice *ca_pem)
 }
 
 /* SPIFFE-ID §2.1: lower-case letters, digits, dots, dashes and underscores. */
-static void load_trust_domain(struct loader *l, const struct yaml *map, struct authority *a)
+bool load_trust_domain(struct loader *l, const struct yaml *map, struct slice *out)
 {
     static const char allowed[] = "abcdefghijklmnopqrstuvwxyz0123456789.-_";
     struct slice domain;
     if (!load_text(l, map, "trust_domain", LOAD_OPTIONAL, &domain))
-        return;
+        return false;
     bool is_good = domain.len <= 255;
     for (size_t i = 0; i < domain.len; i++)
         is_good = is_good && strchr(allowed, domain.ptr[i]);
-    const struct place at = yaml_place(yaml_get(map, SLICE("trust_domain")));
-    if (!is_good)
+    if (is_good)
+        *out = domain;
+    else
         findings_error(
-            l->out, at, "wrong-value",
+            l->out, yaml_place(yaml_get(map, SLICE("trust_domain"))), "wrong-value",
             "'%.*s' is no trust domain; allowed are at most 255 of a-z, 0-9, '.', '-' and '_'",
             SLICE_ARG(domain));
-    else if (!a->identifies_service)
+    return is_good;
+}
+
+static void load_spiffe(struct loader *l, const struct yaml *map, struct authority *a)
+{
+    struct slice domain;
+    if (!load_trust_domain(l, map, &domain))
+        return;
+    const struct place at = yaml_place(yaml_get(map, SLICE("trust_domain")));
+    if (!a->identifies_service)
         findings_error(l->out, at, "conflict", "a trust domain is for 'identifies: service' only");
     else if (a->name != DEVICE_NAME_URI)
         findings_error(l->out, at, "conflict",
@@ -313,7 +323,7 @@ static void load_authority(struct loader *l, const struct yaml *map, struct auth
         a->name = (enum device_name)choice;
     if (load_choice(l, map, "inventory", LOAD_OPTIONAL, modes, COUNT_OF(modes), &choice))
         a->inventory = (enum inventory_mode)choice;
-    load_trust_domain(l, map, a);
+    load_spiffe(l, map, a);
     load_ca(l, map, &a->ca_pem);
     load_revocation(l, map, &a->revocation);
     a->entity = l->bundle->entity;

@@ -69,6 +69,9 @@ bool load_file(struct loader *l, const struct yaml *n, struct slice *out);
 /* `ca_file` or `ca_pem`, one of which must be there: certificates that may vouch for others. */
 void load_ca(struct loader *l, const struct yaml *map, struct slice *ca_pem); /* load_authority.c */
 
+/* `trust_domain` of SPIFFE, where it is there and is one. load_authority.c */
+bool load_trust_domain(struct loader *l, const struct yaml *map, struct slice *out);
+
 /* `key: ${secret:NAME}`: the name. A literal is a finding. load_client.c */
 bool load_secret_name(struct loader *l, const struct yaml *map, const char *key,
                       struct slice *out_name);

@@ -161,6 +161,25 @@ static size_t add_sign_in(struct loader *l, struct slice *parts, size_t at, cons
     return add_parts(l, parts, at, s->scopes);
 }
 
+/* JWT-SVIDs say nothing of people, and no provider speaks OpenID for them (JWT-SVID §3). */
+static void load_spiffe(struct loader *l, const struct yaml *map, struct provider *p)
+{
+    static const struct slice foreign[] = {SLICE_INIT("issuer"), SLICE_INIT("token_types"),
+                                           SLICE_INIT("claims"), SLICE_INIT("sign_in"),
+                                           SLICE_INIT("introspection")};
+    if (!load_trust_domain(l, map, &p->trust_domain))
+        return;
+    for (size_t i = 0; i < COUNT_OF(foreign); i++)
+        if (yaml_get(map, foreign[i]))
+            findings_error(l->out, yaml_place(yaml_get(map, foreign[i])), "conflict",
+                           "'%.*s' is not for a SPIFFE trust domain, whose tokens are JWT-SVIDs",
+                           SLICE_ARG(foreign[i]));
+    if (!p->jwks_uri.len && !p->jwks.len)
+        findings_error(l->out, yaml_place(map), "missing-key",
+                       "a trust domain's keys are not found by discovery: 'jwks_uri', 'jwks_file' "
+                       "or 'jwks' is missing");
+}
+
 static void digest_provider(struct loader *l, struct provider *p)
 {
     const size_t room = 24 + LANGUAGE_COUNT + p->audiences.count + p->token_types.count +
@@ -171,6 +190,7 @@ static void digest_provider(struct loader *l, struct provider *p)
     parts[count++] = p->entity;
     parts[count++] = p->id;
     parts[count++] = p->issuer;
+    parts[count++] = p->trust_domain;
     parts[count++] = p->jwks_uri;
     parts[count++] = p->jwks;
     parts[count++] = p->groups_claim;
@@ -196,7 +216,7 @@ static void load_provider(struct loader *l, const struct yaml *map, struct provi
         SLICE_INIT("jwks_file"),  SLICE_INIT("jwks"),          SLICE_INIT("audiences"),
         SLICE_INIT("algorithms"), SLICE_INIT("token_types"),   SLICE_INIT("claims"),
         SLICE_INIT("leeway"),     SLICE_INIT("max_token_age"), SLICE_INIT("keys_max_stale"),
-        SLICE_INIT("sign_in"),    SLICE_INIT("introspection"),
+        SLICE_INIT("sign_in"),    SLICE_INIT("introspection"), SLICE_INIT("trust_domain"),
     };
     *p = (struct provider){.entity = l->bundle->entity,
                            .leeway_s = 30,
@@ -209,7 +229,8 @@ static void load_provider(struct loader *l, const struct yaml *map, struct provi
     (void)yaml_check_keys(map, "an identity provider", keys, COUNT_OF(keys), l->out);
     if (load_id(l, map, "id", &p->id))
         (void)load_unique(l, &l->providers, p->id, map, p);
-    (void)load_url(l, map, "issuer", LOAD_REQUIRED, false, &p->issuer);
+    if (!yaml_get(map, SLICE("trust_domain")))
+        (void)load_url(l, map, "issuer", LOAD_REQUIRED, false, &p->issuer);
     load_provider_sign_in(l, map, &p->sign_in);
     // People may sign in at one whose tokens are nobody's here.
     (void)load_words(l, map, "audiences",
@@ -220,6 +241,7 @@ static void load_provider(struct loader *l, const struct yaml *map, struct provi
     load_claims(l, map, p);
     load_keys(l, map, p);
     load_introspection(l, map, &p->introspection);
+    load_spiffe(l, map, p);
     (void)load_duration_s(l, map, "leeway", 0, 60, &p->leeway_s);
     (void)load_duration_s(l, map, "max_token_age", 60, 30 * DAY_S, &p->max_token_age_s);
     (void)load_duration_s(l, map, "keys_max_stale", 60, 30 * DAY_S, &p->keys_max_stale_s);

@@ -249,8 +249,9 @@ static enum next device(struct exchange *x)
     return why == REASON_PERMITTED ? NEXT : refuse(x, why, NULL);
 }
 
-/* --- IDENTITY: token or session → facts.user. Without there is no user: the rules say whether one
- * is needed. Who shows a token is judged by that alone, whatever their cookies say. */
+/* --- IDENTITY: token → facts.user, or facts.service; session → facts.user. Without there is no
+ * user: the rules say whether one is needed. Who shows a token is judged by that alone, whatever
+ * their cookies say. */
 
 bool exchange_bearer(struct slice authorization, struct slice *token, bool *is_with_proof)
 {
@@ -284,6 +285,20 @@ struct token_question exchange_question(const struct exchange *x, const struct h
                                    .now = loop_wall(&x->worker->loop)};
 }
 
+/* A JWT-SVID says which service asks; it must be the one that a service's certificate names. */
+enum reason exchange_believe(struct exchange *x, const struct token *take)
+{
+    const struct facts_service *service = token_service(take);
+    const struct facts_service *shown =
+        x->device && x->device->is_service ? &x->device->service : NULL;
+    token_release(x->token);
+    x->token = take;
+    x->facts.user = service ? NULL : token_user(take);
+    x->facts.service = service ? service : shown;
+    return service && shown && !slice_eq(service->id, shown->id) ? REASON_TOKEN_BINDING
+                                                                 : REASON_PERMITTED;
+}
+
 /* Run again while its proof is at the store. */
 static enum next take_token(struct exchange *x, const struct token *take, struct slice bytes)
 {
@@ -291,9 +306,9 @@ static enum next take_token(struct exchange *x, const struct token *take, struct
     bool waits = false;
     enum reason why;
     if (take) {
-        x->token = take;
-        x->facts.user = token_user(take);
-        why = limits_user(&w->limits, x->facts.user->key, loop_now(&w->loop));
+        why = exchange_believe(x, take);
+        if (why == REASON_PERMITTED)
+            why = limits_user(&w->limits, token_user(take)->key, loop_now(&w->loop));
         if (why != REASON_PERMITTED)
             return refuse(x, why, NULL);
     }

@@ -9,16 +9,24 @@
 #include "policy/query.h"
 #include "proxy/live.h"
 
+/* When who asks is nobody any more; 0: it does not say. */
+static int64_t user_end(const struct exchange *x)
+{
+    return x->token        ? token_user(x->token)->expires.s
+           : x->facts.user ? x->facts.user->expires.s
+                           : 0;
+}
+
 static bool is_user_over(const struct exchange *x, int64_t now_s)
 {
-    return x->facts.user && x->facts.user->expires.s && x->facts.user->expires.s < now_s;
+    return user_end(x) && user_end(x) < now_s;
 }
 
 int64_t exchange_good_until(const struct exchange *x)
 {
     int64_t until = x->door->good_until_s;
-    if (x->facts.user && x->facts.user->expires.s && x->facts.user->expires.s < until)
-        until = x->facts.user->expires.s;
+    if (user_end(x) && user_end(x) < until)
+        until = user_end(x);
     if (x->facts.device && x->facts.device->not_after.s < until)
         until = x->facts.device->not_after.s;
     if (x->decision.valid_until_s <= until) /* the rule that permits is not there any more then */
@@ -48,10 +56,7 @@ static enum reason judge_token_again(struct exchange *x, const struct held *now,
     }
     if (why != REASON_PERMITTED)
         return why;
-    token_release(x->token);
-    x->token = answer.token;
-    x->facts.user = token_user(answer.token);
-    return REASON_PERMITTED;
+    return exchange_believe(x, answer.token);
 }
 
 static enum reason judge_device_again(struct exchange *x, struct held *now, const struct door *door)

@@ -29,6 +29,9 @@ bool exchange_lacks_device(const struct exchange *x, const struct application *a
 bool exchange_bearer(struct slice authorization, struct slice *token, bool *is_with_proof);
 struct token_question exchange_question(const struct exchange *x, const struct held *held,
                                         const struct application *app);
+/* The facts are from now on what that token says, in place of the one before. TOKEN_BINDING where
+ * it speaks of another service than the certificate. */
+enum reason exchange_believe(struct exchange *x, const struct token *take);
 
 /* Has its entity taken back what it rests on: device, token or session? */
 enum reason exchange_judge_revoked(const struct exchange *x, const struct application *app);

@@ -46,7 +46,7 @@ class Authority:
     def issue(self, common, valid_s=3600, begins_s=-60, is_authority=False, padding=0,
               usage=ExtendedKeyUsageOID.CLIENT_AUTH, key=None, uris=(), extensions=()):
         """(certificate, key). `common`: a name or several. `padding`: bytes of an extension that says nothing.
-        `uris`: its alternative names. `extensions`: more of them, none critical."""
+        `uris`: its alternative names; it then is a server's, too, as an SVID is. `extensions`: more of them, none critical."""
         key = key or ec.generate_private_key(ec.SECP256R1())
         now = datetime.datetime.utcnow().replace(microsecond=0)
         builder = (x509.CertificateBuilder()
@@ -60,7 +60,8 @@ class Authority:
                    .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
                    .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), False))
         if not is_authority:
-            builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), False)
+            builder = builder.add_extension(
+                x509.ExtendedKeyUsage([usage, ExtendedKeyUsageOID.SERVER_AUTH] if uris else [usage]), False)
         if uris:
             names = [x509.UniformResourceIdentifier(uri) for uri in uris]
             builder = builder.add_extension(x509.SubjectAlternativeName(names), False)

@@ -4,6 +4,7 @@ tokens, the published keys, keys of his own) does not, and no application sees i
 
 import concurrent.futures
 import json
+import threading
 import time
 
 import pytest
@@ -12,8 +13,8 @@ import forger
 from callers import CALLERS, H2, check_refusal
 from conftest import check_end
 from forger import Signer, b64, hmac_signed, number, part, split
-from scenery import Line
-from world import World, until
+from scenery import ENTITIES, Line
+from world import UNLIMITED, World, until
 
 TAX = "tax.finance.localhost"
 TOKEN = "token.finance.localhost"
@@ -375,7 +376,7 @@ def test_new_keys_of_a_provider_are_taken_up_without_a_401(new_world):
 def test_a_flood_of_unknown_kids_makes_few_fetches_and_takes_nobody_his_access(world):
     mine = Signer()
     header, payload, _ = split(world.token("finance", "anna"))
-    fetches = world.metric("belfry_jwks_fetches_total")
+    fetches = until(lambda: (n := world.metric("belfry_jwks_fetches_total")) >= len(ENTITIES) and n, "no key sets")
     good = world.token("finance", "anna")
     world.origin.clear()
     began = time.monotonic()
@@ -389,6 +390,60 @@ def test_a_flood_of_unknown_kids_makes_few_fetches_and_takes_nobody_his_access(w
     took_s = time.monotonic() - began
     assert [r.target for r in world.origin.requests] == ["/good"]
     assert world.metric("belfry_jwks_fetches_total") - fetches <= 1 + took_s / 5
+
+
+class Load:
+    """People who ask without a pause, a connection each, with whichever of `tokens` comes next."""
+
+    def __init__(self, world, tokens, connections=8):
+        self.world, self.tokens, self.wrong, self.asked, self.is_over = world, tokens, [], 0, False
+        self.threads = [threading.Thread(target=self.run, args=(i,)) for i in range(connections)]
+
+    def run(self, number):
+        with H2(self.world.tls(TOKEN, alpn=("h2",))) as h2:
+            while not self.is_over:
+                number += 1
+                answer = h2.ask(TOKEN, "/load", headers=bearer(self.tokens[number % len(self.tokens)]))
+                self.asked += 1
+                if answer.status != 200:
+                    self.wrong.append(answer)
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def more(self, count=200):
+        """Goes on for so many requests."""
+        until(lambda seen=self.asked: self.asked >= seen + count or self.wrong, "nobody asks any more", limit_s=30)
+        assert not self.wrong, self.wrong[:5]
+
+    def __exit__(self, *_):
+        self.is_over = True
+        for thread in self.threads:
+            thread.join(20)
+
+
+def test_a_rotation_under_load_refuses_nobody_and_a_flood_beside_it_neither(new_world):
+    world = new_world(workers=2, extra_config=UNLIMITED)
+    header, payload, _ = split(world.token("finance", "anna"))
+    mine = Signer()
+    tokens = [world.token("finance", name) for name in ("anna", "bart")]
+    with Load(world, tokens) as load:
+        load.more()
+        fetches = world.metric("belfry_jwks_fetches_total")
+        provider(world, "finance", "POST", "/demo/rotate")
+        tokens += [world.token("finance", name, alg=alg) for name in ("anna", "bart") for alg in ("ES256", "RS256")]
+        assert {split(token)[0]["kid"] for token in tokens[2:]}.isdisjoint({header["kid"]})
+        load.more()
+        assert world.metric("belfry_jwks_fetches_total") - fetches == 1  # eight connections, two keys, two workers
+        began = time.monotonic()
+        with Load(world, [mine.sign({**header, "kid": f"k{i}"}, payload) for i in range(300)], 4) as flood:
+            load.more(400)
+            until(lambda: flood.asked >= 300, "the flood is none", limit_s=30)
+        assert {answer.problem for answer in flood.wrong} == {"invalid_token"} and len(flood.wrong) == flood.asked
+        assert world.metric("belfry_jwks_fetches_total") - fetches <= 2 + (time.monotonic() - began) / 5
+    assert not load.wrong
 
 
 def test_without_keys_it_is_503_for_that_provider_alone_until_it_comes(new_world):

@@ -29,7 +29,7 @@ static struct device *read_leaf(struct pki_spec spec, const struct authority *au
     struct fault fault = {0};
     spec.issuer = &root;
     spec.usage = spec.usage ? spec.usage : PKI_LEAF_USAGE;
-    spec.extended = "clientAuth";
+    spec.extended = spec.extended ? spec.extended : "clientAuth,serverAuth";
     struct pki_end leaf = pki_make(&spec);
     struct device *d = device_new(leaf.certificate, authority, &fault);
     cr_assert(d || fault.text[0]);
@@ -199,6 +199,8 @@ Test(device, spiffe_ids_are_taken_by_the_letter)
         {"URI:spiffe://finance.example/a,URI:spiffe://finance.example/b", false},
         {"URI:spiffe://finance.example/a,URI:urn:x:1", false},
         {"DNS:finance.example", false},
+        {"email:spiffe@finance.example", false},
+        {"URI:spiffe://finance.example/a,email:a@finance.example", true},
     };
     const struct authority mesh = {.id = SLICE("mesh"),
                                    .identifies_service = true,
@@ -221,6 +223,10 @@ Test(device, an_svid_is_a_leaf_that_signs_and_does_not_issue)
 {
     static const struct pki_spec bad[] = {
         {.usage = "critical,keyEncipherment"},
+        {.usage = "digitalSignature"},
+        {.extended = "clientAuth"},
+        {.extended = "serverAuth"},
+        {.extended = "clientAuth,emailProtection"},
         {.usage = "critical,digitalSignature,cRLSign"},
         {.usage = "critical,digitalSignature,keyCertSign"},
         {.usage = "critical,digitalSignature,keyCertSign", .basic = "critical,CA:TRUE"},

@@ -664,6 +664,12 @@ static const struct broken {
         "https://a.example, "
         "audiences: [x] }\n  - { id: y, issuer: https://a.example, audiences: [x] }\n",
      11, 29, "duplicate-issuer", "one issuer"},
+    {NO_APPS "identity_providers:\n  - id: a\n    trust_domain: a.example\n    audiences: [x]\n", 7,
+     5, "missing-key", "jwks_uri"},
+    {NO_APPS "identity_providers:\n  - id: a\n    trust_domain: A.example\n    audiences: [x]\n", 8,
+     19, "wrong-value", "no trust domain"},
+    {PROVIDER "    trust_domain: a.example\n    jwks_uri: https://a.example/keys\n", 8, 13,
+     "conflict", "JWT-SVIDs"},
     {UP "    rules: []\n    paths: { percent: deny }\n", 11, 23, "unknown-word", "allowed: allow"},
     {UP "    rules: []\n    forward_token: 'true'\n", 11, 20, "wrong-value", "true or false"},
     {UP "    rules: []\n    limits: { body: 0 }\n", 11, 21, "out-of-range", "limits.body"},
