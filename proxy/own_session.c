@@ -17,9 +17,13 @@ static struct slice span(struct exchange *x, enum label how, int64_t s, enum lan
     struct slice after = page_label(how, l);
     const struct slice before = slice_cut(&after, '%');
     const long long minutes = s > 0 ? s / 60 : 0;
-    struct slice text = arena_printf(&x->arena, "%lld min", minutes);
+    if (how == LABEL_AGO && minutes == 0)
+        return page_label(LABEL_JUST_NOW, l);
+    struct slice text =
+        arena_printf(&x->arena, "%lld %.*s", minutes % 60, SLICE_ARG(page_label(LABEL_MINUTES, l)));
     if (minutes >= 60)
-        text = arena_printf(&x->arena, "%lld h %lld min", minutes / 60, minutes % 60);
+        text = arena_printf(&x->arena, "%lld %.*s %.*s", minutes / 60,
+                            SLICE_ARG(page_label(LABEL_HOURS, l)), SLICE_ARG(text));
     return arena_printf(&x->arena, "%.*s%.*s%.*s", SLICE_ARG(before), SLICE_ARG(text),
                         SLICE_ARG(after));
 }

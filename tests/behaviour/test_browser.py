@@ -2,31 +2,43 @@
 """The same people as in test_sign_in.py, with Chromium: what a browser really does about certificates, cookies,
 redirects, forms and the policies of our pages."""
 
+import os
 import pathlib
 
 import pytest
 
 pytest.importorskip("selenium")
+from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
 from chromium import chromium  # noqa: E402
-from world import ROOT, World  # noqa: E402
+from world import ROOT, World, until  # noqa: E402
 
-TAX, NOTES, LOGIN = "tax.finance.localhost", "strict.finance.localhost", "login.finance.localhost"
+TAX, NOTES, EITHER, AWAY, LOGIN = (f"{name}.finance.localhost" for name in ("tax", "strict", "maybe", "dead", "login"))
+AXE = ROOT / "tests/axe/node_modules/axe-core/axe.min.js"
+LIMITS = "limits: { handshakes: 0, handshakes_per_address: 0, requests_per_user: 10 }\n"
 pytestmark = pytest.mark.skipif(not pathlib.Path("/usr/bin/chromedriver").exists(), reason="chromium-driver is not there")
 
 
 @pytest.fixture(scope="module")
 def world():
-    with World(policies=ROOT / "tests/behaviour/policy/sign_in") as world:
+    with World(policies=ROOT / "tests/behaviour/policy/sign_in", extra_config=LIMITS) as world:
         yield world.begin()
 
 
-@pytest.fixture
-def browser(world):
+@pytest.fixture(scope="module")
+def opened(world):
     with chromium(world) as driver:
         yield driver
+
+
+@pytest.fixture
+def browser(opened):
+    """A browser that nobody has signed in with yet."""
+    opened.execute_cdp_cmd("Network.clearBrowserCookies", {})
+    return opened
 
 
 def at(world, host, path="/"):
@@ -65,14 +77,19 @@ def test_the_first_visit_then_a_second_application_without_a_second_sign_in(worl
     wait(browser, is_at(at(world, NOTES, "/today")))
 
 
+def post(driver, action, text):
+    """By a form, as a page of this host would."""
+    driver.execute_script("""
+        const form = document.createElement('form');
+        form.method = 'post'; form.action = arguments[0];
+        form.innerHTML = '<textarea name="text"></textarea>';
+        form.firstChild.value = arguments[1];
+        document.body.append(form); form.submit();""", action, text)
+
+
 def test_a_form_that_met_no_session_is_sent_again_by_a_button(world, browser):
     browser.get(at(world, TAX, "/.belfry/whoami"))  # a page of this host, from which a form can be posted
-    browser.execute_script("""
-        const form = document.createElement('form');
-        form.method = 'post'; form.action = '/payments/7';
-        form.innerHTML = '<textarea name="text"></textarea>';
-        form.firstChild.value = 'one\\ntwo é';
-        document.body.append(form); form.submit();""")
+    post(browser, "/payments/7", "one\ntwo é")
     wait(browser, lambda d: d.find_elements(By.ID, "sign-in"))
     assert "has ended" in browser.page_source
     browser.find_element(By.ID, "sign-in").click()
@@ -105,3 +122,191 @@ def test_a_language_is_chosen_by_its_button(world, browser):
     assert "Anmeldung" in browser.page_source
     sheet = browser.execute_script("return document.styleSheets.length && document.styleSheets[0].cssRules.length")
     assert sheet > 10, "the style sheet is used"
+
+
+# Refused, stepped up, signed out everywhere, and somebody else
+
+def heading(driver):
+    return driver.find_element(By.TAG_NAME, "h1").text
+
+
+def sign_in(world, driver, person, host=TAX, path="/declarations/1"):
+    driver.get(at(world, host, path))
+    if "/interaction/" in driver.current_url:
+        prove(driver, person)
+    wait(driver, is_at(at(world, host, path)))
+
+
+def test_a_refusal_says_why_and_what_to_tell_the_help_desk(world, browser):
+    sign_in(world, browser, "bart", NOTES, "/today")
+    browser.get(at(world, TAX, "/declarations/12"))
+    wait(browser, is_at(at(world, TAX, "/declarations/12")))
+    assert heading(browser) == "Vous n’avez pas accès"
+    reference = browser.find_element(By.CLASS_NAME, "reference").text
+    assert world.decision(reference)["belfry.reason_code"] == "denied"
+
+
+def test_a_step_up_leads_there_and_back(world, browser):
+    sign_in(world, browser, "carine")
+    browser.get(at(world, TAX, "/payments/7"))
+    prove(browser, "carine", "eid")
+    wait(browser, is_at(at(world, TAX, "/payments/7")))
+    assert world.origin.requests[-1].target in ("/payments/7", "/favicon.ico")
+
+
+def test_all_sessions_end_at_once(world, browser):
+    sign_in(world, browser, "anna")
+    sign_in(world, browser, "anna", NOTES, "/today")
+    browser.get(at(world, TAX, "/.belfry/sessions"))
+    browser.find_element(By.ID, "end-all").click()
+    wait(browser, lambda d: not d.find_elements(By.ID, "end-all"))
+    kept = browser.execute_cdp_cmd("Network.getCookies", {"urls": [at(world, TAX)]})["cookies"]
+    assert "__Host-belfry" not in [cookie["name"] for cookie in kept]
+    stale = browser.execute_cdp_cmd("Network.getCookies", {"urls": [at(world, NOTES)]})["cookies"]
+    assert "__Host-belfry" in [cookie["name"] for cookie in stale], "the notes' cookie is still there"
+    browser.get(at(world, NOTES, "/.belfry/sessions"))
+    wait(browser, lambda d: not d.find_elements(By.ID, "end-all"))
+
+
+def test_a_stolen_cookie_is_worth_nothing_in_a_browser_of_another_device(world, browser):
+    sign_in(world, browser, "anna")
+    stolen = browser.execute_cdp_cmd("Network.getCookies", {"urls": [at(world, TAX)]})["cookies"]
+    with chromium(world, "laptop-0002") as thief:
+        for cookie in stolen:
+            thief.execute_cdp_cmd("Network.setCookie", {
+                "url": at(world, TAX), **{key: cookie[key] for key in ("name", "value", "path", "secure", "httpOnly")}})
+        thief.get(at(world, TAX, "/declarations/1"))
+        assert heading(thief) == "This session belongs to another device"
+        reference = thief.find_element(By.CLASS_NAME, "reference").text
+        assert world.decision(reference)["belfry.reason_code"] == "session_device_mismatch"
+    browser.get(at(world, TAX, "/declarations/1"))
+    assert browser.current_url == at(world, TAX, "/declarations/1"), "and she is not signed out by that"
+
+
+def press(driver, *keys):
+    ActionChains(driver).send_keys(*keys).perform()
+
+
+def tab_to(driver, css):
+    """By Tab alone; what has the focus shows it."""
+    for _ in range(12):
+        press(driver, Keys.TAB)
+        if driver.execute_script("return document.activeElement.matches(arguments[0])", css):
+            return
+    raise AssertionError(f"Tab does not reach {css}")
+
+
+def test_a_person_without_a_mouse_signs_in(world, browser):
+    browser.get(at(world, EITHER, "/x?y=1"))
+    tab_to(browser, "a[href*='provider=fas']")
+    outline = browser.execute_script("return getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid", "one sees where one is"
+    press(browser, Keys.ENTER)
+    wait(browser, lambda d: d.find_elements(By.ID, "sign-in"))
+    if not browser.execute_script("return document.activeElement.matches('[name=login]')"):
+        tab_to(browser, "[name=login]")
+    press(browser, "anna")
+    tab_to(browser, "[name=password]")
+    press(browser, "demo-anna", Keys.ENTER)
+    wait(browser, lambda d: d.find_elements(By.ID, "confirm") or "/interaction/" not in d.current_url)
+    if browser.find_elements(By.ID, "confirm"):
+        tab_to(browser, "#confirm")
+        press(browser, Keys.ENTER)
+    wait(browser, is_at(at(world, EITHER, "/x?y=1")))
+
+
+# How the pages look, and to whom they can be read
+
+def pages(world, driver, language):
+    """Goes from page to page of ours, and says at each what it is called."""
+    driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
+    for host in (TAX, NOTES, EITHER, AWAY, LOGIN):
+        driver.execute_cdp_cmd("Network.setCookie", {
+            "name": "__Host-belfry-language", "value": language, "url": at(world, host), "path": "/", "secure": True})
+    for name, host, path in (("choose", EITHER, "/x?y=1"), ("home", LOGIN, "/"), ("whoami-nobody", TAX, "/.belfry/whoami"),
+                             ("signed-out", LOGIN, "/.belfry/signed-out"),
+                             ("sign-in-expired", LOGIN, f"/.belfry/callback?code=x&state={'A' * 43}")):
+        driver.get(at(world, host, path))
+        yield name
+    driver.get(at(world, NOTES, "/.belfry/whoami"))
+    post(driver, "/today", "some text")
+    wait(driver, lambda d: d.find_elements(By.ID, "sign-in"))
+    yield "kept"
+    driver.find_element(By.ID, "sign-in").click()
+    prove(driver, "carine")
+    wait(driver, lambda d: d.find_elements(By.ID, "send"))
+    yield "resend"
+    for host in (TAX, AWAY):
+        driver.get(at(world, host))
+        wait(driver, is_at(at(world, host)))
+    yield "upstream"
+    for name, path in (("whoami", "/.belfry/whoami"), ("sessions", "/.belfry/sessions"), ("sign-out", "/.belfry/sign-out"),
+                       ("refused", "/audits/3")):
+        driver.get(at(world, TAX, path))
+        yield name
+    post(driver, "/payments/7", "some text")
+    wait(driver, lambda d: d.find_elements(By.ID, "sign-in"))
+    yield "step-up"
+    driver.get(at(world, TAX, "/payments/7"))
+    prove(driver, "carine", "password")
+    wait(driver, lambda d: d.current_url.startswith(at(world, LOGIN, "/.belfry/callback")))
+    yield "step-up-failed"
+    driver.get(at(world, TAX, "/declarations/1"))
+    driver.execute_async_script("Promise.all([...Array(80)].map(() => fetch('/declarations/1'))).then(arguments[0])")
+    driver.get(at(world, TAX, "/declarations/1"))
+    yield "too-many"
+
+
+def pictures(driver, name):
+    """For whoever changes a page: BELFRY_PICTURES=FOLDER."""
+    if not (folder := os.environ.get("BELFRY_PICTURES")):
+        return
+    driver.execute_cdp_cmd("Emulation.setScrollbarsHidden", {"hidden": True})
+    for width in (1280, 390):
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
+            "width": width, "height": 0, "deviceScaleFactor": 1, "mobile": width < 500})
+        height = driver.execute_script("return Math.max(document.documentElement.scrollHeight, 700)")
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
+            "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500})
+        driver.save_screenshot(f"{folder}/{name}-{width}.png")
+    driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def scheme(driver, value):
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {
+        "features": [{"name": "prefers-color-scheme", "value": value}]})
+
+
+def judged(driver, *rules):
+    """What axe-core says against the page, by WCAG 2.1 A and AA or by those rules of its own."""
+    return driver.execute_async_script("""
+        const [rules, done] = arguments;
+        axe.run({runOnly: rules.length ? rules : ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa'], resultTypes: ['violations']})
+            .then(r => done(r.violations.map(v => [v.id, v.nodes.map(n => n.html + n.failureSummary)])));""", rules)
+
+
+def fits_a_telephone(driver):
+    """Nothing to scroll sideways at 320 pixels (WCAG 1.4.10), and buttons for thumbs."""
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
+        "width": 320, "height": 640, "deviceScaleFactor": 1, "mobile": True})
+    width, lowest = driver.execute_script("""
+        return [document.documentElement.scrollWidth,
+                Math.min(...[...document.querySelectorAll('.button, button')].map(b => b.offsetHeight))]""")
+    driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    return width <= 320 and (lowest is None or lowest >= 44)
+
+
+@pytest.mark.parametrize("language", ["nl", "en"])
+def test_each_page_can_be_read_by_everybody(world, browser, language):
+    axe, found = AXE.read_text(), {}
+    for name in pages(world, browser, language):
+        assert browser.find_element(By.TAG_NAME, "html").get_attribute("lang") == language, name
+        browser.execute_cdp_cmd("Runtime.evaluate", {"expression": axe})  # beside the page's own policy, which stays
+        found[name] = judged(browser)
+        assert fits_a_telephone(browser), name
+        pictures(browser, f"{name}-{language}-light")
+        scheme(browser, "dark")
+        found[f"{name} in the dark"] = judged(browser, "color-contrast")
+        pictures(browser, f"{name}-{language}-dark")
+        scheme(browser, "light")
+    assert not any(found.values()), found
