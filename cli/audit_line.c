@@ -273,8 +273,8 @@ static void read_request(const struct audit_line *l, struct recorded *out)
                                     .host = l->host,
                                     .authority = l->host,
                                     .target = l->path};
-    count_unknown(out, CEL_BIT(request_query) |
-                           (l->http_version.len ? 0 : CEL_BIT(request_protocol)) |
+    count_unknown(out, CEL_BIT(request_query) | CEL_BIT(request_query_parameters) |
+                           CEL_BIT_HEADERS | (l->http_version.len ? 0 : CEL_BIT(request_protocol)) |
                            (l->client.len ? 0 : CEL_BIT(request_client_address)));
     if (!l->path.len || !l->method.len)
         out->no_way = "the line counts several requests, or was written before the path was known";

@@ -11,6 +11,7 @@
 #include "cli/policy_in.h"
 #include "cli/policy_tool.h"
 #include "policy/policy_test.h"
+#include "policy/query.h"
 
 struct explain {
     const char *path;
@@ -119,6 +120,8 @@ static void judge(struct explain *e, struct hearing_of_one *h)
     h->conclusion = (struct conclusion){.verdict = KNOWN_DENY};
     if (h->before != REASON_PERMITTED && h->before != REASON_DEVICE_REQUIRED)
         return; /* the path has no reading that rules could judge */
+    if (!(r->unknown & CEL_BIT(request_query_parameters)))
+        query_read_for_rules(s, &r->facts, &e->arena);
     r->unknown &= explain_reads(s, r->facts.app);
     h->accounts = explain_rules(s, &r->facts, r->unknown, &e->arena);
     if (h->before != REASON_PERMITTED)

@@ -30,6 +30,7 @@ enum cel_fact {
 };
 /* A set of facts is a number of 64 bits: CEL_BIT(user_groups). */
 #define CEL_BIT(fact) (1ull << CEL_FACT_##fact)
+#define CEL_BIT_HEADERS (1ull << CEL_FACT_COUNT) /* request.headers, whatever name */
 #define CEL_FACT_BITS 64
 
 /* A list of texts that the bundle names: `sets.NAME` or `sets["NAME"]`. */

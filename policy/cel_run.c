@@ -251,10 +251,16 @@ static bool read_named(const struct cel_step *s, struct cel_frame *f, union cel_
     return false;
 }
 
+static bool is_unknown_header(const struct cel_step *s, const struct cel_frame *f)
+{
+    return s->fact == NAMED_HEADER && (f->unknown & CEL_BIT_HEADERS);
+}
+
 static bool run_named(const struct cel_step *s, struct cel_frame *f, union cel_value *out)
 {
     if (read_named(s, f, out))
         return true;
+    f->notes.has_unknown |= is_unknown_header(s, f);
     if (!f->notes.missing.len)
         f->notes.missing = s->value.s;
     return false;
@@ -275,7 +281,11 @@ static enum cel_outcome judge_has_named(const struct cel_step *s, struct cel_fra
     case NAMED_COUNT:
         break;
     }
-    return is_there ? CEL_IS_TRUE : CEL_IS_FALSE;
+    if (is_there || !is_unknown_header(s, f))
+        return is_there ? CEL_IS_TRUE : CEL_IS_FALSE;
+    f->notes.has_unknown = true;
+    f->notes.missing = f->notes.missing.len ? f->notes.missing : s->value.s;
+    return CEL_IS_ERROR;
 }
 
 /* --- values --- */

@@ -10,7 +10,7 @@
 
 #define TEXT_MAX_BYTES (4u << 20) /* of a text of CEL_MAX_TEXT_BYTES, with its sets written out */
 
-_Static_assert(CEL_FACT_COUNT <= CEL_FACT_BITS, "a fact is a bit");
+_Static_assert(CEL_FACT_COUNT < CEL_FACT_BITS, "a fact is a bit");
 
 struct text_writer {
     struct buf out;
@@ -320,6 +320,9 @@ static uint64_t reads(const struct cel_step *s)
     case OP_FACT:
     case OP_HAS:
         return 1ull << s->fact;
+    case OP_NAMED:
+    case OP_HAS_NAMED:
+        return s->fact == NAMED_HEADER ? CEL_BIT_HEADERS : 0;
     case OP_VALUE:
     case OP_VARIABLE:
     case OP_LOOP_VALUE:
@@ -338,5 +341,7 @@ uint64_t cel_reads(const struct cel *c)
 
 struct slice cel_bit_fact(uint32_t bit)
 {
+    if (bit == CEL_FACT_COUNT)
+        return SLICE("request.headers");
     return bit < CEL_FACT_COUNT ? cel_fact_name((enum cel_fact)bit) : SLICE("");
 }
