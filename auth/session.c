@@ -93,6 +93,7 @@ struct session *session_begin(const struct session_start *start, struct slice ha
     s->ends = (struct wall){now.s + start->life_s};
     s->idle_s = start->idle_s;
     s->refresh_after_s = start->refresh_after_s;
+    s->refresh_grace_s = start->refresh_grace_s;
     s->language = arena_copy(a, start->language);
     s->asked_acr_level = start->asked_acr_level;
     s->asked_at = (struct wall){start->asked_acr_level ? now.s : 0};
@@ -137,16 +138,17 @@ bool session_print(const struct session *s, struct buf *out)
 {
     char certificate[64];
     hex_encode(certificate, s->certificate, sizeof s->certificate);
-    json_t *tree = json_pack(
-        "{so so so so so so sI sI sI sI sI sI so sI sI sI}", "entity", text(s->entity),
-        "application", text(s->application), "host", text(s->host), "handle", text(s->handle),
-        "device", text(s->device), "certificate",
-        s->is_unbound ? text(SLICE("")) : json_stringn(certificate, sizeof certificate), "created",
-        (json_int_t)s->created.s, "revoked_until", (json_int_t)s->revoked_until, "ends",
-        (json_int_t)s->ends.s, "idle", (json_int_t)s->idle_s, "seen", (json_int_t)s->seen.s,
-        "refresh_after", (json_int_t)s->refresh_after_s, "language", text(s->language),
-        "asked_acr_level", (json_int_t)s->asked_acr_level, "asked_at", (json_int_t)s->asked_at.s,
-        "version", (json_int_t)s->version);
+    json_t *tree =
+        json_pack("{so so so so so so sI sI sI sI sI sI sI so sI sI sI}", "entity", text(s->entity),
+                  "application", text(s->application), "host", text(s->host), "handle",
+                  text(s->handle), "device", text(s->device), "certificate",
+                  s->is_unbound ? text(SLICE("")) : json_stringn(certificate, sizeof certificate),
+                  "created", (json_int_t)s->created.s, "revoked_until",
+                  (json_int_t)s->revoked_until, "ends", (json_int_t)s->ends.s, "idle",
+                  (json_int_t)s->idle_s, "seen", (json_int_t)s->seen.s, "refresh_after",
+                  (json_int_t)s->refresh_after_s, "refresh_grace", (json_int_t)s->refresh_grace_s,
+                  "language", text(s->language), "asked_acr_level", (json_int_t)s->asked_acr_level,
+                  "asked_at", (json_int_t)s->asked_at.s, "version", (json_int_t)s->version);
     char *line = tree ? json_dumps(tree, JSON_COMPACT) : NULL;
     json_decref(tree);
     const bool is_printed =
@@ -188,6 +190,7 @@ static bool take_fields(struct session *s, const json_t *tree)
         jtree_date(tree, "revoked_until", &revoked_until) && jtree_date(tree, "ends", &s->ends.s) &&
         jtree_date(tree, "idle", &s->idle_s) && jtree_date(tree, "seen", &s->seen.s) &&
         jtree_date(tree, "refresh_after", &s->refresh_after_s) &&
+        jtree_date(tree, "refresh_grace", &s->refresh_grace_s) &&
         jtree_date(tree, "asked_acr_level", &s->asked_acr_level) &&
         jtree_date(tree, "asked_at", &s->asked_at.s) && jtree_date(tree, "version", &version);
     s->version = (uint64_t)version;
@@ -239,6 +242,7 @@ static struct session *session_copy(const struct session *s)
     next->idle_s = s->idle_s;
     next->seen = s->seen;
     next->refresh_after_s = s->refresh_after_s;
+    next->refresh_grace_s = s->refresh_grace_s;
     next->asked_acr_level = s->asked_acr_level;
     next->asked_at = s->asked_at;
     next->version = s->version + 1;
@@ -321,6 +325,11 @@ bool session_wants_touch(const struct session *s, struct wall now)
 bool session_wants_refresh(const struct session *s, struct wall now)
 {
     return s->refresh_after_s && now.s - s->identity->known_at.s >= s->refresh_after_s;
+}
+
+struct wall session_known_until(const struct session *s)
+{
+    return (struct wall){s->identity->known_at.s + s->refresh_after_s + s->refresh_grace_s};
 }
 
 enum session_binding session_binding(const struct session *s, const struct facts_device *device,

@@ -45,6 +45,7 @@ struct session {
     int64_t idle_s;               /* after so long without a request it is over */
     struct wall seen;             /* the last request that was written down: may be a minute old */
     int64_t refresh_after_s;      /* identity->known_at must not be older; 0: it may */
+    int64_t refresh_grace_s;      /* but so much, while the provider is away */
     struct slice language;        /* chosen by the person: "nl", "fr", "de", "en"; may be empty */
     int64_t asked_acr_level;      /* a step-up to this level ... */
     struct wall asked_at;         /* ... was asked for then; s == 0: never */
@@ -62,6 +63,7 @@ struct session_start {
     int64_t life_s;                    /* 1 .. SESSION_LIFE_MAX_S */
     int64_t idle_s;                    /* SESSION_IDLE_MIN_S .. life_s */
     int64_t refresh_after_s;           /* 0: never */
+    int64_t refresh_grace_s;
     struct slice language;
     int64_t asked_acr_level; /* the attempt's step-up; 0: none */
 };
@@ -110,6 +112,8 @@ bool session_is_over(const struct session *s, struct wall now);
 bool session_wants_touch(const struct session *s, struct wall now);
 /* The provider must be asked again before what it said counts. */
 bool session_wants_refresh(const struct session *s, struct wall now);
+/* Until when what is known counts, where the provider can't be asked. */
+struct wall session_known_until(const struct session *s);
 
 enum session_binding {
     SESSION_ELSEWHERE = 0, /* another device: worth nothing there, and not ended by that */

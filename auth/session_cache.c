@@ -16,6 +16,7 @@ struct known {
     struct session *session;
     uint64_t judged_on;  /* number of the table of revocations that it was looked up in */
     int64_t touched_s;   /* when it was last sent off that somebody is there */
+    int64_t deferred_s;  /* until then nobody asks its provider again */
     struct slice entity; /* the session's */
 };
 
@@ -114,6 +115,21 @@ bool session_cache_may_touch(struct session_cache *c, struct slice entity, struc
         return false;
     k->touched_s = now.s;
     return true;
+}
+
+bool session_cache_is_deferred(struct session_cache *c, struct slice entity, struct slice id,
+                               struct wall now)
+{
+    const struct known *k = find(c, entity, id, table_hash(id));
+    return k && now.s < k->deferred_s;
+}
+
+void session_cache_defer(struct session_cache *c, struct slice entity, struct slice id,
+                         struct wall until)
+{
+    struct known *k = find(c, entity, id, table_hash(id));
+    if (k)
+        k->deferred_s = until.s;
 }
 
 void session_cache_add(struct session_cache *c, struct slice id, struct session *take)

@@ -26,6 +26,11 @@ struct session *session_cache_find(struct session_cache *c, struct slice entity,
  */
 bool session_cache_may_touch(struct session_cache *c, struct slice entity, struct slice id,
                              struct wall now);
+/* Its provider could not be asked: it goes on by what is known, and `until` then nobody asks. */
+void session_cache_defer(struct session_cache *c, struct slice entity, struct slice id,
+                         struct wall until);
+bool session_cache_is_deferred(struct session_cache *c, struct slice entity, struct slice id,
+                               struct wall now);
 /* What came from the store; a version that is older than the one here is dropped. */
 void session_cache_add(struct session_cache *c, struct slice id, struct session *take);
 /* The store says that there is none. */

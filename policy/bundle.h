@@ -43,6 +43,7 @@ struct sign_in {
     bool has_userinfo;       /* it is asked at each sign-in */
     bool has_logout;         /* a sign-out ends the session at the provider, too */
     int64_t refresh_after_s; /* what is known of a person is never older than this */
+    int64_t refresh_grace_s; /* but so much, while the provider is away */
 };
 
 /* Tokens that only the provider can read are asked about there (RFC 7662). */

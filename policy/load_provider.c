@@ -150,9 +150,10 @@ static size_t add_sign_in(struct loader *l, struct slice *parts, size_t at, cons
 {
     parts[at++] = s->client.id;
     parts[at++] = s->client.secret;
-    parts[at++] = arena_printf(l->a, "%d %u %d %d %lld %u", (int)s->client.auth,
-                               s->client.key_algorithm, s->has_userinfo, s->has_logout,
-                               (long long)s->refresh_after_s, s->acr_value_count);
+    parts[at++] =
+        arena_printf(l->a, "%d %u %d %d %lld %lld %u", (int)s->client.auth, s->client.key_algorithm,
+                     s->has_userinfo, s->has_logout, (long long)s->refresh_after_s,
+                     (long long)s->refresh_grace_s, s->acr_value_count);
     for (uint32_t i = 0; i < s->acr_value_count; i++)
         parts[at++] = arena_printf(l->a, "%lld %.*s", (long long)s->acr_values[i].level,
                                    SLICE_ARG(s->acr_values[i].value));

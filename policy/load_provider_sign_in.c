@@ -97,11 +97,12 @@ static void load_scopes(struct loader *l, const struct yaml *map, struct sign_in
 void load_provider_sign_in(struct loader *l, const struct yaml *map, struct sign_in *s)
 {
     static const struct slice keys[] = {
-        SLICE_INIT("client_id"),   SLICE_INIT("client_secret"),
-        SLICE_INIT("private_key"), SLICE_INIT("private_key_algorithm"),
-        SLICE_INIT("name"),        SLICE_INIT("scopes"),
-        SLICE_INIT("acr_values"),  SLICE_INIT("userinfo"),
-        SLICE_INIT("logout"),      SLICE_INIT("refresh_after"),
+        SLICE_INIT("client_id"),     SLICE_INIT("client_secret"),
+        SLICE_INIT("private_key"),   SLICE_INIT("private_key_algorithm"),
+        SLICE_INIT("name"),          SLICE_INIT("scopes"),
+        SLICE_INIT("acr_values"),    SLICE_INIT("userinfo"),
+        SLICE_INIT("logout"),        SLICE_INIT("refresh_after"),
+        SLICE_INIT("refresh_grace"),
     };
     static const struct slice logouts[] = {SLICE_INIT("provider"), SLICE_INIT("local")};
     uint32_t logout = 0;
@@ -120,4 +121,6 @@ void load_provider_sign_in(struct loader *l, const struct yaml *map, struct sign
     s->has_logout = logout == 0;
     s->refresh_after_s = 15 * MINUTE_S;
     (void)load_duration_s(l, n, "refresh_after", MINUTE_S, 7 * DAY_S, &s->refresh_after_s);
+    s->refresh_grace_s = 60 * MINUTE_S;
+    (void)load_duration_s(l, n, "refresh_grace", 0, 7 * DAY_S, &s->refresh_grace_s);
 }

@@ -34,6 +34,7 @@
 #define STATUS_WAIT_MS 900
 #define INVENTORY_WAIT_MS 900
 #define KEYS_WAIT_MS 900
+#define REFRESH_AGAIN_S 30 /* by each worker, for each session */
 
 struct slice exchange_field(const struct exchange *x, struct slice name)
 {
@@ -370,29 +371,56 @@ static enum session_binding binding_of(const struct exchange *x, const struct se
                            app->sessions.allows_unbound && app->device > DEVICE_REQUIRED);
 }
 
+static bool takes_provider(const struct application *app, struct slice id)
+{
+    for (uint32_t i = 0; i < app->provider_count; i++)
+        if (slice_eq(app->providers[i]->id, id))
+            return true;
+    return false;
+}
+
+static enum next use_known(struct exchange *x, struct session *s, struct slice id)
+{
+    x->detail = "the provider can't be asked: by the groups that were known";
+    return use_session(x, s, id);
+}
+
+/* The provider, or the store that says who asks it, can't be asked: nobody is signed out by that,
+ * until what was known is too old in any case. */
+static enum next defer_refresh(struct exchange *x, struct session *s, struct slice id,
+                               enum reason why)
+{
+    const struct wall until = session_known_until(s);
+    const int64_t next_s = x->facts.now.s + REFRESH_AGAIN_S;
+    if (x->facts.now.s >= until.s || !takes_provider(x->facts.app, s->user.provider))
+        return refuse(x, why, x->work ? x->work->detail : "no answer in time");
+    metric_add(&x->worker->metrics, METRIC_SESSION_REFRESHES_DEFERRED_TOTAL, 1);
+    session_cache_defer(x->worker->sessions, x->facts.app->entity, id,
+                        (struct wall){until.s < next_s ? until.s : next_s});
+    return use_known(x, s, id);
+}
+
 /* The provider is asked again before what it said of the person is too old. What comes back is used
  * as it is: it is not asked about once more, and takes the old one's place whatever its version,
  * for a store that has lost its last writes counts from there. */
-static enum next refresh(struct exchange *x, const struct session *s, struct slice id)
+static enum next refresh(struct exchange *x, struct session *s, struct slice id)
 {
     struct work *work = x->work;
-    if (x->errand)
-        return WAIT;
     if (!errand_is_over(x, ERRAND_REFRESH)) {
         work = work_new(x);
-        work->session = session_ref((struct session *)(uintptr_t)s);
+        work->session = session_ref(s);
         work->id = arena_copy(&work->arena, id);
         work_send(x, work, WORK_REFRESH, OWN_STORE_WAIT_MS);
         return WAIT;
     }
     if (!work)
-        return refuse(x, REASON_PROVIDER_UNAVAILABLE, "no answer in time");
+        return defer_refresh(x, s, id, REASON_PROVIDER_UNAVAILABLE);
     if (work->reason == REASON_IDENTITY_REQUIRED) {
         session_cache_drop(x->worker->sessions, x->facts.app->entity, id);
         return NEXT;
     }
     if (work->reason != REASON_PERMITTED)
-        return refuse(x, work->reason, work->detail);
+        return defer_refresh(x, s, id, work->reason);
     session_cache_drop(x->worker->sessions, x->facts.app->entity, id);
     session_cache_add(x->worker->sessions, id, session_ref(work->session));
     return binding_of(x, work->session) == SESSION_BOUND
@@ -431,7 +459,11 @@ static enum next session_identity(struct exchange *x)
     case SESSION_BOUND:
         break;
     }
-    return session_wants_refresh(s, x->facts.now) ? refresh(x, s, id) : use_session(x, s, id);
+    if (!session_wants_refresh(s, x->facts.now))
+        return use_session(x, s, id);
+    return session_cache_is_deferred(w->sessions, app->entity, id, x->facts.now)
+               ? use_known(x, s, id)
+               : refresh(x, s, id);
 }
 
 static enum next identity(struct exchange *x)

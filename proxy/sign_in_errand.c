@@ -250,6 +250,7 @@ static void make_session(struct work *w)
                                         .life_s = limits->absolute_s,
                                         .idle_s = limits->idle_s,
                                         .refresh_after_s = p->sign_in.refresh_after_s,
+                                        .refresh_grace_s = p->sign_in.refresh_grace_s,
                                         .language = w->attempt.language,
                                         .asked_acr_level = w->attempt.acr_level};
     session_desk_create(w->desks->sessions, &start, w->new_id, session_is_made, w);

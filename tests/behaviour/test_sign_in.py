@@ -524,6 +524,39 @@ def test_without_a_device_a_session_is_short_and_only_where_the_application_allo
     refused(world, anna.ask(anna.at(EITHER, "/.belfry/sign-in?to=/")), 403, "device_required")
 
 
+# When the provider is away
+
+@pytest.mark.long
+def test_who_is_signed_in_goes_on_while_the_provider_is_away_but_not_for_ever(tmp_path):
+    scopes = "      scopes: [openid, profile, roles, offline_access]\n"
+    text = (ROOT / "tests/behaviour/policy/sign_in/finance.yaml").read_text()
+    (tmp_path / "finance.yaml").write_text(
+        text.replace(scopes, scopes + "      refresh_after: 1m\n      refresh_grace: 20s\n"))
+    with World(policies=tmp_path) as world:
+        world.begin()
+        anna = Person(world, "anna")
+        assert anna.open(path="/declarations/1").status == 200
+        began = time.time()
+        port = int(world.providers["finance"]["issuer"].rsplit(":", 1)[1])
+        world.stop("idp-finance")
+        until(lambda: world.metric("belfry_session_refreshes_deferred_total") or
+              anna.ask(anna.at(TAX, "/declarations/1")).status != 200, "what is known is old", 80)
+        assert 59 <= time.time() - began < 80
+        asked = time.monotonic()
+        page = anna.ask(anna.at(TAX, "/declarations/1"))
+        assert page.status == 200 and time.monotonic() - asked < 1
+        event = world.decision(page.get("belfry-reference"))
+        assert event["belfry.detail"] == "the provider can't be asked: by the groups that were known"
+        until(lambda: anna.ask(anna.at(TAX, "/declarations/1")).status != 200, "it is too old", 40)
+        assert time.time() - began >= 79
+        refused(world, anna.ask(anna.at(TAX, "/declarations/1")), 503, "provider_unavailable")
+        world.start_provider("finance", port)
+        world.wait_provider("finance")
+        world.introduce_login_hosts(world.port)
+        until(lambda: anna.ask(anna.at(TAX, "/declarations/1")).status == 303, "it no longer vouches for her", 40)
+        assert anna.open(path="/declarations/1").status == 200
+
+
 # When the store is away
 
 def test_who_is_signed_in_goes_on_without_the_store_and_who_is_not_reads_why(world, anna):

@@ -219,13 +219,14 @@ Test(bundle, a_sign_in_is_read_as_it_is_written)
         "  - id: b\n    issuer: https://b.example\n    audiences: [x]\n"
         "    sign_in: { client_id: d, private_key: '${secret:k}', private_key_algorithm: PS256,\n"
         "      name: { nl: N }, scopes: [openid, a], acr_values: { 300: u, 400: v },\n"
-        "      userinfo: true, logout: local, refresh_after: 5m }\n",
+        "      userinfo: true, logout: local, refresh_after: 5m, refresh_grace: 0s }\n",
         "", &f);
     cr_assert(b && b->provider_count == 2);
     const struct sign_in *s = &b->providers[0].sign_in, *t = &b->providers[1].sign_in;
     cr_expect(slice_eq(s->client.id, SLICE("c")) && slice_eq(s->client.secret, SLICE("s")));
     cr_expect(s->client.auth == CLIENT_SECRET_BASIC && s->scopes.count == 2 && !s->has_userinfo);
     cr_expect(s->has_logout && s->refresh_after_s == 900 && s->acr_value_count == 6);
+    cr_expect(s->refresh_grace_s == 3600 && t->refresh_grace_s == 0);
     cr_expect(slice_eq(s->acr_values[3].value, SLICE("urn:be:fedict:iam:fas:Level400")));
     cr_expect_eq(b->providers[0].audiences.count, 0, "its tokens are nobody's");
     cr_expect(t->client.auth == CLIENT_PRIVATE_KEY && t->client.key_algorithm == ALGORITHM_PS256);
