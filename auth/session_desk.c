@@ -70,7 +70,7 @@ static void asking_free(struct asking *a)
     ev_timer_stop(a->desk->loop->ev, &a->look);
     link_remove(&a->link);
     session_unref(a->session);
-    arena_fini(&a->arena);
+    arena_wipe_fini(&a->arena); /* the provider's tokens */
     buf_fini(&a->old);
     mem_free(a);
 }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "base/secret.h"
 
 #define ALIGNMENT 16u
 
@@ -66,6 +67,13 @@ void arena_fini(struct arena *a)
         chunk_put(a->store, chunk);
     }
     arena_init(a, a->store);
+}
+
+void arena_wipe_fini(struct arena *a)
+{
+    for (struct arena_chunk *chunk = a->chunks; chunk; chunk = chunk->next)
+        wipe(chunk->bytes, chunk->room);
+    arena_fini(a);
 }
 
 static char *alloc_large(struct arena *a, size_t bytes)

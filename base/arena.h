@@ -31,6 +31,7 @@ struct arena {
 
 void arena_init(struct arena *a, struct chunk_store *store); /* takes no memory yet */
 void arena_fini(struct arena *a);
+void arena_wipe_fini(struct arena *a); /* of one that holds secrets */
 /* Zeroed, aligned to 16; never NULL. Larger than a chunk is fine (its own chunk, never stored). */
 void *arena_alloc(struct arena *a, size_t bytes);
 #define arena_new(a, type) ((type *)arena_alloc((a), sizeof(type)))

@@ -618,7 +618,7 @@ void work_free(struct work *w)
     for (uint32_t i = 0; i < w->count; i++)
         session_unref(w->list[i]);
     wipe_secrets(w);
-    arena_fini(&w->arena);
+    arena_wipe_fini(&w->arena); /* nonces, verifiers, tokens */
     wipe(w, sizeof *w);
     mem_free(w);
 }

@@ -79,6 +79,19 @@ Test(arena, the_store_keeps_no_more_than_its_limit_and_no_large_ones)
     cr_assert_null(store.free);
 }
 
+Test(arena, of_secrets_nothing_is_left_for_who_takes_the_memory_next)
+{
+    static const char none[64];
+    struct chunk_store store = {.limit = 1};
+    struct arena a;
+    arena_init(&a, &store);
+    (void)arena_copy(&a, SLICE("a verifier that nobody else may know"));
+    arena_wipe_fini(&a);
+    cr_expect_eq(memcmp(arena_bytes(&a, sizeof none), none, sizeof none), 0);
+    arena_fini(&a);
+    chunk_store_fini(&store);
+}
+
 Test(arena, printf_and_copy_hold_their_text)
 {
     struct arena a;
