@@ -40,6 +40,7 @@ static const struct {
     TEXT("belfry.shadow.rule",                   shadow_rule,      false),
     TEXT("belfry.detail",                        detail,           true),
     TEXT("belfry.provider",                      user_provider,    false),
+    TEXT("belfry.session",                       session,          false),
     TEXT("belfry.service",                       service,          true),
     TEXT("belfry.authority",                     device_authority, false),
     /* clang-format on */
@@ -158,6 +159,15 @@ static char *put_kind(char *at, const struct event *e)
         return PUT("\"access\",\"denied\"],\"event.action\":\"access-decision\"");
     case EVENT_END:
         return PUT("\"access\",\"end\"],\"event.action\":\"access-end\"");
+    case EVENT_SESSION:
+        if (slice_eq(e->action, SLICE("sign-in")))
+            PUT("\"start\"],\"event.action\":\"");
+        else if (slice_eq(e->action, SLICE("session-move")))
+            PUT("\"change\"],\"event.action\":\"");
+        else
+            PUT("\"end\"],\"event.action\":\"");
+        at = put(at, e->action);
+        return PUT("\"");
     case EVENT_REFUSAL:
         break;
     }
@@ -168,8 +178,11 @@ static char *put_event(char *at, const struct event *e, uint64_t sequence)
 {
     PUT("{\"@timestamp\":\"");
     at = put_time(at, e->time_us);
-    PUT("\",\"ecs.version\":\"8.11.0\",\"event.kind\":\"event\","
-        "\"event.category\":[\"network\",\"web\"],\"event.type\":[");
+    PUT("\",\"ecs.version\":\"8.11.0\",\"event.kind\":\"event\",\"event.category\":[");
+    if (e->kind == EVENT_SESSION)
+        PUT("\"authentication\",\"session\"],\"event.type\":[");
+    else
+        PUT("\"network\",\"web\"],\"event.type\":[");
     at = put_kind(at, e);
     PUT(",\"event.outcome\":\"");
     at = put(at, reason_outcome(e->reason));

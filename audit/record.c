@@ -17,7 +17,8 @@ static const uint16_t text_fields[] = {
     FIELD(client_address), FIELD(user_provider), FIELD(user_roles),
     FIELD(service),        FIELD(device),        FIELD(device_authority),
     FIELD(device_serial),  FIELD(detail),        FIELD(trace_id),
-    FIELD(tls_version),    FIELD(tls_cipher),
+    FIELD(tls_version),    FIELD(tls_cipher),    FIELD(action),
+    FIELD(session),
 };
 #undef FIELD
 #define TEXT_FIELDS (sizeof text_fields / sizeof text_fields[0])

@@ -115,3 +115,13 @@ void event_of_end(const struct exchange *x, struct event *out)
                           .bytes_out = x->bytes_out};
     out->duration_us = (uint64_t)(now_us(CLOCK_MONOTONIC) - x->began_us);
 }
+
+void event_of_deed(const struct exchange *x, struct event *out)
+{
+    *out = (struct event){.kind = EVENT_SESSION, .is_permit = true};
+    what(x, out);
+    who(x, out);
+    out->reason = REASON_PERMITTED;
+    out->action = x->deed;
+    out->session = x->deed_session;
+}

@@ -8,3 +8,5 @@
 /* EVENT_DECISION where device or identity is known or the rules were asked, else EVENT_REFUSAL. */
 void event_of_decision(const struct exchange *x, struct event *out);
 void event_of_end(const struct exchange *x, struct event *out);
+/* EVENT_SESSION: what x->deed says. */
+void event_of_deed(const struct exchange *x, struct event *out);

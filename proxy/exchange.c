@@ -459,6 +459,10 @@ static enum next session_identity(struct exchange *x)
     case SESSION_BOUND:
         break;
     }
+    if (errand_is_over(x, ERRAND_SESSION_CHANGE)) {
+        x->deed = SLICE("session-move");
+        x->deed_session = arena_copy(&x->arena, s->handle);
+    }
     if (!session_wants_refresh(s, x->facts.now))
         return use_session(x, s, id);
     return session_cache_is_deferred(w->sessions, app->entity, id, x->facts.now)
@@ -692,6 +696,17 @@ void exchange_drop_link(struct exchange *x)
         u->ops->release(u);
 }
 
+/* One more event, where a session began, ended or moved: also beside the decision. */
+static void tell_deed(struct exchange *x)
+{
+    struct event event;
+    if (!x->deed.len)
+        return;
+    event_of_deed(x, &event);
+    if (!audit_publish(x->worker->audit, &event))
+        metric_add(&x->worker->metrics, METRIC_AUDIT_ENDS_DROPPED_TOTAL, 1);
+}
+
 static enum next audit(struct exchange *x)
 {
     struct worker *w = x->worker;
@@ -712,6 +727,7 @@ static enum next audit(struct exchange *x)
                            for it */
         return NEXT;
     }
+    tell_deed(x);
     if (x->own && x->reason == REASON_PERMITTED)
         return NEXT; /* a page of ours was read: no access, no decision */
     event_of_decision(x, &event);

@@ -91,6 +91,8 @@ struct exchange {
     struct inventory_record *listed; /* what facts.device has from the inventory lies in it */
     struct session *session;         /* by its cookie; a reference */
     const struct own_endpoint *own;  /* one of the gateway's own addresses */
+    struct slice deed;               /* what it did to a session, for the audit; static text */
+    struct slice deed_session;       /* that session's handle */
     struct work *work;               /* what an errand for one of those has brought */
     struct slice try_cookie;         /* of the attempt that begins */
     struct slice again;              /* where a refused person can sign in again */

@@ -254,7 +254,11 @@ static enum next end_sessions(struct exchange *x)
     if (!form_get(&form, SLICE("end"), &which) || !which.len)
         return refuse(x, REASON_REQUEST_MALFORMED, "no session is named");
     if (has_come(x, &next)) {
-        if (!x->work->handle.len || slice_eq(which, x->session->handle))
+        const bool is_all = !x->work->handle.len;
+        if (is_all || x->work->count) /* else it was no session of theirs */
+            x->deed = is_all ? SLICE("sessions-end") : SLICE("session-end");
+        x->deed_session = x->work->handle;
+        if (is_all || slice_eq(which, x->session->handle))
             signed_out(x, (struct slice){0});
         else
             own_see_other(x, SLICE("/.belfry/sessions"));
@@ -300,6 +304,8 @@ enum next own_sign_out(struct exchange *x)
     if (!has_good_token(x, &form))
         return refuse(x, REASON_CROSS_SITE, "the form is not of this session's pages");
     if (has_come(x, &next)) {
+        x->deed = SLICE("sign-out");
+        x->deed_session = x->session->handle;
         signed_out(x, x->work->url);
         return NEXT;
     }

@@ -294,6 +294,10 @@ static enum next arrive(struct exchange *x)
         own_add_cookie(x, cookie_set(&x->arena, SLICE(COOKIE_SESSION), slice_of(w->new_id), 0));
     x->session = session_ref(w->session);
     x->facts.user = &x->session->user;
+    if (w->new_id[0]) {
+        x->deed = SLICE("sign-in");
+        x->deed_session = x->session->handle;
+    }
     if (t->form.len)
         ask_to_send_again(x, t);
     else

@@ -12,6 +12,7 @@
 enum event_kind {
     EVENT_DECISION, /* permit or deny by the rules, or a refusal on the way to them */
     EVENT_END,      /* how a permitted exchange ended */
+    EVENT_SESSION,  /* somebody signed in or out, or a session ended or changed: `action` */
     EVENT_REFUSAL,  /* refused before any identity: malformed, unknown host, handshake */
 };
 
@@ -53,4 +54,7 @@ struct event {
     uint64_t bytes_in;
     uint64_t bytes_out;
     uint64_t duration_us;
+    /* EVENT_SESSION only */
+    struct slice action;  /* "sign-in", "sign-out", "session-end", "sessions-end", "session-move" */
+    struct slice session; /* its handle, which opens nothing; empty: all of the user */
 };

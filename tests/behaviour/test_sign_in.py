@@ -524,6 +524,28 @@ def test_without_a_device_a_session_is_short_and_only_where_the_application_allo
     refused(world, anna.ask(anna.at(EITHER, "/.belfry/sign-in?to=/")), 403, "device_required")
 
 
+# What the audit has of it
+
+def test_the_audit_has_each_sign_in_and_each_end(world, anna):
+    def deeds():
+        return [e for e in world.events() if e.get("event.category") == ["authentication", "session"]]
+
+    before = len(deeds())
+    anna.open(TAX)
+    anna.sign_out()
+    anna.open(TAX)
+    anna.press(anna.go(anna.at(TAX, "/.belfry/sessions")), "end-all")
+    until(lambda: len(deeds()) == before + 4, "each is told")
+    told = deeds()[before:]
+    assert [e["event.action"] for e in told] == ["sign-in", "sign-out", "sign-in", "sessions-end"]
+    assert [e["event.type"] for e in told] == [["start"], ["end"], ["start"], ["end"]]
+    assert told[0]["belfry.session"] == told[1]["belfry.session"] != told[2]["belfry.session"]
+    for e in told:
+        assert re.fullmatch("[0-9a-f]{64}", e["user.hash"]) and e["user.hash"] == told[0]["user.hash"]
+        assert e["device.id"] == "finance-laptops:laptop-0001" and e["belfry.provider"] == "fas" and e["event.id"]
+        assert "anna" not in json.dumps(e).lower() and "handover" not in json.dumps(e)
+
+
 # When the provider is away
 
 @pytest.mark.long

@@ -199,7 +199,7 @@ class World(Scenery):
 
     def decision(self, reference):
         """The decision's event; waits for the writer."""
-        found = until(lambda: [e for e in self.events(reference) if e["event.action"] != "access-end"],
+        found = until(lambda: [e for e in self.events(reference) if e["event.action"] in ("access-decision", "access-refused")],
                       f"no audit event {reference}")
         assert len(found) == 1, found
         return found[0]
