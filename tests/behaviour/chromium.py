@@ -36,13 +36,11 @@ def certificates(world, home, cert):
 def chosen_by_itself():
     """Chromium shows no window that asks which certificate: as on managed devices, by policy."""
     POLICIES.mkdir(parents=True, exist_ok=True)
-    file = POLICIES / f"belfry-tests-{os.getpid()}.json"
-    file.write_text(json.dumps({"AutoSelectCertificateForUrls": [
-        json.dumps({"pattern": "https://[*.]localhost", "filter": {}})]}))
-    try:
+    with tempfile.NamedTemporaryFile("w", dir=POLICIES, prefix="belfry-tests-", suffix=".json") as file:
+        json.dump({"AutoSelectCertificateForUrls": [
+            json.dumps({"pattern": "https://[*.]localhost", "filter": {}})]}, file)
+        file.flush()
         yield
-    finally:
-        file.unlink()
 
 
 @contextlib.contextmanager

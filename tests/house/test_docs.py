@@ -159,6 +159,16 @@ def test_every_reason_is_documented_with_its_status():
         name: "none" if status == "0" else status for name, status in reasons.items()}
 
 
+def test_the_help_desk_knows_every_page():
+    """By the heading that people read out; those of the labels are pages without a reason."""
+    catalogue = (ROOT / "proxy/pages/messages.def").read_text()
+    headings = re.findall(r'EN\("([^"]*)"', catalogue)
+    for label in ("CHOOSE", "KEPT", "STEP_UP", "RESEND", "ONWARD", "SIGN_OUT_ASK", "SIGNED_OUT", "HOME", "SESSIONS", "WHOAMI"):
+        headings += re.findall(rf'(?m)^LABEL\({label},.*"([^"]*)"\)$', catalogue)
+    text = (ROOT / "docs/staff-support.md").read_text()
+    assert len(headings) > 50 and not [heading for heading in headings if heading not in text]
+
+
 def test_every_metric_is_documented_with_its_kind():
     metrics = {name: kind.split("_")[0] for _, name, kind, _ in table("base/metric.def", "METRIC")}
     metrics |= dict.fromkeys(re.findall(r"# TYPE (belfry_\w+) counter", text("base/metric.c")), "counter")
