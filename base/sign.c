@@ -304,7 +304,7 @@ static bool holds_ecdsa(EVP_PKEY *pkey, const struct trait *trait, struct slice 
     const struct curve *curve = curve_of(trait->kind);
     uint8_t der[DER_MAX_BYTES];
     const uint8_t *raw = (const uint8_t *)signature.ptr;
-    if (signature.len != 2 * curve->bytes)
+    if (!curve || signature.len != 2 * curve->bytes)
         return false;
     size_t r_len = put_integer(der + 2, raw, curve);
     if (!r_len)

@@ -58,9 +58,9 @@ int paper_from_file(struct paper *out, const char *path);
 int paper_from_bytes(struct paper *out, struct slice bytes, const char *name);
 /* A text that nobody has signed yet, with nothing to be put in. */
 int paper_from_text(struct paper *out, struct slice text, const char *name);
-/* Runs a bundle's own tests, as a gateway does before it takes it: with the baseline of that charter
- * in force (NULL: none is at hand). What is signed or published has passed them; what lies in the
- * store may be read without. */
+/* Runs a bundle's own tests, as a gateway does before it takes it: with the baseline of that
+ * charter in force (NULL: none is at hand). What is signed or published has passed them; what lies
+ * in the store may be read without. */
 int paper_test(const struct paper *p, const struct charter *charter);
 /* The first characters of the SHA-256 of the payload: what people compare. So many that nobody can
  * write two texts that have them in common. */

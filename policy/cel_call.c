@@ -25,7 +25,7 @@ static const struct cel_step *wrong_usage(struct cel_checker *c, const struct ce
 
 static bool fits(const struct cel_type *type, enum cel_kind kind)
 {
-    return type->kind == kind || type->kind == KIND_ANY;
+    return type && (type->kind == kind || type->kind == KIND_ANY);
 }
 
 /* --- macros --- */
@@ -418,8 +418,8 @@ static const struct cel_step *make_call(struct cel_checker *c, const struct cel_
 const struct cel_step *cel_check_operator(struct cel_checker *c, const struct cel_node *node,
                                           const struct cel_type **type)
 {
-    const struct cel_type *types[2];
-    const struct cel_step *args[2];
+    const struct cel_type *types[2] = {NULL};
+    const struct cel_step *args[2] = {NULL};
     bool is_good = true;
     for (uint32_t i = 0; i < node->count; i++) {
         args[i] = cel_check(c, node->args[i], &types[i]);
@@ -427,7 +427,7 @@ const struct cel_step *cel_check_operator(struct cel_checker *c, const struct ce
     }
     if (!is_good)
         return NULL;
-    if (slice_eq(node->name, SLICE("+")) && types[0]->kind == KIND_LIST &&
+    if (slice_eq(node->name, SLICE("+")) && types[0] && types[0]->kind == KIND_LIST &&
         (*type = cel_type_unify(c->t->keep, types[0], types[1]))) {
         struct cel_step *step = cel_make_args(c, OP_JOIN_LISTS, args, 2);
         step->type = *type;

@@ -160,7 +160,8 @@ static bool int_of_uint(struct cel_frame *f, args a, union cel_value *out)
 /* Non-inclusive: what lies on the edge may have been rounded there (langdef, "Overflow"). */
 static bool int_of_double(struct cel_frame *f, args a, union cel_value *out)
 {
-    if (!(a[0].d > -0x1p63 && a[0].d < 0x1p63))
+    static const double edge = 0x1p63;
+    if (!(a[0].d > -edge && a[0].d < edge))
         return cel_fail(f, overflow);
     out->i = (int64_t)a[0].d;
     return true;
@@ -332,7 +333,7 @@ static bool string_of_bool(struct cel_frame *f, args a, union cel_value *out)
 #define PRINTED(name, print)                                                                       \
     static bool name(struct cel_frame *f, args a, union cel_value *out)                            \
     {                                                                                              \
-        char text[64];                                                                             \
+        char text[64] = "";                                                                        \
         return cel_scratch_text(f, (struct slice){text, print}, out);                              \
     }
 PRINTED(string_of_int, (size_t)snprintf(text, sizeof text, "%lld", (long long)a[0].i))

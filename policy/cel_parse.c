@@ -165,6 +165,8 @@ static struct cel_node *parse_number(struct parser *p, bool is_negative)
 static struct cel_node *parse_literal(struct parser *p, enum cel_kind scalar, union cel_value value)
 {
     struct cel_node *node = make(p, NODE_LITERAL, p->now.offset, (struct args){.at = NULL});
+    if (!node)
+        return NULL;
     node->scalar = scalar;
     node->value = value;
     advance(p);

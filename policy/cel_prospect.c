@@ -287,7 +287,8 @@ static bool is_in(struct seeker *k, struct known *known, const struct cel_step *
         return keep_texts(k, term_of(k, known, s->args[0]), at, count, is_true);
     if (s->kind != KIND_INT || !is_true)
         return keep_answer(k, known, s, is_true);
-    int64_t low = at[0].i, high = at[0].i;
+    int64_t low = at[0].i;
+    int64_t high = low;
     for (size_t i = 1; i < count; i++) {
         low = at[i].i < low ? at[i].i : low;
         high = at[i].i > high ? at[i].i : high;

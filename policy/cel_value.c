@@ -96,7 +96,7 @@ const union cel_value *cel_lookup(struct cel_list map, union cel_value key,
 {
     for (size_t i = 0; i < map.count; i++)
         if (cel_equal(map.at[2 * i], key, type->key))
-            return &map.at[2 * i + 1];
+            return map.at + 2 * i + 1;
     return NULL;
 }
 

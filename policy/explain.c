@@ -150,7 +150,7 @@ static struct conclusion conclude(const struct hearing *h, enum knowledge verdic
                                   const struct rule *r)
 {
     const struct rule *own = h->app->rule_list;
-    const bool is_own = r >= own && r < own + h->app->rule_count;
+    const bool is_own = r && r >= own && r < own + h->app->rule_count;
     return (struct conclusion){verdict, r, r && !is_own};
 }
 

@@ -7,8 +7,8 @@
  *     belfry:serials   hash: "charter", "bundle:ENTITY" → serial
  *     belfry:epoch     random, set once: another one means another, or a restored, store
  *     belfry:count     the number n of the last event
- *     belfry:events    stream of { epoch, n, kind, entity, serial }, n without gaps; the last 1,000.
- *                      Kinds are charter, bundle, revocation and device; of others only n counts
+ *     belfry:events    stream of { epoch, n, kind, entity, serial }, n without gaps; the last
+ * 1,000. Kinds are charter, bundle, revocation and device; of others only n counts
  *
  * and one script changes all of them together. `struct store` lives on the control thread's loop;
  * the functions at the end touch files or a connection of their own, block, and are for any

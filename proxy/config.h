@@ -41,7 +41,7 @@ struct config {
     uint32_t federation_key_count;
     int64_t min_charter_serial;
     struct slice audit_file; /* NUL behind */
-    bool refuses_unknown; /* store.revocations_unknown: refuse */
+    bool refuses_unknown;    /* store.revocations_unknown: refuse */
     bool audit_synced;
     int64_t audit_rotate_bytes;
     int64_t audit_max_behind_ms;

@@ -46,7 +46,7 @@ struct tls_worker {
     SSL_CTX *ctx;
     const struct ticket_ring *ring;
     struct vouches *vouches;
-    struct statuses *statuses; /* held; NULL before the first */
+    struct statuses *statuses;       /* held; NULL before the first */
     struct revocations *revocations; /* NULL before the first have come */
 };
 void tls_worker_init(struct tls_worker *w, const struct ticket_ring *ring); /* aborts where OpenSSL

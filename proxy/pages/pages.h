@@ -7,9 +7,17 @@
 /* Every template, by the name of its file. */
 #define PAGES(P)                                                                                   \
     P(FRAME, frame)                                                                                \
-    P(REFUSED, refused) P(CHOOSE, choose) P(CHOICE, choice) P(KEPT, kept) P(RESEND, resend)        \
-        P(ONWARD, onward) P(SIGN_OUT, sign_out) P(NOTE, note) P(SESSIONS, sessions)                \
-            P(SESSION, session) P(WHOAMI, whoami)
+    P(REFUSED, refused)                                                                            \
+    P(CHOOSE, choose)                                                                              \
+    P(CHOICE, choice)                                                                              \
+    P(KEPT, kept)                                                                                  \
+    P(RESEND, resend)                                                                              \
+    P(ONWARD, onward)                                                                              \
+    P(SIGN_OUT, sign_out)                                                                          \
+    P(NOTE, note)                                                                                  \
+    P(SESSIONS, sessions)                                                                          \
+    P(SESSION, session)                                                                            \
+    P(WHOAMI, whoami)
 
 #define P(NAME, file)                                                                              \
     extern const unsigned char page_##file##_html[];                                               \

@@ -336,7 +336,8 @@ Test(id_token, userinfo_that_is_signed_is_the_providers_and_for_us)
 {
     json_t *claims;
 #define FROM "{\"iss\":\"https://idp.example\",\"sub\":\"anna\""
-    cr_expect_eq(ask_jwt(FROM ",\"aud\":\"belfry\"}", key, &claims), REASON_PERMITTED, "%s", why.text);
+    cr_expect_eq(ask_jwt(FROM ",\"aud\":\"belfry\"}", key, &claims), REASON_PERMITTED, "%s",
+                 why.text);
     json_decref(claims);
     cr_expect_eq(ask_jwt(FROM "}", key, &claims), REASON_PERMITTED,
                  "aud should be there, not must");
