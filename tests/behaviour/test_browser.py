@@ -8,6 +8,7 @@ import pathlib
 import pytest
 
 pytest.importorskip("selenium")
+from selenium.common.exceptions import StaleElementReferenceException  # noqa: E402
 from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
@@ -46,7 +47,7 @@ def at(world, host, path="/"):
 
 
 def wait(driver, condition):
-    return WebDriverWait(driver, 15).until(condition)
+    return WebDriverWait(driver, 15, 0.05, [StaleElementReferenceException]).until(condition)
 
 
 def is_at(url):
