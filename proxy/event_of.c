@@ -4,6 +4,7 @@
 #include "proxy/event_of.h"
 
 #include "base/reason.h"
+#include "proxy/sign_in_errand.h"
 
 #include <time.h>
 
@@ -122,6 +123,11 @@ void event_of_deed(const struct exchange *x, struct event *out)
     what(x, out);
     who(x, out);
     out->reason = REASON_PERMITTED;
+    if (!x->facts.user && x->work && x->work->session) { /* theirs that is over */
+        out->user_provider = x->work->session->user.provider;
+        out->user_hash = x->work->session->user.hash;
+    }
+    out->detail = slice_of(x->work ? x->work->detail : NULL);
     out->action = x->deed;
     out->session = x->deed_session;
 }

@@ -416,6 +416,8 @@ static enum next refresh(struct exchange *x, struct session *s, struct slice id)
     if (!work)
         return defer_refresh(x, s, id, REASON_PROVIDER_UNAVAILABLE);
     if (work->reason == REASON_IDENTITY_REQUIRED) {
+        x->deed = SLICE("session-end");
+        x->deed_session = arena_copy(&x->arena, s->handle);
         session_cache_drop(x->worker->sessions, x->facts.app->entity, id);
         return NEXT;
     }

@@ -153,6 +153,21 @@ enum next own_login_signed_out(struct exchange *x)
     return NEXT;
 }
 
+/* Whose sessions the provider has ended, as far as it says. */
+static void tell_logout(struct exchange *x)
+{
+    const struct identity *i = &x->work->identity;
+    const struct slice entity = x->facts.app->entity;
+    struct facts_user *user = arena_new(&x->arena, struct facts_user);
+    user->provider = i->provider;
+    user->subject = i->subject;
+    user->id = arena_printf(&x->arena, "%.*s:%.*s", SLICE_ARG(i->provider), SLICE_ARG(i->subject));
+    user_mark(user, entity, keyring_audit_key(x->held->edition->keyring, entity));
+    if (i->subject.len) /* else only which of their sign-ins it was */
+        x->facts.user = user;
+    x->deed = SLICE("provider-logout");
+}
+
 /* OpenID Connect Back-Channel Logout 1.0 §2.5 to §2.8. */
 enum next own_login_logout(struct exchange *x)
 {
@@ -162,11 +177,13 @@ enum next own_login_logout(struct exchange *x)
     if (errand_is_over(x, ERRAND_WORK)) {
         if (!x->work || x->work->reason == REASON_STORE_UNAVAILABLE)
             return refuse(x, REASON_STORE_UNAVAILABLE, "no answer in time");
-        if (x->work->reason == REASON_PERMITTED)
+        if (x->work->reason == REASON_PERMITTED) {
+            tell_logout(x);
             own_no_body(x, 200);
-        else
+        } else {
             own_body(x, 400, SLICE("application/json"), SLICE("no-store"),
                      SLICE("{\"error\":\"invalid_request\"}"));
+        }
         return NEXT;
     }
     if (x->errand)

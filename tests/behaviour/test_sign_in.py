@@ -325,6 +325,10 @@ def test_the_provider_ends_sessions_in_the_back_channel(world):
     carine.open(path="/declarations/1")
     world.tell_provider("finance", "end", name="carine")
     until(lambda: carine.ask(carine.at(TAX, "/declarations/1")).status == 303, "signed out")
+    began = [e for e in world.events() if e["event.action"] == "sign-in"][-1]
+    told = until(lambda: [e for e in world.events() if e["event.action"] == "provider-logout" and
+                          e["user.hash"] == began["user.hash"]], "the audit has it")
+    assert told[-1]["belfry.provider"] == "fas"
 
 
 def test_a_logout_that_could_not_be_done_may_be_asked_for_again(world):
