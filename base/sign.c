@@ -42,21 +42,21 @@ static const uint8_t p384_order[P384_BYTES] = {
 /* What makes one algorithm differ from the next. */
 struct trait {
     struct slice name;
-    enum key_kind kind;
     const EVP_MD *(*digest)(void); /* NULL: the algorithm has its own */
+    enum key_kind kind;
     bool is_pss;
 };
 
 static const struct trait traits[ALGORITHM_COUNT] = {
-    [ALGORITHM_RS256] = {SLICE_INIT("RS256"), KEY_KIND_RSA, hash_sha256, false},
-    [ALGORITHM_RS384] = {SLICE_INIT("RS384"), KEY_KIND_RSA, hash_sha384, false},
-    [ALGORITHM_RS512] = {SLICE_INIT("RS512"), KEY_KIND_RSA, hash_sha512, false},
-    [ALGORITHM_PS256] = {SLICE_INIT("PS256"), KEY_KIND_RSA, hash_sha256, true},
-    [ALGORITHM_PS384] = {SLICE_INIT("PS384"), KEY_KIND_RSA, hash_sha384, true},
-    [ALGORITHM_PS512] = {SLICE_INIT("PS512"), KEY_KIND_RSA, hash_sha512, true},
-    [ALGORITHM_ES256] = {SLICE_INIT("ES256"), KEY_KIND_P256, hash_sha256, false},
-    [ALGORITHM_ES384] = {SLICE_INIT("ES384"), KEY_KIND_P384, hash_sha384, false},
-    [ALGORITHM_ED25519] = {SLICE_INIT("EdDSA"), KEY_KIND_ED25519, NULL, false},
+    [ALGORITHM_RS256] = {SLICE_INIT("RS256"), hash_sha256, KEY_KIND_RSA, false},
+    [ALGORITHM_RS384] = {SLICE_INIT("RS384"), hash_sha384, KEY_KIND_RSA, false},
+    [ALGORITHM_RS512] = {SLICE_INIT("RS512"), hash_sha512, KEY_KIND_RSA, false},
+    [ALGORITHM_PS256] = {SLICE_INIT("PS256"), hash_sha256, KEY_KIND_RSA, true},
+    [ALGORITHM_PS384] = {SLICE_INIT("PS384"), hash_sha384, KEY_KIND_RSA, true},
+    [ALGORITHM_PS512] = {SLICE_INIT("PS512"), hash_sha512, KEY_KIND_RSA, true},
+    [ALGORITHM_ES256] = {SLICE_INIT("ES256"), hash_sha256, KEY_KIND_P256, false},
+    [ALGORITHM_ES384] = {SLICE_INIT("ES384"), hash_sha384, KEY_KIND_P384, false},
+    [ALGORITHM_ED25519] = {SLICE_INIT("EdDSA"), NULL, KEY_KIND_ED25519, false},
 };
 
 /* A curve of ECDSA. */

@@ -221,19 +221,22 @@ struct application {
     struct slice name[LANGUAGE_COUNT]; /* empty where none; the page then shows the id */
     struct slice host;
     enum device_mode device;
-    bool needs_inventory;       /* `inventory: required`: a device that is not listed is refused */
-    struct upstream *upstreams; /* all over TLS, or none */
+    bool needs_inventory; /* `inventory: required`: a device that is not listed is refused */
+    bool wants_proof;     /* `dpop: required`: only tokens that are bound to a key (RFC 9449) */
+    bool forward_token;   /* the verified Authorization goes upstream too */
+    bool client_cert;     /* the verified certificate goes upstream in Client-Cert (RFC 9440) */
+    bool websocket;       /* requests may become WebSockets */
+    bool is_sign_in;      /* the entity's login host: it has no upstream and no rule */
+    bool hsts_subdomains;
+    bool hsts_preload;
     uint32_t upstream_count;
+    struct upstream *upstreams; /* all over TLS, or none */
     struct upstream_tls tls;
     struct health health;
     const struct provider **providers;
     uint32_t provider_count;
     struct path_options paths;
-    bool wants_proof;        /* `dpop: required`: only tokens that are bound to a key (RFC 9449) */
     struct slices headers;   /* fields of a request that conditions may read, in lower case */
-    bool forward_token;      /* the verified Authorization goes upstream too */
-    bool client_cert;        /* the verified certificate goes upstream in Client-Cert (RFC 9440) */
-    bool websocket;          /* requests may become WebSockets */
     struct slices origins;   /* whose pages may open one, beside https://HOST */
     uint64_t max_body_bytes; /* default 1 GiB + 1 MiB; 0 never means unlimited */
     int64_t connect_ms;      /* time limits, with defaults */
@@ -245,10 +248,7 @@ struct application {
     uint32_t max_connections; /* per address of an upstream and worker; 0: the configuration's */
     uint32_t retries;         /* of one request; 0: none */
     struct session_options sessions;
-    bool is_sign_in;        /* the entity's login host: it has no upstream and no rule */
     int64_t hsts_max_age_s; /* RFC 6797; 0: not said */
-    bool hsts_subdomains;
-    bool hsts_preload;
     struct rule *rule_list;
     uint32_t rule_count;
     uint64_t cost;             /* of all its conditions in the worst case, in steps */

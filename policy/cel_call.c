@@ -531,6 +531,8 @@ static const struct cel_step *check_by_table(struct cel_checker *c, const struct
     if (node->count && !args[0])
         return NULL;
     *type = cel_type_of(KIND_INT);
+    if (is_time && !types[0])
+        return unknown_function(c, node);
     if (is_time && fits(types[0], KIND_TIMESTAMP))
         return make_time(c, node, args[0], time_fields[field].field);
     if (is_time && (node->count != 1 || types[0]->kind != KIND_DURATION || !is_known(node))) {

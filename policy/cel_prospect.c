@@ -388,7 +388,8 @@ static bool may_be(struct seeker *k, const struct cel_step *root, bool is_true)
 {
     struct known known = {0};
     k->steps = 0;
-    return narrow(k, &known, root, is_true) && narrow(k, &known, root, is_true);
+    const bool may = narrow(k, &known, root, is_true);
+    return may && narrow(k, &known, root, is_true);
 }
 
 /* The first fact that the step names. */
