@@ -135,6 +135,7 @@ static void time_is_over(struct deadline *self)
         connection_drain(c);
         return;
     }
+    c->is_stalled = buf_len(&c->out) > 0;
     connection_close(c);
 }
 

@@ -66,6 +66,7 @@ struct connection {
     struct buf out;  /* what the socket did not take */
     bool has_spoken; /* at least one byte has come behind the handshake */
     bool is_late;    /* its time was over with nothing under way */
+    bool is_stalled; /* it ends since the client took nothing */
     bool is_reading_paused;
     bool has_read_all; /* the protocol wants no more */
     bool closes_when_sent;

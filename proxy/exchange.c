@@ -795,7 +795,7 @@ static void exchange_cut(struct exchange *x, enum reason why, const char *detail
         x->detail = detail;
     }
     x->up_stopped = x->is_cut = true;
-    if (!x->client_let_go && why != REASON_CLIENT_GONE)
+    if (!x->client_let_go && why != REASON_CLIENT_GONE && !x->connection->is_closed)
         x->client->cut(x);
     x->phase = AUDIT;
     exchange_resume(x);

@@ -493,7 +493,7 @@ static void end(struct connection *c)
     if (h->x) {
         struct exchange *x = h->x;
         h->x = NULL;
-        exchange_client_gone(x, REASON_CLIENT_GONE);
+        exchange_client_gone(x, c->is_stalled ? REASON_CLIENT_STALLED : REASON_CLIENT_GONE);
         exchange_let_go(x);
     }
     later_cancel(&h->next);

@@ -949,7 +949,7 @@ static void end(struct connection *c)
     while (!list_is_empty(&h->streams)) {
         struct stream *s = container_of(h->streams.next, struct stream, in_session);
         if (s->has_begun)
-            exchange_client_gone(s->x, REASON_CLIENT_GONE);
+            exchange_client_gone(s->x, c->is_stalled ? REASON_CLIENT_STALLED : REASON_CLIENT_GONE);
         else
             exchange_refused_by_protocol(s->x, REASON_CLIENT_GONE, "in the middle of a head");
         deadline_cancel(&s->unwanted);
