@@ -56,7 +56,7 @@ def is_at(url):
 
 def prove(driver, person, means=""):
     """The provider's own pages."""
-    wait(driver, lambda d: d.find_elements(By.ID, "sign-in"))
+    wait(driver, lambda d: d.find_elements(By.NAME, "login") and d.find_elements(By.ID, "sign-in"))
     driver.find_element(By.NAME, "login").send_keys(person)
     driver.find_element(By.NAME, "password").send_keys(f"demo-{person}")
     if means:

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from callers import H2, Ended, Reset, read_answer
 from forger import Signer, b64
-from scenery import ENTITIES, Line
+from scenery import ENTITIES, SIGNERS, Line
 from world import BELFRY, ROOT, until
 
 pytestmark = pytest.mark.threaded
@@ -56,8 +56,8 @@ class Publisher:
     def __init__(self, world, name):
         self.entity = ENTITIES[name][0]
         self.store = redis.Redis(unix_socket_path=str(world.redis_socket))
-        self.id = world.keys[name][0]
-        self.key = load_pem_private_key((world.folder / "keys" / f"{name}.key").read_bytes(), None)
+        self.keys = {world.keys[who][0]: load_pem_private_key(world.key_file(who).read_bytes(), None)
+                     for who in SIGNERS[name]}
         self.signer = Signer("stays")
         self.others = [Signer(f"other-{i}") for i in range(KEYS)]
         text = (world.folder / "policy" / ENTITIES[name][1]).read_text()
@@ -95,8 +95,9 @@ device_authorities:
         keys = [self.others[self.serial % KEYS].jwk, self.signer.jwk]
         payload = (self.text.replace("SERIAL", str(self.serial)).replace("ONE", one).replace("OTHER", other)
                    .replace("KEYS", json.dumps({"keys": keys if self.serial % 3 else keys[::-1]}))).encode()
-        signature = self.key.sign(f"belfry-signed/v1 bundle {len(payload)}\n".encode() + payload)
-        sealed = f"belfry-signed/v1\nsignature: {self.id} {b64(signature)}\n\n".encode() + payload
+        said = f"belfry-signed/v1 bundle {len(payload)}\n".encode() + payload
+        signatures = "".join(f"signature: {key} {b64(private.sign(said))}\n" for key, private in self.keys.items())
+        sealed = f"belfry-signed/v1\n{signatures}\n".encode() + payload
         while True:
             try:
                 self.store.eval(SCRIPT, 0, f"bundle:{self.entity}", self.serial, self.entity, sealed)
