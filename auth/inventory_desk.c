@@ -5,6 +5,7 @@
  * Owns: what is known, when it is asked for. Does not own: the form of a record, nor the seal. */
 #include "auth/inventory_desk.h"
 
+#include "auth/wish.h"
 #include "base/hash.h"
 #include "base/list.h"
 #include "base/logger.h"
@@ -37,12 +38,6 @@ struct inventory_desk {
     uint32_t asked;   /* questions under way */
 };
 
-struct wish {
-    struct link link;
-    void (*answered)(void *owner);
-    void *owner;
-};
-
 struct known {
     struct link link;
     struct link in_bucket;
@@ -64,33 +59,6 @@ struct known {
 static void ask(struct known *k);
 static void ask_due(struct inventory_desk *d);
 
-static void wish_add(struct link *wishes, void (*answered)(void *owner), void *owner)
-{
-    struct wish *wish = mem_new(struct wish);
-    wish->answered = answered;
-    wish->owner = owner;
-    list_push(wishes, &wish->link);
-}
-
-static void wishes_answer(struct link *wishes)
-{
-    while (!list_is_empty(wishes)) {
-        struct wish *wish = container_of(wishes->next, struct wish, link);
-        link_remove(&wish->link);
-        wish->answered(wish->owner);
-        mem_free(wish);
-    }
-}
-
-static void wishes_drop(struct link *wishes)
-{
-    while (!list_is_empty(wishes)) {
-        struct wish *wish = container_of(wishes->next, struct wish, link);
-        link_remove(&wish->link);
-        mem_free(wish);
-    }
-}
-
 /* Who waits for it hears of it when the table is out. */
 static void wishes_tell(struct inventory_desk *d, struct link *wishes)
 {
@@ -98,11 +66,7 @@ static void wishes_tell(struct inventory_desk *d, struct link *wishes)
         wishes_answer(wishes);
         return;
     }
-    while (!list_is_empty(wishes)) {
-        struct link *first = wishes->next;
-        link_remove(first);
-        list_push(&d->told, first);
-    }
+    list_move(wishes, &d->told);
 }
 
 static void known_free(struct known *k)

@@ -59,15 +59,6 @@ struct issuer_wish {
 
 static void fetch_begin(struct followed *p);
 
-static void list_move(struct link *from, struct link *to)
-{
-    while (!list_is_empty(from)) {
-        struct link *first = from->next;
-        link_remove(first);
-        list_push(to, first);
-    }
-}
-
 /* The table */
 
 static void publish(struct issuer_desk *d)

@@ -14,6 +14,7 @@
 #include "auth/status_desk.h"
 
 #include "auth/status_in.h"
+#include "auth/wish.h"
 #include "base/fault.h"
 #include "base/fetch.h"
 #include "base/list.h"
@@ -70,13 +71,6 @@ struct watched {
     bool has_new_text; /* the lists in the bundle itself are to be read */
 };
 
-/* Somebody who waits for the end of a fetch. */
-struct wish {
-    struct link link;
-    void (*answered)(void *owner);
-    void *owner;
-};
-
 struct source {
     struct link link;
     struct watched *watched;
@@ -102,35 +96,6 @@ struct question {
     int64_t seen_s;
     struct link wishes;
 };
-
-/* ---- wishes ---- */
-
-static void wish_add(struct link *wishes, void (*answered)(void *), void *owner)
-{
-    struct wish *wish = mem_new(struct wish);
-    wish->answered = answered;
-    wish->owner = owner;
-    list_push(wishes, &wish->link);
-}
-
-static void wishes_answer(struct link *wishes)
-{
-    while (!list_is_empty(wishes)) {
-        struct wish *wish = container_of(wishes->next, struct wish, link);
-        link_remove(&wish->link);
-        wish->answered(wish->owner);
-        mem_free(wish);
-    }
-}
-
-static void wishes_drop(struct link *wishes)
-{
-    while (!list_is_empty(wishes)) {
-        struct wish *wish = container_of(wishes->next, struct wish, link);
-        link_remove(&wish->link);
-        mem_free(wish);
-    }
-}
 
 /* ---- the table ---- */
 

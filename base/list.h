@@ -44,3 +44,11 @@ static inline void link_remove(struct link *l) /* fine when it is in none */
     l->next->prev = l->prev;
     l->next = l->prev = NULL;
 }
+static inline void list_move(struct link *from, struct link *to) /* all, in order, behind `to`'s */
+{
+    while (!list_is_empty(from)) {
+        struct link *first = from->next;
+        link_remove(first);
+        list_push(to, first);
+    }
+}

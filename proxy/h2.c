@@ -281,9 +281,9 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
         s->is_too_large = true;
         if (s->list_bytes <= H2_BOMB_BYTES)
             return 0;
-        /* A byte of HPACK can stand for 4 KiB, and nghttp2 looks at all of them: unless the stream
-         * is reset, which it is then in place of an answer. */
-        glitch(h2_of(data), 40, "heads that are too large");
+        /* A byte of HPACK can stand for 4 KiB, and nghttp2 looks at all of them, while everybody
+         * waits: one such head ends the connection, not the twentieth. */
+        flood(h2_of(data), "a head that unpacks to far too much");
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     }
     n = arena_copy(&s->x->arena, slice_from(name, name_len));

@@ -191,8 +191,7 @@ def compare_all(policies, requests):
 
 @pytest.fixture(scope="module", autouse=True)
 def judge():
-    if not JUDGE.exists():
-        pytest.skip(f"{JUDGE} is not built: ./dev test builds it")
+    assert JUDGE.exists(), f"{JUDGE} is not built: ./dev test builds it"
 
 
 def test_decisions_are_those_of_the_slow_evaluator():
