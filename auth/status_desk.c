@@ -393,11 +393,7 @@ static void question_ended(struct question *q, bool is_worse)
     q->known.wanted_again_s = q->pause_s ? q->due_s : again_s > now_s ? again_s : now_s + 1;
     w->desk->is_worse |= is_worse;
     loop_later(w->desk->loop, &w->desk->publish);
-    while (!list_is_empty(&q->wishes)) {
-        struct link *first = q->wishes.next;
-        link_remove(first);
-        list_push(&w->desk->told, first);
-    }
+    list_move(&q->wishes, &w->desk->told);
 }
 
 static void question_failed(struct question *q, const struct fault *why)
