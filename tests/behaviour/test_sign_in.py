@@ -414,6 +414,17 @@ def test_a_hand_over_is_good_on_its_own_device_alone(world, anna):
     refused(world, thief.ask(urllib.parse.urljoin(page.url, page.get("location"))), 403, "sign_in_elsewhere")
 
 
+@pytest.mark.parametrize("change", [lambda v: "A" * len(v), lambda v: v[:-1], lambda v: v + "A", lambda v: "", None])
+def test_a_hand_over_is_good_with_the_very_cookie_of_its_attempt_alone(world, anna, change):
+    page = anna.sign_in(anna.at(TAX, "/"), "anna", stop=lambda url: "handover=" in url)
+    mine = next(key for key in anna.cookies if "-try-" in key[2])
+    value = anna.cookies.pop(mine)
+    if change:
+        anna.cookies[mine] = change(value)
+    refused(world, anna.ask(urllib.parse.urljoin(page.url, page.get("location"))), 403, "sign_in_elsewhere")
+    assert not any(name == COOKIE for _, _, name in anna.cookies)
+
+
 def test_a_code_is_redeemed_only_by_the_browser_that_asked_for_it_and_once(world, anna):
     page = anna.sign_in(anna.at(TAX, "/"), "anna", stop=lambda url: "/.belfry/callback?code" in url)
     back = urllib.parse.urljoin(page.url, page.get("location"))
