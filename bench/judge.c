@@ -25,7 +25,9 @@
 
 /* What the requests are judged by; all of it lives as long as the program. */
 struct law {
+    struct law *before;
     struct bundle *bundle;
+    struct bundle *floor; /* whose rules the baseline has; NULL: none */
     struct charter charter;
     struct snapshot snapshot;
 };
@@ -64,7 +66,8 @@ static struct bundle *load(struct slice text)
 static void take_baseline(struct law *law, struct slice text)
 {
     struct baseline *to = &law->charter.baseline;
-    const struct application *from = &load(text)->applications[0];
+    law->floor = load(text);
+    const struct application *from = &law->floor->applications[0];
     arena_init(&law->charter.arena, NULL);
     to->requirements = arena_array(&law->charter.arena, struct rule, from->rule_count);
     to->forbids = arena_array(&law->charter.arena, struct rule, from->rule_count);
@@ -88,11 +91,14 @@ static struct slice text_of(const json_t *object, const char *key)
 }
 
 /* Tests change the law some thousand times; none is freed, since requests point into it. */
+static struct law *laws;
 static struct law *make_law(const json_t *line)
 {
     struct law *law = calloc(1, sizeof(*law));
     if (!law)
         die("no memory");
+    law->before = laws;
+    laws = law;
     law->bundle = load(text_of(line, "bundle"));
     if (json_is_string(json_object_get(line, "baseline")))
         take_baseline(law, text_of(line, "baseline"));
