@@ -98,8 +98,8 @@ static X509 *make(struct script s)
             serial_set(c, s.words);
             break;
         case 't':
-            (void)ASN1_TIME_set(X509_getm_notBefore(c), NOW_S + DAY_S * number(&s.words));
-            (void)ASN1_TIME_set(X509_getm_notAfter(c), NOW_S + DAY_S * number(&s.words));
+            (void)ASN1_TIME_set(X509_getm_notBefore(c), NOW_S + DAY_S * (time_t)number(&s.words));
+            (void)ASN1_TIME_set(X509_getm_notAfter(c), NOW_S + DAY_S * (time_t)number(&s.words));
             break;
         default:
             break;
