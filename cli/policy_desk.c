@@ -90,7 +90,7 @@ int desk_take(const struct desk *d, enum store_shelf shelf, const char *name, st
     if (!store_get(d->store, shelf, desk_entity(name), &bytes, &f))
         return policy_trouble(&f);
     const int code = bytes.len ? paper_from_bytes(p, bytes, name) : EXIT_OK;
-    if (code == EXIT_OK && shelf == STORE_DRAFT)
+    if (code == EXIT_OK && bytes.len && shelf == STORE_DRAFT)
         p->drafted = mem_slice(bytes);
     mem_slice_free(&bytes);
     if (code != EXIT_OK || !p->bytes.len || slice_eq(p->entity, desk_entity(name)))

@@ -202,7 +202,9 @@ class Load:
     def reloading(self, world):
         text = world.config.read_text()
         levels = ("level: info", "level: notice")
-        world.config.write_text(text.replace(*levels) if levels[0] in text else text.replace(*levels[::-1]))
+        aside = world.config.with_suffix(".new")  # it is never seen half written
+        aside.write_text(text.replace(*levels) if levels[0] in text else text.replace(*levels[::-1]))
+        aside.replace(world.config)
         for _ in range(random.choice((1, 1, 5))):
             world.gateway.send_signal(signal.SIGHUP)
         time.sleep(0.15)
