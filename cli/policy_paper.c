@@ -137,7 +137,7 @@ int paper_test(const struct paper *p, const struct charter *charter)
         return EXIT_OK;
     findings_init(&f);
     const bool is_good =
-        policy_test_run(p->bundle, charter ? &charter->baseline : NULL, policy_now(), &f);
+        policy_test_run(p->bundle, charter ? &charter->baseline : NULL, policy_now(), &f, NULL);
     const int code = policy_conclude(&f, stderr);
     return is_good ? code : EXIT_REFUSED;
 }

@@ -58,7 +58,7 @@ static const struct cel_step *check_has(struct cel_checker *c, const struct cel_
     if (fact == CEL_FACT_COUNT)
         return NULL;
     type = cel_fact_type(fact);
-    if (type->kind != KIND_STRING && type->kind != KIND_MAP)
+    if (type->kind != KIND_STRING && !cel_fact_may_be_missing(fact))
         cel_warn(c->t, node->offset, CEL_ALWAYS_TRUE,
                  "has(%.*s) holds for everyone who has a %.*s at all%s",
                  SLICE_ARG(cel_fact_name(fact)), SLICE_ARG(cel_fact_root(fact)),

@@ -14,9 +14,10 @@ static const struct {
     struct slice root;
     struct slice name;
     enum fact_type type;
+    struct slice text;
 } facts[] = {
 #define FACT(root, name, type, text)                                                               \
-    {SLICE_INIT(#root "." #name), SLICE_INIT(#root), SLICE_INIT(#name), type},
+    {SLICE_INIT(#root "." #name), SLICE_INIT(#root), SLICE_INIT(#name), type, SLICE_INIT(text)},
 #include "policy/fact.def"
 #undef FACT
 };
@@ -160,6 +161,12 @@ enum cel_fact cel_find_fact(struct cel_checker *c, const struct cel_node *select
                   SLICE_ARG(roots(c)), SLICE_ARG(near));
     }
     return CEL_FACT_COUNT;
+}
+
+bool cel_fact_may_be_missing(enum cel_fact fact)
+{
+    const struct slice text = facts[fact].text, word = SLICE("missing");
+    return memmem(text.ptr, text.len, word.ptr, word.len) != NULL;
 }
 
 const struct cel_type *cel_fact_type(enum cel_fact fact)

@@ -351,6 +351,7 @@ void cel_refuse_nameless(struct cel_checker *c, enum cel_named named, size_t off
 struct slice cel_given_name(const struct cel_step *s);
 struct slice cel_fact_name(enum cel_fact fact); /* "user.id" */
 struct slice cel_fact_root(enum cel_fact fact);
+bool cel_fact_may_be_missing(enum cel_fact fact); /* though its root is there */
 const struct cel_type *cel_fact_type(enum cel_fact fact);
 struct cel_step *cel_make(struct cel_checker *c, enum cel_op op);
 struct cel_step *cel_make_args(struct cel_checker *c, enum cel_op op,

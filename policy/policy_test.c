@@ -253,12 +253,15 @@ static bool is_affordable(const struct bundle *b, struct findings *out)
 }
 
 bool policy_test_run(const struct bundle *b, const struct baseline *baseline, struct wall now,
-                     struct findings *out)
+                     struct findings *out, bool *passed)
 {
     bool all = true;
-    if (!is_affordable(b, out))
-        return false;
-    for (uint32_t i = 0; i < b->test_count; i++)
-        all &= run_one(b, baseline, &b->tests[i], now, out);
-    return all;
+    const bool is_judged = is_affordable(b, out);
+    for (uint32_t i = 0; i < b->test_count; i++) {
+        const bool ok = is_judged && run_one(b, baseline, &b->tests[i], now, out);
+        if (passed)
+            passed[i] = ok;
+        all = all && ok;
+    }
+    return all && is_judged;
 }

@@ -84,6 +84,7 @@ struct baseline;
 /* Judges every test of a compiled bundle (bundle_compile), with the charter's baseline in force
  * where there is one (NULL: none is known). Each failure is an error at the test's
  * place: what was expected, what was decided and by which rule. True where none failed. Where all
- * together could take too long none is judged, and that is the error. */
+ * together could take too long none is judged, and that is the error. `passed`: which did, one for
+ * each test, for more of them may fail than there is room for findings; or NULL. */
 MUST_USE bool policy_test_run(const struct bundle *b, const struct baseline *baseline,
-                              struct wall now, struct findings *out);
+                              struct wall now, struct findings *out, bool *passed);

@@ -321,7 +321,7 @@ static bool accept_bundle(const struct build *b, const struct charter_entity *en
         return true; /* it was active: its tests passed then, under what the charter gave then */
     struct findings findings;
     findings_init(&findings);
-    bool ok = policy_test_run(bundle, b->s->baseline, b->input->now, &findings) ||
+    bool ok = policy_test_run(bundle, b->s->baseline, b->input->now, &findings, NULL) ||
               first_error(&findings, FAULT_SYNTAX, f);
     findings_fini(&findings);
     return ok;

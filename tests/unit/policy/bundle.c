@@ -1063,14 +1063,14 @@ Test(bundle, tests_that_together_could_hold_the_compiler_are_not_run)
     struct bundle *b = load_costly(100, 200, &f);
     cr_assert_not_null(b);
     bundle_compile(b);
-    cr_expect_not(policy_test_run(b, NULL, (struct wall){1800000000}, &f));
+    cr_expect_not(policy_test_run(b, NULL, (struct wall){1800000000}, &f, NULL));
     cr_expect_eq(f.errors, 1);
     findings_fini(&f);
     bundle_free(b);
     b = load_costly(100, 100, &f);
     cr_assert_not_null(b);
     bundle_compile(b);
-    cr_expect(policy_test_run(b, NULL, (struct wall){1800000000}, &f));
+    cr_expect(policy_test_run(b, NULL, (struct wall){1800000000}, &f, NULL));
     findings_fini(&f);
     bundle_free(b);
 }

@@ -36,7 +36,7 @@ static size_t findings_of(const char *settings, const char *rules, const char *t
     struct bundle *b = bundle_load(source, "bundle.yaml", SLICE(""), &findings);
     if (b) {
         bundle_compile(b);
-        (void)!policy_test_run(b, NULL, (struct wall){1780272000}, &findings);
+        (void)!policy_test_run(b, NULL, (struct wall){1780272000}, &findings, NULL);
     }
     (void)snprintf(text, 256, "%s", findings.count ? findings.at[0].text : "");
     const size_t errors = findings.errors;

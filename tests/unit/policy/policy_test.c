@@ -160,7 +160,7 @@ Test(policy_test, judges_by_the_rules_and_by_what_stands_in_front_of_them)
         cr_assert(b, "row %zu", i);
         bundle_compile(b);
         size_t before = findings.count;
-        bool ok = policy_test_run(b, NULL, (struct wall){1780272000}, &findings);
+        bool ok = policy_test_run(b, NULL, (struct wall){1780272000}, &findings, NULL);
         cr_expect_eq(ok, !table[i].finding, "row %zu", i);
         cr_expect_eq(findings.errors, !ok, "row %zu", i);
         if (!ok && findings.count > before) {
@@ -189,7 +189,7 @@ Test(policy_test, fails_where_it_expects_nothing)
     arena_init(&b.arena, NULL);
     findings_init(&findings);
     bundle_compile(&b);
-    cr_expect_not(policy_test_run(&b, NULL, (struct wall){1}, &findings));
+    cr_expect_not(policy_test_run(&b, NULL, (struct wall){1}, &findings, NULL));
     findings_fini(&findings);
     arena_fini(&b.arena);
 }
@@ -216,12 +216,12 @@ Test(policy_test, runs_under_the_baseline_that_is_in_force)
     findings_init(&f);
     bundle_compile(&b);
     charter_compile(&c);
-    cr_expect(policy_test_run(&b, &c.baseline, (struct wall){1}, &f));
-    cr_expect_not(policy_test_run(&b, NULL, (struct wall){1}, &f)); /* nobody has such a rule */
+    cr_expect(policy_test_run(&b, &c.baseline, (struct wall){1}, &f, NULL));
+    cr_expect_not(policy_test_run(&b, NULL, (struct wall){1}, &f, NULL)); /* nobody has such a rule */
     t.expect = EXPECT_PERMIT;
     t.rule = SLICE("all");
-    cr_expect(policy_test_run(&b, NULL, (struct wall){1}, &f));
-    cr_expect_not(policy_test_run(&b, &c.baseline, (struct wall){1}, &f));
+    cr_expect(policy_test_run(&b, NULL, (struct wall){1}, &f, NULL));
+    cr_expect_not(policy_test_run(&b, &c.baseline, (struct wall){1}, &f, NULL));
     findings_fini(&f);
     arena_fini(&b.arena);
     arena_fini(&c.arena);
