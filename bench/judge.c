@@ -124,6 +124,12 @@ static struct slices keep_all(struct arena *a, const json_t *object, const char 
     return (struct slices){out, (uint32_t)count};
 }
 
+static enum said said_of(const json_t *object, const char *key)
+{
+    const json_t *said = json_object_get(object, key);
+    return json_is_true(said) ? SAID_YES : json_is_false(said) ? SAID_NO : SAID_NOTHING;
+}
+
 static void read_people(struct asked *q, const json_t *line, struct arena *a)
 {
     const json_t *user = json_object_get(line, "user");
@@ -131,6 +137,9 @@ static void read_people(struct asked *q, const json_t *line, struct arena *a)
     const json_t *service = json_object_get(line, "service");
     q->user =
         (struct facts_user){.id = keep(a, user, "id"),
+                            .subject = keep(a, user, "subject"),
+                            .provider = keep(a, user, "provider"),
+                            .client_id = keep(a, user, "client_id"),
                             .acr = keep(a, user, "acr"),
                             .groups = keep_all(a, user, "groups"),
                             .scopes = keep_all(a, user, "scopes"),
@@ -139,6 +148,8 @@ static void read_people(struct asked *q, const json_t *line, struct arena *a)
         (struct facts_device){.id = keep(a, device, "id"),
                               .trust = keep(a, device, "trust"),
                               .common_name = keep(a, device, "common_name"),
+                              .owner = keep(a, device, "owner"),
+                              .compliant = said_of(device, "compliant"),
                               .organizational_units = keep_all(a, device, "organizational_units")};
     q->service = (struct facts_service){.id = keep(a, service, "id")};
     q->facts.user = json_is_object(user) ? &q->user : NULL;

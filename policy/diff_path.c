@@ -31,6 +31,7 @@ struct builder {
     const struct diff_pattern *patterns;
     uint32_t count;
     bool fold;
+    char filler; /* in no pattern; what stands between both ends of a glob */
     struct arena *a;
     struct map seen;
     struct state **queue;
@@ -108,7 +109,8 @@ static void add_symbol(struct builder *b, struct symbols *s, struct map *seen, s
 static void add_joined(struct builder *b, struct symbols *s, struct map *seen, struct slice head,
                        struct slice tail)
 {
-    add_symbol(b, s, seen, arena_printf(b->a, "%.*s~%.*s", SLICE_ARG(head), SLICE_ARG(tail)));
+    add_symbol(b, s, seen,
+               arena_printf(b->a, "%.*s%c%.*s", SLICE_ARG(head), b->filler, SLICE_ARG(tail)));
     for (size_t common = 0; common <= head.len && common <= tail.len; common++)
         if (slice_eq(slice_skip(head, head.len - common), slice_from(tail.ptr, common)))
             add_symbol(b, s, seen,
@@ -134,42 +136,55 @@ static void add_globs(struct builder *b, const struct state *from, struct symbol
     }
 }
 
-/* A text that no pattern names there. */
+static bool is_named(const struct builder *b, const struct state *from, struct slice text)
+{
+    for (uint32_t i = 0; i < from->count; i++) {
+        const struct pattern_segment *p = segment_of(b, from->spots[i]);
+        if (p && (p->kind == PATTERN_TEXT || p->kind == PATTERN_GLOB) &&
+            segment_fits(p, text, b->fold))
+            return true;
+    }
+    return false;
+}
+
+/* A text that no pattern names there: by its first and last letter it escapes most globs. Empty
+ * where none is found. */
 static struct slice fresh(struct builder *b, const struct state *from)
 {
-    for (unsigned n = 0;; n++) {
-        const struct slice text = n ? arena_printf(b->a, "x%u", n) : SLICE("x");
-        bool is_named = false;
-        for (uint32_t i = 0; i < from->count && !is_named; i++) {
-            const struct pattern_segment *p = segment_of(b, from->spots[i]);
-            is_named = p && (p->kind == PATTERN_TEXT || p->kind == PATTERN_GLOB) &&
-                       segment_fits(p, text, b->fold);
-        }
-        if (!is_named || n > 100000)
-            return text;
+    static const char letters[] = "xyzabcdefghijklmnopqrstuvw0123456789";
+    for (size_t i = 0; i < sizeof letters - 1; i++) {
+        const struct slice one = {letters + i, 1};
+        if (!is_named(b, from, one))
+            return one;
     }
+    for (size_t i = 0; i < sizeof letters - 1; i++)
+        for (size_t k = 0; k < sizeof letters - 1; k++) {
+            const struct slice text =
+                arena_printf(b->a, "%c%c%c", letters[i], b->filler, letters[k]);
+            if (!is_named(b, from, text))
+                return text;
+        }
+    return SLICE("");
 }
 
 static void expand(struct builder *b, const struct state *from, struct spot *room)
 {
     struct symbols s = {.at = mem_array(struct slice, SYMBOLS_MAX)};
     struct map seen;
-    bool goes_on = false;
     map_init(&seen);
     for (uint32_t i = 0; i < from->count; i++) {
         const struct pattern_segment *p = segment_of(b, from->spots[i]);
-        goes_on = goes_on || p;
         if (p && p->kind == PATTERN_TEXT)
             add_symbol(b, &s, &seen, p->text);
     }
     add_globs(b, from, &s, &seen);
-    for (uint32_t i = 0; goes_on && i < s.count; i++)
+    for (uint32_t i = 0; i < s.count; i++)
         step(b, from, s.at[i], room);
-    if (goes_on || !from->before) {
-        step(b, from, fresh(b, from), room);
-        if (from->before)
-            step(b, from, SLICE(""), room);
-    }
+    const struct slice other = fresh(b, from);
+    b->is_too_much = b->is_too_much || !other.len;
+    step(b, from, other, room);
+    if (from->before)
+        step(b, from, SLICE(""), room);
     map_fini(&seen);
     mem_free(s.at);
 }
@@ -233,18 +248,39 @@ static void read_state(struct builder *b, const struct state *s, struct diff_pat
     *out = (struct diff_path){path.len ? path : SLICE("/"), owners, kept};
 }
 
+static bool is_in_a_pattern(const struct builder *b, char letter)
+{
+    for (uint32_t i = 0; i < b->count; i++) {
+        const struct slice text = b->patterns[i].pattern->text;
+        if (text.len && memchr(text.ptr, letter, text.len))
+            return true;
+    }
+    return false;
+}
+
+/* False where every candidate stands in some pattern. */
+static bool find_filler(struct builder *b)
+{
+    static const char letters[] = "~_.-0123456789abcdefghijklmnopqrstuvwxyz";
+    for (size_t i = 0; i < sizeof letters - 1; i++)
+        if (!is_in_a_pattern(b, b->filler = letters[i]))
+            return true;
+    return false;
+}
+
 bool diff_paths(const struct diff_pattern *patterns, uint32_t count, bool fold, struct arena *a,
                 struct diff_path **out, uint32_t *out_count)
 {
     struct builder b = {.patterns = patterns, .count = count, .fold = fold, .a = a};
     struct spot *room = mem_array(struct spot, count + 1);
     b.queue = mem_array(struct state *, STATES_MAX);
+    b.is_too_much = !find_filler(&b);
     map_init(&b.seen);
     for (uint32_t i = 0; i < count; i++)
         room[i] = (struct spot){i, 0};
     push(&b, NULL, SLICE(""), room, count, false);
     for (uint32_t i = 0; i < b.queued && !b.is_too_much; i++)
-        if (!b.queue[i]->is_end)
+        if (!b.queue[i]->is_end && (b.queue[i]->count || !i)) // else nothing more is met
             expand(&b, b.queue[i], room);
     *out = arena_array(a, struct diff_path, b.queued);
     *out_count = b.queued;
