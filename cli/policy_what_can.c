@@ -92,8 +92,8 @@ struct reach {
     struct slice requirement; /* of the baseline, which is not met; may be empty */
     struct account *permits;  /* that hold or may */
     uint32_t permit_count;
-    struct account *forbids;
-    uint32_t forbid_count;
+    struct account *limits; /* forbids that hold or may, and requirements that may not be met */
+    uint32_t limit_count;
 };
 
 static bool takes_provider(const struct application *app, struct slice id)
@@ -114,12 +114,12 @@ static void add_rules(struct what_can *w, struct reach *out, const struct facts 
         explain_condition(&c, facts, w->unknown, &w->arena);
         if (c.rule->effect == RULE_REQUIRE && c.mark == MARK_MISS)
             out->requirement = c.rule->id;
-        if (c.mark == MARK_MISS || c.rule->effect == RULE_REQUIRE)
+        if (c.mark == (c.rule->effect == RULE_REQUIRE ? MARK_HIT : MARK_MISS))
             continue;
         if (c.rule->effect == RULE_PERMIT)
             out->permits[out->permit_count++] = c;
         else
-            out->forbids[out->forbid_count++] = c;
+            out->limits[out->limit_count++] = c;
     }
 }
 
@@ -131,7 +131,8 @@ static struct reach reach_of(struct what_can *w, const struct application *app)
     struct facts facts = w->facts;
     struct reach out = {.app = app};
     out.permits = arena_array(&w->arena, struct account, app->rule_count + 1);
-    out.forbids = arena_array(&w->arena, struct account, app->rule_count + b->forbid_count + 1);
+    out.limits = arena_array(&w->arena, struct account,
+                             app->rule_count + b->forbid_count + b->requirement_count + 1);
     facts.app = app;
     facts.request = &any;
     if (facts.user && w->provider && !takes_provider(app, w->user.provider))
@@ -185,8 +186,8 @@ static void print_people(struct what_can *w, const struct screen *s, const struc
         return;
     for (uint32_t i = 0; i < r->permit_count; i++)
         print_rule(w, s, &r->permits[i]);
-    for (uint32_t i = 0; i < r->forbid_count; i++)
-        print_rule(w, s, &r->forbids[i]);
+    for (uint32_t i = 0; i < r->limit_count; i++)
+        print_rule(w, s, &r->limits[i]);
 }
 
 static json_t *rule_json(struct what_can *w, const struct account *c)
@@ -214,8 +215,8 @@ static json_t *reach_json(struct what_can *w, const struct reach *r)
         (void)json_object_set_new(out, "no_way", json_string(r->no_way));
     for (uint32_t i = 0; !r->no_way && i < r->permit_count; i++)
         (void)json_array_append_new(rules, rule_json(w, &r->permits[i]));
-    for (uint32_t i = 0; !r->no_way && r->permit_count && i < r->forbid_count; i++)
-        (void)json_array_append_new(rules, rule_json(w, &r->forbids[i]));
+    for (uint32_t i = 0; !r->no_way && r->permit_count && i < r->limit_count; i++)
+        (void)json_array_append_new(rules, rule_json(w, &r->limits[i]));
     (void)json_object_set_new(out, "rules", rules);
     return out;
 }
