@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* Reads a CRL once, on the control thread, into what workers search: a sorted array of numbers.
+/* Reads a CRL once, on the reader's thread, into what workers search: a sorted array of numbers.
  * DER and signatures are OpenSSL's; what RFC 5280 §6.3.3 asks of a list that is to be the whole
  * truth about its issuer is asked here, in its order. */
 #include "auth/crl.h"
@@ -177,7 +177,7 @@ static bool read_dates(struct crl *c, X509_CRL *list, struct wall now, struct fa
         return fault_set(f, FAULT_SYNTAX, "it lacks thisUpdate or nextUpdate");
     if (c->this_update.s > now.s + SKEW_S)
         return fault_set(f, FAULT_TRUST, "its thisUpdate lies in the future");
-    return c->next_update.s >= now.s || fault_set(f, FAULT_TRUST, "its nextUpdate has passed");
+    return true;
 }
 
 struct crl *crl_parse(struct slice bytes, const STACK_OF(X509) * issuers, struct wall now,
@@ -206,6 +206,11 @@ out:
         return c;
     crl_unref(c);
     return NULL;
+}
+
+bool crl_is_fresh(const struct crl *c, struct wall now, struct fault *f)
+{
+    return c->next_update.s >= now.s || fault_set(f, FAULT_TRUST, "its nextUpdate has passed");
 }
 
 bool crl_follows(const struct crl *c, const struct crl *old, struct fault *f)

@@ -22,11 +22,13 @@ struct crl {
 };
 
 /* DER, or PEM of one. `issuers` are those that may have signed it. NULL with a fault that says what
- * is wrong with it. One whose next_update has passed at `now` is refused as well. */
+ * is wrong with it. Whose next_update has passed is read as well: who is on it stays revoked. */
 struct crl *crl_parse(struct slice bytes, const STACK_OF(X509) * issuers, struct wall now,
                       struct fault *f);
 struct crl *crl_ref(struct crl *c);
 void crl_unref(struct crl *c);
+/* Who is not on it is good until then. */
+MUST_USE bool crl_is_fresh(const struct crl *c, struct wall now, struct fault *f);
 /* May it take the place of `old` (both of one issuer)? Never an earlier one. */
 MUST_USE bool crl_follows(const struct crl *c, const struct crl *old, struct fault *f);
 bool crl_has(const struct crl *c, const struct chain_serial *serial);

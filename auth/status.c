@@ -163,7 +163,8 @@ static void judge_leaf(const struct statuses *t, const struct status_authority *
         if (!out->wants)
             end_at(out, o->wanted_again_s);
     } else {
-        out->wants = !found.is_spoken && (a->lacks_crl || a->follows_certificates);
+        out->wants =
+            !found.is_revoked && !found.is_good && (a->lacks_crl || a->follows_certificates);
     }
     if (found.is_revoked || o->answer.verdict == OCSP_REVOKED) {
         refuse(out, REASON_DEVICE_REVOKED, "its certificate is revoked");
@@ -177,7 +178,7 @@ static void judge_leaf(const struct statuses *t, const struct status_authority *
     } else {
         const int64_t last_s = o->answer.verdict == OCSP_GOOD ? o->answer.next_update.s : 0;
         const int64_t known_s = found.until_s > last_s ? found.until_s : last_s;
-        judge_unknown(a, known_s > a->since_s ? known_s : a->since_s, now, out);
+        judge_unknown(a, known_s ? known_s : a->since_s, now, out);
     }
 }
 

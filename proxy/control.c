@@ -692,8 +692,12 @@ static bool start(struct control *c, struct fault *f)
     c->desks.issuers =
         issuer_desk_new(&c->loop, &issuers, &c->metrics, (struct issuer_hooks){on_issuers, c});
     c->desks.statuses =
-        status_desk_new(&c->loop, &(struct status_settings){.ca_file = issuers.ca_file},
-                        &c->metrics, (struct status_hooks){on_statuses, c});
+        status_desk_new(&c->loop,
+                        &(struct status_settings){.ca_file = issuers.ca_file,
+                                                  .state_dir = c->config->state_dir.ptr},
+                        &c->metrics, (struct status_hooks){on_statuses, c}, f);
+    if (!c->desks.statuses)
+        goto out;
     c->desks.oidc = oidc_desk_new(&c->loop,
                                   &(struct oidc_settings){.ca_file = issuers.ca_file,
                                                           .secrets_dir = c->config->secrets_dir.ptr,

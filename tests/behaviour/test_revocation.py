@@ -416,3 +416,124 @@ def test_lists_and_answers_of_openssl_itself(gate, server):
         server.answers[f"{w.path}.crl"] = (home / "list.pem").read_bytes()
         until(lambda: w.ask(lost) == REVOKED, "openssl's list does not count")
         assert w.ask(kept) == GOOD
+
+
+# What is kept over a restart
+
+def restart(gate, meanwhile=lambda: None):
+    gate.log_from = len(gate.log_text())
+    assert gate.stop("gateway", patience_s=20) == 0
+    meanwhile()
+    gate.start_gateway()
+    gate.wait_gateway()
+
+
+def kept_file(gate, w):
+    (path,) = (gate.folder / "state/crl").glob(f"fod-finance.{w.id}.*")
+    return path
+
+
+@pytest.mark.parametrize("when", ["deny", "{ allow_for: 4h }"])
+def test_a_list_counts_after_a_restart_while_its_server_is_away(gate, server, when):
+    with watched(gate, server, f"crl: [CRL], when_unknown: {when}", lambda w: w.give_crl(w.device("lost"))) as w:
+        kept = w.device("kept")
+        assert (w.ask(kept), w.ask(f"{w.id}-lost")) == (GOOD, REVOKED)
+        del server.answers[f"{w.path}.crl"]
+        restart(gate)
+        assert (w.ask(f"{w.id}-lost"), w.ask(kept)) == (REVOKED, GOOD)
+        w.give_crl(number=2)
+        until(lambda: w.ask(f"{w.id}-lost") == GOOD, "the next list is not fetched")
+
+
+def test_a_list_that_is_over_keeps_its_devices_out_after_a_restart(gate, server):
+    with watched(gate, server, "crl: [CRL], when_unknown: { allow_for: 4h }",
+                 lambda w: w.give_crl(w.device("lost"), life_s=3)) as w:
+        kept = w.device("kept")
+        assert (w.ask(kept), w.ask(f"{w.id}-lost")) == (GOOD, REVOKED)
+        del server.answers[f"{w.path}.crl"]
+        until(lambda: gate.metric("belfry_crl_missing") == 1, "the list has no end")
+        restart(gate)
+        assert (w.ask(f"{w.id}-lost"), w.ask(kept)) == (REVOKED, GOOD)
+        w.give_crl(number=2)
+        until(lambda: w.ask(f"{w.id}-lost") == GOOD, "the next list is not fetched")
+
+
+def test_the_list_that_a_certificate_names_is_kept_too(gate, server):
+    def named(w):
+        name = x509.UniformResourceIdentifier(server.url(f"{w.path}.crl"))
+        return x509.CRLDistributionPoints([x509.DistributionPoint([name], None, None, None)])
+
+    with watched(gate, server, "from_certificate: true, when_unknown: { allow_for: 4h }") as w:
+        lost, kept = (w.device(name, extensions=[named(w)]) for name in ("lost", "kept"))
+        w.give_crl(lost)
+        assert (w.ask(lost), w.ask(kept)) == (REVOKED, GOOD)
+        del server.answers[f"{w.path}.crl"]
+        restart(gate)
+        assert (w.ask(lost), w.ask(kept)) == (REVOKED, GOOD)
+
+
+def changed(at):
+    def change(w, held):
+        held = bytearray(held)
+        held[at] ^= 1
+        return held
+    return change
+
+
+def replaced(make):
+    """The list behind the four lines of the file's head by another one."""
+    return lambda w, held: b"\n".join([*held.split(b"\n", 4)[:4], make(w)])
+
+
+KEPT_WRONG = [  # what, how it is made of a Watched and what lies there, what the log says
+    ("nothing", lambda w, held: b"", "is not what was written there"),
+    ("cut off", lambda w, held: held[:-7], "it does not parse"),
+    ("changed in its list", changed(-1), "its signature does not hold"),
+    ("changed in its head", changed(3), "is not what was written there"),
+    ("of another URL", lambda w, held: held.replace(b".crl\n", b".crx\n"), "is not what was written there"),
+    ("of another key", replaced(lambda w: make_crl(w.ca, number=5, signer=Authority.root("Somebody"))),
+     "its signature does not hold"),
+    ("of another authority", replaced(lambda w: make_crl(Authority.root("Somebody"), number=5)),
+     "signed by none of the authority's"),
+    ("earlier by its number", replaced(lambda w: make_crl(w.ca, number=4, begins_s=-1)), "its number is lower"),
+    ("earlier by its date", replaced(lambda w: make_crl(w.ca, number=None, begins_s=-900)), "its thisUpdate is earlier"),
+    ("of tomorrow", replaced(lambda w: make_crl(w.ca, number=6, begins_s=3600, life_s=7200)),
+     "its thisUpdate lies in the future"),
+]
+
+
+def test_a_kept_list_that_is_damaged_or_foreign_is_not_believed(gate, server):
+    """All of them at one restart, which takes longer than they do."""
+    with contextlib.ExitStack() as all_of_them:
+        cases = []
+        for what, change, words in KEPT_WRONG:
+            w = all_of_them.enter_context(watched(gate, server, "crl: [CRL]", lambda w: w.give_crl(w.device("lost"), number=5)))
+            w.device("kept")
+            assert w.ask(f"{w.id}-lost") == REVOKED
+            del server.answers[f"{w.path}.crl"]
+            cases.append((what, change, words, w))
+
+        def spoil():
+            for _, change, _, w in cases:
+                path = kept_file(gate, w)
+                path.write_bytes(change(w, path.read_bytes()))
+
+        restart(gate, spoil)
+        for what, _, words, w in cases:
+            assert (w.ask(f"{w.id}-kept"), w.ask(f"{w.id}-lost")) == (UNKNOWN, UNKNOWN), what
+            log = gate.log_text()[gate.log_from:]
+            assert any(words in line and "a kept CRL" in line and f"'{w.id}'" in line for line in log.splitlines()), (what, log)
+        for _, _, _, w in cases:
+            w.give_crl(f"{w.id}-lost", number=9)
+        for what, _, _, w in cases:
+            until(lambda: w.ask(f"{w.id}-kept") == GOOD, f"it does not recover: {what}", 20)
+            assert w.ask(f"{w.id}-lost") == REVOKED
+
+
+def test_a_list_that_is_listed_no_longer_is_not_kept(gate, server):
+    with watched(gate, server, "crl: [CRL]", lambda w: w.give_crl()) as w:
+        assert w.ask(w.device()) == GOOD
+        path = kept_file(gate, w)
+        gate.update("finance", lambda text: text.replace(f"{w.path}.crl", f"{w.path}.other"))
+        until(lambda: not path.exists(), "it is still there")
+        gate.update("finance", lambda text: text.replace(f"{w.path}.other", f"{w.path}.crl"))

@@ -58,6 +58,7 @@ Test(status_desk, many_devices_whose_responder_may_not_be_asked_are_one_table)
     struct pki_end root;
     struct pki_end leaf;
     struct chain_link link;
+    struct fault fault;
     ev_timer idle;
     char *pem = NULL;
     uint8_t *der = NULL;
@@ -74,7 +75,8 @@ Test(status_desk, many_devices_whose_responder_may_not_be_asked_are_one_table)
     cr_assert(len > 0 && chain_id(link.issuer, root.certificate));
     struct status_desk *desk =
         status_desk_new(&loop, &(struct status_settings){0}, &metrics,
-                        (struct status_hooks){.changed = on_changed, .owner = NULL});
+                        (struct status_hooks){.changed = on_changed, .owner = NULL}, &fault);
+    cr_assert(desk);
     status_desk_follow(desk, &snapshot);
     tables = 0;
     is_waiting = true;
