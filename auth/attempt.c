@@ -69,7 +69,8 @@ bool attempt_print(const struct attempt *t, struct buf *out)
     bool ok = set_digest(o, "cookie", t->cookie) && set_digest(o, "device", t->device) &&
               set(o, "acr_level", json_integer(t->acr_level)) &&
               set(o, "max_age", json_integer(t->max_age_s)) &&
-              set(o, "begun_at", json_integer(t->begun_at.s));
+              set(o, "begun_at", json_integer(t->begun_at.s)) &&
+              set(o, "revoked_until", json_integer((json_int_t)t->revoked_until));
     char *text = NULL;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         ok = ok && set(o, texts[i].name,
@@ -100,18 +101,22 @@ static bool get_number(const json_t *o, const char *name, int64_t *out)
 bool attempt_parse(struct attempt *out, struct arena *a, struct slice json)
 {
     struct attempt t = {0};
+    int64_t revoked_until;
     const struct text texts[] = TEXTS(&t);
     json_t *o = jtree_parse(json);
     bool ok = o && get_digest(o, "cookie", t.cookie) && get_digest(o, "device", t.device) &&
               get_number(o, "acr_level", &t.acr_level) && get_number(o, "max_age", &t.max_age_s) &&
-              get_number(o, "begun_at", &t.begun_at.s);
+              get_number(o, "begun_at", &t.begun_at.s) &&
+              get_number(o, "revoked_until", &revoked_until) && revoked_until >= 0;
     for (size_t i = 0; ok && i < sizeof texts / sizeof *texts; i++) {
         ok = jtree_string(o, texts[i].name, texts[i].at);
         *texts[i].at = arena_copy(a, *texts[i].at);
     }
     json_decref(o);
-    if (ok)
+    if (ok) {
+        t.revoked_until = (uint64_t)revoked_until;
         *out = t;
+    }
     return ok;
 }
 

@@ -30,6 +30,8 @@ struct attempt {
     int64_t acr_level;     /* a step-up to this; 0: none */
     int64_t max_age_s;     /* of the person's proof at the provider; -1: any */
     struct wall begun_at;
+    uint64_t revoked_until; /* of a hand-over: the entity's last revocation that was known when the
+                               code was sent to the provider; what is newer ends what comes of it */
 };
 
 /* An id, a nonce, a verifier or a cookie: 256 bits nobody can guess. With a NUL. */

@@ -2,6 +2,7 @@
 /* The bytes first, then the table. */
 #include "auth/revocation.h"
 
+#include "auth/attempt.h"
 #include "auth/session.h"
 #include "base/arena.h"
 #include "base/codec.h"
@@ -11,7 +12,9 @@
 #include "base/secret.h"
 #include "belfry/facts.h"
 
-#define CLOCKS_DIFFER_S 60 /* of gateways, at most; NTP keeps them within one */
+/* Gateways' clocks differ by a minute at most (NTP keeps them within a second), and between what
+ * the provider said and the session lies the hand-over. */
+#define NEARLY_AT_ONCE_S (60 + HANDOVER_LIFE_S)
 
 static const char *const kinds[REVOKED_KIND_COUNT] = {
     [REVOKED_DEVICE] = "device",       [REVOKED_SESSION] = "session",
@@ -348,7 +351,7 @@ static bool ends_session(const struct revoked_entry *e, const struct session *s)
     if (!e)
         return false;
     const int64_t later_s = s->created.s - e->at.s;
-    if (later_s < -CLOCKS_DIFFER_S || later_s > CLOCKS_DIFFER_S)
+    if (later_s < -NEARLY_AT_ONCE_S || later_s > NEARLY_AT_ONCE_S)
         return later_s < 0;
     return e->n > s->revoked_until;
 }

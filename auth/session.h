@@ -66,6 +66,8 @@ struct session_start {
     int64_t refresh_grace_s;
     struct slice language;
     int64_t asked_acr_level; /* the attempt's step-up; 0: none */
+    uint64_t revoked_until;  /* the entity's last revocation that was known before the provider
+                                said who it is */
 };
 
 /* ---- pure, any thread ---- */

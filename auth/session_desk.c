@@ -209,7 +209,7 @@ static bool begin_session(struct asking *a, const struct session_start *start,
     a->session =
         session_begin(start, handle_of(a->name), records_keys(d->records), loop_wall(d->loop));
     if (a->session)
-        a->session->revoked_until = revocation_desk_last(d->revocations, start->entity);
+        a->session->revoked_until = start->revoked_until;
     return a->session != NULL;
 }
 

@@ -175,6 +175,7 @@ static void attempt_is_marked(void *owner, enum record_answer answer, struct sli
         finish(w, REASON_SIGN_IN_EXPIRED, "the attempt was used before");
         return;
     }
+    w->attempt.revoked_until = revocation_desk_last(w->desks->revocations, w->entity);
     const struct oidc_attempt attempt = agreed(w);
     const struct oidc_question q = question(w, w->attempt.provider, identity_is_known);
     (void)oidc_redeem(w->desks->oidc, &q, &attempt, &w->response);
@@ -212,6 +213,13 @@ static void session_is_made(void *owner, enum session_answer answer, struct sess
     if (answer != SESSION_HERE) {
         w->new_id[0] = '\0';
         store_is_away(w);
+        return;
+    }
+    if (revocations_session(revocation_desk_table(w->desks->revocations), take,
+                            loop_wall(w->desks->loop))) { /* while they were on the way back */
+        session_unref(take);
+        w->new_id[0] = '\0';
+        finish(w, REASON_SIGN_IN_EXPIRED, "the sign-in was ended before it came back");
         return;
     }
     w->session = take;
@@ -252,7 +260,8 @@ static void make_session(struct work *w)
                                         .refresh_after_s = p->sign_in.refresh_after_s,
                                         .refresh_grace_s = p->sign_in.refresh_grace_s,
                                         .language = w->attempt.language,
-                                        .asked_acr_level = w->attempt.acr_level};
+                                        .asked_acr_level = w->attempt.acr_level,
+                                        .revoked_until = w->attempt.revoked_until};
     session_desk_create(w->desks->sessions, &start, w->new_id, session_is_made, w);
 }
 

@@ -331,6 +331,17 @@ def test_the_provider_ends_sessions_in_the_back_channel(world):
     assert told[-1]["belfry.provider"] == "fas"
 
 
+def test_a_provider_that_ends_a_sign_in_on_its_way_back_ends_the_session_that_would_come_of_it(world):
+    carine = Person(world, "carine")
+    page = carine.sign_in(carine.at(TAX, "/declarations/1"), "carine", stop=lambda url: "handover=" in url)
+    known = len([e for e in world.events() if e["event.action"] == "provider-logout"])
+    world.tell_provider("finance", "end", name="carine")
+    until(lambda: len([e for e in world.events() if e["event.action"] == "provider-logout"]) > known, "no logout")
+    refused(world, carine.ask(urllib.parse.urljoin(page.url, page.get("location"))), 403, "sign_in_expired")
+    assert carine.cookie() is None
+    assert Person(world, "carine").open(path="/declarations/1").status == 200, "a sign-in after that stands"
+
+
 def test_a_logout_that_could_not_be_done_may_be_asked_for_again(world):
     signer = Signer()
     own = "https://idp.localhost/own"

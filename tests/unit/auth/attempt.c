@@ -20,7 +20,8 @@ static struct attempt example(void)
                             .device = {4, 5, 6},
                             .acr_level = 400,
                             .max_age_s = -1,
-                            .begun_at = {1800000000}};
+                            .begun_at = {1800000000},
+                            .revoked_until = 7};
 }
 
 Test(attempt, comes_back_as_it_was_printed)
@@ -38,6 +39,7 @@ Test(attempt, comes_back_as_it_was_printed)
     cr_expect_arr_eq(back.cookie, t.cookie, 32);
     cr_expect_arr_eq(back.device, t.device, 32);
     cr_expect(back.acr_level == 400 && back.max_age_s == -1 && back.begun_at.s == 1800000000);
+    cr_expect(back.revoked_until == 7);
     buf_fini(&b);
     arena_fini(&a);
 }
