@@ -54,9 +54,25 @@ static void chunk_put(struct chunk_store *store, struct arena_chunk *chunk)
     store->count++;
 }
 
+static void add_chunk(struct arena *a, size_t room)
+{
+    struct arena_chunk *chunk = chunk_take(a->store, room);
+    chunk->next = a->chunks;
+    a->chunks = chunk;
+    a->at = chunk->bytes;
+    a->end = chunk->bytes + room;
+    a->total_bytes += room;
+}
+
 void arena_init(struct arena *a, struct chunk_store *store)
 {
     *a = (struct arena){.store = store};
+}
+
+void arena_init_sized(struct arena *a, size_t bytes)
+{
+    arena_init(a, NULL);
+    add_chunk(a, bytes);
 }
 
 void arena_fini(struct arena *a)
@@ -86,22 +102,12 @@ static char *alloc_large(struct arena *a, size_t bytes)
     return chunk->bytes;
 }
 
-static void add_chunk(struct arena *a)
-{
-    struct arena_chunk *chunk = chunk_take(a->store, CHUNK_ROOM);
-    chunk->next = a->chunks;
-    a->chunks = chunk;
-    a->at = chunk->bytes;
-    a->end = chunk->bytes + CHUNK_ROOM;
-    a->total_bytes += CHUNK_ROOM;
-}
-
 char *arena_bytes(struct arena *a, size_t bytes)
 {
     if (bytes > CHUNK_ROOM)
         return alloc_large(a, bytes);
     if (!a->at || bytes > (size_t)(a->end - a->at))
-        add_chunk(a);
+        add_chunk(a, CHUNK_ROOM);
     char *out = a->at;
     a->at += bytes;
     return out;
@@ -114,7 +120,7 @@ void *arena_alloc(struct arena *a, size_t bytes)
     // A new chunk is aligned from its first byte on.
     if (!a->at || gap + bytes < bytes || gap + bytes > (size_t)(a->end - a->at)) {
         if (bytes <= CHUNK_ROOM)
-            add_chunk(a);
+            add_chunk(a, CHUNK_ROOM);
         out = arena_bytes(a, bytes);
     } else {
         out = arena_bytes(a, gap + bytes) + gap;

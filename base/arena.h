@@ -30,6 +30,9 @@ struct arena {
 };
 
 void arena_init(struct arena *a, struct chunk_store *store); /* takes no memory yet */
+/* The same, with room for that many bytes from malloc: for what is kept long, and of which there
+ * are many. */
+void arena_init_sized(struct arena *a, size_t bytes);
 void arena_fini(struct arena *a);
 void arena_wipe_fini(struct arena *a); /* of one that holds secrets */
 /* Zeroed, aligned to 16; never NULL. Larger than a chunk is fine (its own chunk, never stored). */

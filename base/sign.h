@@ -41,6 +41,8 @@ size_t algorithm_digest(enum algorithm a, struct slice bytes,
 struct public_key {
     enum algorithm algorithm;
     EVP_PKEY *pkey; /* owned */
+    /* Owned: set up once, copied for each signature. NULL: set up for each. */
+    EVP_PKEY_CTX *verifier;
 };
 
 #define ED25519_KEY_BYTES 32
@@ -67,7 +69,8 @@ MUST_USE bool signature_holds(const struct public_key *k, struct slice bytes,
  * another of the kind. */
 struct private_key {
     enum algorithm algorithm;
-    EVP_PKEY *pkey; /* owned */
+    EVP_PKEY *pkey;       /* owned */
+    EVP_PKEY_CTX *signer; /* owned, as the verifier above; of EC keys alone */
 };
 /* Ed25519, ES256 or ES384. */
 MUST_USE bool private_key_make(struct private_key *out, enum algorithm algorithm, struct fault *f);

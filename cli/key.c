@@ -54,7 +54,7 @@ static bool print_pem(const struct private_key *key, const struct key_lock *lock
 bool key_write(const char *path, enum algorithm algorithm, const struct key_lock *lock,
                uint8_t *out_public, struct fault *f)
 {
-    struct private_key key = {ALGORITHM_NONE, NULL};
+    struct private_key key = {0};
     struct secret pem = {NULL, 0};
     const bool is_written =
         private_key_make(&key, algorithm, f) &&

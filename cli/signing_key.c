@@ -41,7 +41,7 @@ bool signing_key_read(struct signing_key *out, const char *path, const char *pas
                       struct fault *f)
 {
     struct secret pem = {NULL, 0};
-    struct private_key key = {ALGORITHM_NONE, NULL};
+    struct private_key key = {0};
     uint8_t raw[64];
     size_t len = 0;
     if (strcmp(path, "-") == 0 ? !read_stdin(&pem, f)

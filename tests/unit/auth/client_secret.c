@@ -135,7 +135,7 @@ Test(client_secret, a_key_signs_an_assertion_for_one_provider_and_one_minute)
         cr_assert_eq(is_proven, rows[i].is != ALGORITHM_NONE, "row %zu", i);
         if (is_proven) {
             struct jws jws;
-            const struct public_key key = {rows[i].is, pkey};
+            const struct public_key key = {.algorithm = rows[i].is, .pkey = pkey};
             char *token = form_value(buf_slice(&form), "client_assertion");
             char *first = form_value(buf_slice(&form), "token");
             cr_expect_eq(field.len, 0);

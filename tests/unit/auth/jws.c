@@ -240,7 +240,7 @@ Test(jws, a_header_says_nothing_that_another_reader_would_act_on)
 Test(jws, an_svid_is_signed_by_an_algorithm_of_rfc_7518)
 {
     EVP_PKEY *ed = pki_key_make(PKI_ED25519);
-    const struct public_key key = {ALGORITHM_ED25519, ed};
+    const struct public_key key = {.algorithm = ALGORITHM_ED25519, .pkey = ed};
     struct jws_demand demand = demand_of(JWS_SVID, false);
     char *text = jose_token("{\"alg\":\"EdDSA\"}", "{" COMMON "}", ec, JOSE_RIGHT);
     struct jws jws;

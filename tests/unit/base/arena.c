@@ -106,3 +106,15 @@ Test(arena, printf_and_copy_hold_their_text)
     cr_assert_eq(arena_copy(&a, (struct slice){NULL, 0}).len, 0);
     arena_fini(&a);
 }
+
+Test(arena, sized_it_holds_what_was_asked_for_in_one_block_and_grows_beyond)
+{
+    struct arena a;
+    arena_init_sized(&a, 1000);
+    char *first = arena_bytes(&a, 400);
+    cr_expect_eq(arena_bytes(&a, 600), first + 400);
+    cr_expect_eq(a.total_bytes, 1000);
+    memset(arena_bytes(&a, 600), 1, 600);
+    cr_expect_gt(a.total_bytes, 1600);
+    arena_fini(&a);
+}

@@ -174,11 +174,11 @@ Test(sign, the_zeroed_key_verifies_nothing)
 Test(sign, a_key_of_another_kind_verifies_nothing)
 {
     struct pair es = pair_make(ALGORITHM_ES256), ed = pair_make(ALGORITHM_ED25519);
-    struct public_key crossed = {ALGORITHM_ED25519, es.key.pkey};
+    struct public_key crossed = {.algorithm = ALGORITHM_ED25519, .pkey = es.key.pkey};
     cr_assert_not(signature_holds(&crossed, MESSAGE, slice_from(es.signature, 64)));
-    crossed = (struct public_key){ALGORITHM_ES256, ed.key.pkey};
+    crossed = (struct public_key){.algorithm = ALGORITHM_ES256, .pkey = ed.key.pkey};
     cr_assert_not(signature_holds(&crossed, MESSAGE, slice_from(ed.signature, 64)));
-    crossed = (struct public_key){ALGORITHM_RS256, ed.key.pkey};
+    crossed = (struct public_key){.algorithm = ALGORITHM_RS256, .pkey = ed.key.pkey};
     cr_assert_not(signature_holds(&crossed, MESSAGE, slice_from(ed.signature, 64)));
     cr_assert_eq(ERR_peek_error(), 0);
     pair_end(&es);
@@ -395,12 +395,12 @@ Test(sign, each_algorithm_takes_its_own_signatures_and_no_others)
         struct fault f;
         cr_assert(signature_write(&secret, MESSAGE, signature, &len, &f), "%s", f.text);
         for (enum algorithm as = ALGORITHM_NONE; as <= ALGORITHM_COUNT; as++) {
-            const struct public_key key = {as, secret.pkey};
+            const struct public_key key = {.algorithm = as, .pkey = secret.pkey};
             cr_expect_eq(signature_holds(&key, MESSAGE, slice_from(signature, len)), as == made,
                          "%.*s as %d", SLICE_ARG(algorithm_name(made)), as);
             cr_assert_eq(ERR_peek_error(), 0);
         }
-        const struct public_key key = {made, secret.pkey};
+        const struct public_key key = {.algorithm = made, .pkey = secret.pkey};
         cr_expect_not(signature_holds(&key, SLICE("other"), slice_from(signature, len)));
         cr_expect_not(signature_holds(&key, MESSAGE, slice_from(signature, len - 1)));
         signature[len / 2] ^= 1;
@@ -413,7 +413,7 @@ Test(sign, each_algorithm_takes_its_own_signatures_and_no_others)
 Test(sign, pss_takes_no_other_salt_and_no_other_mgf)
 {
     struct private_key secret = private_of(ALGORITHM_PS256);
-    const struct public_key key = {ALGORITHM_PS256, secret.pkey};
+    const struct public_key key = {.algorithm = ALGORITHM_PS256, .pkey = secret.pkey};
     static const struct {
         int salt;
         const char *mgf;
