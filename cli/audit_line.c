@@ -149,8 +149,8 @@ bool audit_line_is_judged(const struct audit_line *l)
         SLICE_INIT("forbidden"),         SLICE_INIT("assurance_too_low"),
         SLICE_INIT("identity_required"), SLICE_INIT("device_required"),
     };
-    if (slice_eq(l->action, SLICE("access-end")))
-        return false;
+    if (slice_eq(l->action, SLICE("access-end")) || slice_starts(l->path, SLICE("/.belfry/")))
+        return false; // an end, or the gateway's own pages: who signs in or out is asked no rule
     for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
         if (slice_eq(l->reason, reasons[i]))
             return true;

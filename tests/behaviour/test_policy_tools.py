@@ -393,6 +393,14 @@ def test_replay_of_the_same_bundle_changes_nothing(desk):
     assert desk.json("replay", "bundle.yaml", "--audit", "log")["changed"] == 0
 
 
+def test_replay_leaves_out_who_signed_in_or_out(desk):
+    own = [line("/.belfry/callback", **{"event.action": "sign-in"}), line("/.belfry/sign-out", "POST", **{"event.action": "sign-out"}),
+           line("/.belfry/callback", reason="assurance_too_low", **{"event.action": "access-refused"})]
+    desk.write("log", "".join(own) + line())
+    said = desk.json("replay", "bundle.yaml", "--audit", "log")
+    assert (said["decisions"], said["others"], said["changed"]) == (1, 3, 0)
+
+
 def test_replay_counts_what_the_log_does_not_hold_and_guesses_nothing(desk):
     desk.bundle("new.yaml", ('when: \'"own" in', 'when: \'has(user.client_id) || "own" in'))
     desk.write("log", line("/own/1", reason="denied") + line("/own/2", reason="permitted", person=2) +
