@@ -33,6 +33,11 @@ SIGNERS = {
     "finance": ["finance"],
     "health": ["health", "approver"],
 }
+SECRETS = {
+    # entity id: the secret by which the gateway is known to its provider
+    "fod-finance": "fas",
+    "health-agency": "health-id",
+}
 APPLICATIONS = {
     # script: host on which the gateway serves it
     "tax-desk": "tax.finance.localhost",
@@ -60,6 +65,30 @@ def free_port(preferred=0):
             except OSError:
                 continue
     raise Trouble("no free port on 127.0.0.1")
+
+
+class Answer:
+    def __init__(self, status, fields, body, version):
+        self.status = status
+        self.fields = fields  # [(lower-case name, value)]
+        self.body = body
+        self.version = version
+
+    def get(self, name):
+        return dict(reversed(self.fields)).get(name)
+
+    def all(self, name):
+        return [value for key, value in self.fields if key == name]
+
+    @property
+    def problem(self):
+        """The problem's name, such as "device_required"; None where it is no problem answer."""
+        if self.get("content-type") != "application/problem+json":
+            return None
+        return json.loads(self.body)["type"].rsplit(":", 1)[1]
+
+    def __repr__(self):
+        return f"<{self.version} {self.status} {self.problem or self.body[:60]!r}>"
 
 
 class Line:
@@ -268,10 +297,10 @@ class Scenery:
             self.command("key", "ring", "new", ring / "audit" / entity)
         for own in ("ticket", "seal", "store"):
             self.command("key", "ring", "new", ring / own)
-        for entity, _, _ in ENTITIES.values():  # by which the gateway is known to the providers
+        for entity, name in SECRETS.items():
             home = self.folder / "secrets" / entity
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            secret = home / "fas"
+            secret = home / name
             secret.write_text("belfry-secret")
             secret.chmod(0o600)
 

@@ -93,33 +93,83 @@ function escape(text) {
 }
 
 function rows(pairs) {
-    return pairs.map(([name, value]) => `<tr><th scope="row">${escape(name)}</th><td>${escape(value)}</td></tr>`).join('\n');
+    return pairs.map(([name, value]) => `<div><dt>${escape(name)}</dt><dd>${escape(value)}</dd></div>`).join('\n');
 }
+
+function links(pairs) {
+    return pairs.map(([text, path]) => `<a href="${escape(path)}">${escape(text)}</a>`).join('\n');
+}
+
+/* What there is to do on this page: one field and a button. */
+function formOf({ action, label, button }) {
+    return `<form method="post" action="${escape(action)}">
+<label for="text">${escape(label)}</label>
+<input id="text" name="text" autocomplete="off">
+<button id="save">${escape(button)}</button>
+</form>`;
+}
+
+const OURS = [['Who am I?', '/.belfry/whoami'], ['My sessions', '/.belfry/sessions'], ['Sign out', '/.belfry/sign-out']];
 
 function page(app, seen) {
     const { verified, why, claims = {} } = seen.assertion;
     const shown = Object.entries(claims).map(([name, value]) => [name, typeof value === 'string' ? value : JSON.stringify(value)]);
+    const form = app.form?.(seen);
     return `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>${escape(app.title)}</title><style>
-body { font: 1rem/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem; color: #1d2733; }
-h1 { border-left: .4rem solid ${app.colour}; padding-left: .8rem; }
-table { border-collapse: collapse; width: 100%; margin-bottom: 2rem; }
-th, td { text-align: left; vertical-align: top; padding: .25rem .6rem; border-bottom: 1px solid #dde3ea; }
-th { width: 13rem; font-weight: 600; } td { overflow-wrap: anywhere; font-family: ui-monospace, monospace; font-size: .9rem; }
-.yes { color: #12663a; } .no { color: #a3180f; }
-</style></head><body>
-<h1>${escape(app.title)}</h1><p>${escape(app.about(seen))}</p>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${escape(app.title)}</title>
+<style>
+:root { color-scheme: light dark; --ink: #1d2733; --ground: #fff; --line: #dde3ea; --soft: #4d5968; --link: #1f4e8c; --yes: #12663a; --no: #a3180f }
+@media (prefers-color-scheme: dark) {
+    :root { --ink: #e8ecf1; --ground: #161c24; --line: #323c49; --soft: #a9b4c2; --link: #8ab8f0; --yes: #7fd3a4; --no: #ff9a90 }
+}
+* { box-sizing: border-box }
+body { margin: 0; font: 1rem/1.5 system-ui, sans-serif; color: var(--ink); background: var(--ground) }
+header { background: ${app.colour}; color: #fff; padding: 1.2rem 0 1rem }
+header a { color: #fff }
+header > *, main, footer { max-width: 56rem; margin: 0 auto; padding: 0 1.2rem }
+h1 { font-size: 1.6rem; line-height: 1.2 }
+nav { display: flex; flex-wrap: wrap; gap: 0 1.5rem; padding-top: .5rem }
+nav a { padding: .6rem 0 }
+main { padding-top: 1.5rem }
+main > p:first-child { font-size: 1.3rem; margin: 0 0 1.5rem }
+a { color: var(--link) }
+h2 { font-size: 1.1rem; margin: 2rem 0 .4rem }
+form { display: flex; flex-wrap: wrap; align-items: end; gap: .6rem; padding: 1rem; border: 1px solid var(--line); border-radius: .4rem }
+label { flex: 1 0 100%; font-weight: 600 }
+input, button { font: inherit; min-height: 2.75rem; padding: .4rem .8rem; border-radius: .3rem; border: 1px solid var(--soft) }
+input { flex: 1 1 14rem; min-width: 0 }
+button { background: ${app.colour}; border-color: ${app.colour}; color: #fff; font-weight: 600; cursor: pointer }
+dl { margin: 0; border-top: 1px solid var(--line) }
+dl div { display: flex; flex-wrap: wrap; gap: 0 1rem; padding: .3rem 0; border-bottom: 1px solid var(--line) }
+dt { flex: 0 0 13rem; color: var(--soft) }
+dd { flex: 1 1 16rem; min-width: 0; margin: 0; overflow-wrap: anywhere; font: .9rem/1.65 ui-monospace, monospace }
+.yes { color: var(--yes) } .no { color: var(--no) }
+footer { padding-top: 1.5rem; padding-bottom: 2rem }
+</style>
+</head>
+<body>
+<header><h1>${escape(app.title)}</h1><nav aria-label="${escape(app.title)}">${links(app.links)}</nav></header>
+<main>
+<p>${escape(app.about(seen))}</p>
+${form ? formOf(form) : ''}
 <h2>Whom the gateway says you are</h2>
 <p class="${verified ? 'yes' : 'no'}">${verified ? 'Signed by the gateway, verified here.' : `Not verified: ${escape(why)}.`}</p>
-<table>${rows(shown)}</table>
+<dl>${rows(shown)}</dl>
 <h2>What arrived here</h2>
-<table>${rows([['request', `${seen.method} ${seen.target}`], ['body', `${seen.body.size} bytes`], ...seen.headers])}</table>
-</body></html>
+<dl>${rows([['request', `${seen.method} ${seen.target}`], ['body', seen.body.text || 'none'], ...seen.headers])}</dl>
+</main>
+<footer><nav aria-label="The gateway">${links(OURS)}</nav></footer>
+</body>
+</html>
 `;
 }
 
-/* app: { id (as in the bundle), title, colour, about(seen) → one sentence, and perhaps
+/* app: { id (as in the bundle), title, colour, links [[text, path]], about(seen) → one sentence, and perhaps
+ * form(seen) → { action, label, button } where there is something to change, and
  * quick(request, response) → true where it has answered }. Prints one JSON line when it listens. */
 export function serve(app) {
     const server = createServer(async (request, response) => {

@@ -10,6 +10,7 @@ serve({
     id: 'registry',
     title: 'Registry',
     colour: '#5b4b9a',
+    links: [['Record 1', '/records/1'], ['All of them, for export', '/records/export/all']],
     about: ({ target, assertion: { claims } }) => `${claims?.service ?? claims?.sub ?? 'somebody'} looks up ${target}.`,
     quick: (request, response) => {
         if (request.method !== 'GET' || !request.url.startsWith('/records/'))

@@ -45,11 +45,12 @@ ${body}
 `;
 }
 
-function loginPage(name, uid, asked, wrong) {
+function loginPage(name, uid, people, asked, wrong) {
     const options = Object.entries(MEANS).map(([key, means]) =>
         `<option value="${key}">${escape(means.text)} (level ${means.level})</option>`).join('\n');
     return page(`Sign in at ${name}`, `
-<p>This provider is for demonstrations. The password of <em>anna</em> is <em>demo-anna</em>.</p>
+<p>This provider is for demonstrations. It knows ${Object.keys(people).map((who) => `<em>${escape(who)}</em>`).join(', ')};
+the password of <em>${escape(Object.keys(people)[0])}</em> is <em>demo-${escape(Object.keys(people)[0])}</em>.</p>
 ${asked ? `<p>The application asks for level ${asked}.</p>` : ''}
 ${wrong ? '<p role="alert">That name and password do not belong together.</p>' : ''}
 <form method="post" action="/interaction/${uid}/login">
@@ -122,7 +123,7 @@ export async function interact(provider, settings, people, request, response) {
     const finish = (result, merge) => provider.interactionFinished(request, response, result,
         { mergeWithLastSubmission: merge });
     if (request.method === 'GET') {
-        show(prompt.name === 'login' ? loginPage(settings.name, uid, asked, false)
+        show(prompt.name === 'login' ? loginPage(settings.name, uid, people, asked, false)
             : consentPage(uid, params.client_id, params.scope));
     } else if (step === 'abort') {
         await finish({ error: 'access_denied', error_description: 'The person said no' }, false);
@@ -131,7 +132,7 @@ export async function interact(provider, settings, people, request, response) {
         const login = form.get('login') ?? '';
         const person = Object.hasOwn(people, login) ? people[login] : undefined;
         if (!person || form.get('password') !== person.password)
-            show(loginPage(settings.name, uid, asked, true), 403);
+            show(loginPage(settings.name, uid, people, asked, true), 403);
         else
             await finish({ login: { accountId: login, ...proof(person, form.get('means'), asked) } }, false);
     } else if (step === 'confirm' && prompt.name === 'consent') {

@@ -14,9 +14,9 @@ from h2.exceptions import ProtocolError
 from websockets.connection import Connection, Side
 from websockets.utils import accept_key
 
+from sign_in import BROWSER
 from world import Answer, parse_answer
 
-BROWSER = ("accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",)
 SERVICE = ("accept: application/json",)
 CALLERS = {"browser": BROWSER, "service": SERVICE}
 GOAWAY = 7  # RFC 9113 §6.8

@@ -67,12 +67,6 @@ class Person(Browser):
         return json.loads(page.body)
 
 
-def onward(person, page):
-    """A page that leads to another host by itself."""
-    assert page.status == 200 and page.get("refresh").startswith("0;url="), page
-    return person.go(page.get("refresh").removeprefix("0;url="))
-
-
 def refused(world, page, status, reason):
     """A page of ours that says no, and the audit says why."""
     assert page.status == status, (page, page.url)
@@ -233,7 +227,7 @@ def test_a_form_that_meets_no_session_is_kept_and_sent_again_when_the_person_say
                     form_headers(anna))
     assert page.status == 401 and b"Your session has ended" in page.body
     assert world.decision(page.get("belfry-reference"))["belfry.reason_code"] == "identity_required"
-    page = onward(anna, anna.press(page, "sign-in"))
+    page = anna.onward(anna.press(page, "sign-in"))
     page = anna.prove(page, "anna")
     assert page.status == 200 and "You are signed in again" in page.body.decode() or "weer aangemeld" in page.body.decode()
     assert len(world.origin.requests) == count, "nothing is sent by itself"
@@ -269,7 +263,7 @@ def test_signing_out_ends_the_session_here_and_at_the_provider(world, anna):
     id_of_old = anna.cookie()
     page = anna.sign_out()
     assert anna.cookie() is None
-    page = onward(anna, page)
+    page = anna.onward(page)
     if b'id="' in page.body and "idp.localhost" in page.url:
         page = anna.press(page, next(iter(page.forms[0].buttons)))
     assert page.url.startswith(anna.at(LOGIN, "/.belfry/signed-out")), page.url

@@ -18,7 +18,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "demo"))
 
-from scenery import ENTITIES, Scenery, free_port  # noqa: E402
+from scenery import ENTITIES, Answer, Scenery, free_port  # noqa: E402
 
 from origin import Origin  # noqa: E402
 
@@ -38,30 +38,6 @@ def until(condition, what, limit_s=10):
         assert time.monotonic() < end, f"not in {limit_s} s: {what}"
         time.sleep(0.005)
     return made
-
-
-class Answer:
-    def __init__(self, status, fields, body, version):
-        self.status = status
-        self.fields = fields  # [(lower-case name, value)]
-        self.body = body
-        self.version = version
-
-    def get(self, name):
-        return dict(reversed(self.fields)).get(name)
-
-    def all(self, name):
-        return [value for key, value in self.fields if key == name]
-
-    @property
-    def problem(self):
-        """The problem's name, such as "device_required"; None where it is no problem answer."""
-        if self.get("content-type") != "application/problem+json":
-            return None
-        return json.loads(self.body)["type"].rsplit(":", 1)[1]
-
-    def __repr__(self):
-        return f"<{self.version} {self.status} {self.problem or self.body[:60]!r}>"
 
 
 class World(Scenery):

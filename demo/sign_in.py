@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: EUPL-1.2
 """A person with a browser, but without the browser: cookies as RFC 6265 wants them, redirects one by one, forms that
 are filled in and sent. Names under .localhost are this machine; other names are refused, so that a redirect that
-leads out of the house fails the test."""
+leads out of the house is an error."""
 
 import html.parser
 import http.client
@@ -9,9 +9,9 @@ import socket
 import ssl
 import urllib.parse
 
-from callers import BROWSER
-from world import Answer
+from scenery import Answer
 
+BROWSER = ("accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",)
 REDIRECTS = (301, 302, 303, 307, 308)
 MOST_REDIRECTS = 20
 
@@ -165,6 +165,11 @@ class Browser:
         if form.method == "get":
             return self.go(f"{target}?{urllib.parse.urlencode(fields)}", headers=headers[1:], stop=stop)
         return self.go(target, "POST", fields, headers, stop)
+
+    def onward(self, page, stop=lambda url: False):
+        """From a page that leads to another host by itself, to where it leads."""
+        assert page.status == 200 and (page.get("refresh") or "").startswith("0;url="), page
+        return self.go(page.get("refresh").removeprefix("0;url="), stop=stop)
 
     def prove(self, page, person, means="", stop=lambda url: False):
         """Answers the demo provider's pages, from the one that asks who they are; also none, where it knows."""
