@@ -155,7 +155,7 @@ class Scenery:
 
     # Processes
 
-    def spawn(self, name, argv):
+    def spawn(self, name, argv, env=None):
         """Starts it; what it says goes to log/NAME.log, its standard output to log/NAME.out."""
 
         def with_us():  # in a group of its own, so that Ctrl-C is ours; gone when we are, even killed
@@ -164,7 +164,7 @@ class Scenery:
         with open(self.log(name), "ab") as log, open(self.folder / "log" / f"{name}.out", "wb") as out:
             self.processes[name] = subprocess.Popen(
                 [str(word) for word in argv], stdin=subprocess.DEVNULL, stdout=out, stderr=log,
-                start_new_session=True, preexec_fn=with_us)
+                start_new_session=True, preexec_fn=with_us, env=env)
 
     def log(self, name):
         return self.folder / "log" / f"{name}.log"

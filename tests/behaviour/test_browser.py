@@ -3,24 +3,21 @@
 redirects, forms and the policies of our pages."""
 
 import os
-import pathlib
 
 import pytest
 
 pytest.importorskip("selenium")
-from selenium.common.exceptions import StaleElementReferenceException  # noqa: E402
 from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
-from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
-from chromium import chromium  # noqa: E402
+from chromium import DRIVER, WIDTHS, chromium, picture, prove, scheme, wait  # noqa: E402
 from world import ROOT, World, until  # noqa: E402
 
 TAX, NOTES, EITHER, AWAY, LOGIN = (f"{name}.finance.localhost" for name in ("tax", "strict", "maybe", "dead", "login"))
 AXE = ROOT / "tests/axe/node_modules/axe-core/axe.min.js"
 LIMITS = "limits: { handshakes: 0, handshakes_per_address: 0, requests_per_user: 10 }\n"
-pytestmark = pytest.mark.skipif(not pathlib.Path("/usr/bin/chromedriver").exists(), reason="chromium-driver is not there")
+pytestmark = pytest.mark.skipif(not DRIVER.exists(), reason="chromium-driver is not there")
 
 
 @pytest.fixture(scope="module")
@@ -46,25 +43,8 @@ def at(world, host, path="/"):
     return f"https://{host}:{world.port}{path}"
 
 
-def wait(driver, condition):
-    return WebDriverWait(driver, 15, 0.05, [StaleElementReferenceException]).until(condition)
-
-
 def is_at(url):
     return lambda driver: driver.current_url == url
-
-
-def prove(driver, person, means=""):
-    """The provider's own pages."""
-    wait(driver, lambda d: d.find_elements(By.NAME, "login") and d.find_elements(By.ID, "sign-in"))
-    driver.find_element(By.NAME, "login").send_keys(person)
-    driver.find_element(By.NAME, "password").send_keys(f"demo-{person}")
-    if means:
-        driver.execute_script("document.querySelector('[name=means]').value = arguments[0]", means)
-    driver.find_element(By.ID, "sign-in").click()
-    wait(driver, lambda d: d.find_elements(By.ID, "confirm") or "/interaction/" not in d.current_url)
-    for button in driver.find_elements(By.ID, "confirm"):
-        button.click()
 
 
 def test_the_first_visit_then_a_second_application_without_a_second_sign_in(world, browser):
@@ -265,20 +245,8 @@ def pictures(driver, name):
     """For whoever changes a page: BELFRY_PICTURES=FOLDER."""
     if not (folder := os.environ.get("BELFRY_PICTURES")):
         return
-    driver.execute_cdp_cmd("Emulation.setScrollbarsHidden", {"hidden": True})
-    for width in (1280, 390):
-        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
-            "width": width, "height": 0, "deviceScaleFactor": 1, "mobile": width < 500})
-        height = driver.execute_script("return Math.max(document.documentElement.scrollHeight, 700)")
-        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
-            "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500})
-        driver.save_screenshot(f"{folder}/{name}-{width}.png")
-    driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-
-
-def scheme(driver, value):
-    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {
-        "features": [{"name": "prefers-color-scheme", "value": value}]})
+    for width in WIDTHS:
+        picture(driver, f"{folder}/{name}-{width}.png", width)
 
 
 def judged(driver, *rules):
