@@ -229,6 +229,7 @@ static bool html_print(struct buf *out, const struct refusal *r, const struct te
                                                         : clipped(r->app->id),
                   .back = r->back,
                   .has_sheet = r->has_sheet},
+        .person = clipped(r->person),
         .again = r->again,
         .reference = clipped(r->reference),
         .rule = t->rule,

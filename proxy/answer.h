@@ -18,11 +18,12 @@ struct refusal {
     struct slice reference;
     bool wants_html;
     enum language language;
-    struct slice back;  /* where the same page is seen again (page_frame) */
-    struct slice again; /* where to sign in (again); may be empty */
-    bool has_sheet;     /* page_frame */
-    bool had_token;     /* 401: invalid_token rather than a bare challenge */
-    bool had_proof;     /* its scheme was DPoP */
+    struct slice back;   /* where the same page is seen again (page_frame) */
+    struct slice again;  /* where to sign in (again); may be empty */
+    struct slice person; /* who is signed in, whom their page then tells how to sign out */
+    bool has_sheet;      /* page_frame */
+    bool had_token;      /* 401: invalid_token rather than a bare challenge */
+    bool had_proof;      /* its scheme was DPoP */
 };
 
 #define ANSWER_MAX_FIELDS 16

@@ -629,6 +629,14 @@ static void offer_sign_in(struct exchange *x, struct refusal *r)
         r->again = own_sign_in_link(x, own_wanted(x), x->decision.needs_acr_level);
 }
 
+/* Who is refused may be there under another name than they should. */
+static struct slice signed_in_as(const struct exchange *x)
+{
+    if (!x->session)
+        return (struct slice){0};
+    return x->session->identity->name.len ? x->session->identity->name : x->session->user.id;
+}
+
 static void refuse_in_words(struct exchange *x)
 {
     struct answer answer;
@@ -644,6 +652,7 @@ static void refuse_in_words(struct exchange *x)
                         .language = own_language(x),
                         .back = x->door && !is_elsewhere ? own_back(x) : (struct slice){0},
                         .again = x->again,
+                        .person = is_elsewhere ? (struct slice){0} : signed_in_as(x),
                         .has_sheet = x->door && !is_elsewhere,
                         .had_token = x->had_token,
                         .had_proof = x->is_with_proof};

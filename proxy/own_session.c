@@ -189,6 +189,11 @@ static void signed_out(struct exchange *x, struct slice provider_url)
 
 /* ---- my sessions ---- */
 
+static bool is_this(const struct exchange *x, const struct session *s)
+{
+    return slice_eq(s->handle, x->session->handle);
+}
+
 static bool print_session(struct exchange *x, const struct session *s, uint32_t number,
                           enum language l, struct buf *out)
 {
@@ -197,12 +202,11 @@ static bool print_session(struct exchange *x, const struct session *s, uint32_t 
     const bool is_known = door && slice_eq(door->app->id, s->application);
     const struct slice name =
         is_known && door->app->name[l].len ? door->app->name[l] : s->application;
-    const bool is_this = slice_eq(s->handle, x->session->handle);
     const int64_t now = x->facts.now.s;
     const struct page_value values[] = {
         {"number", arena_printf(&x->arena, "%u", number), false},
         {"application", name, false},
-        {"is_this", is_this ? SLICE("1") : (struct slice){0}, false},
+        {"is_this", is_this(x, s) ? SLICE("1") : (struct slice){0}, false},
         {"device", s->device, false},
         {"since", span(x, LABEL_AGO, now - s->created.s, l), false},
         {"seen", span(x, LABEL_AGO, now - s->seen.s, l), false},
@@ -219,8 +223,10 @@ static void sessions_page(struct exchange *x)
     struct buf rows;
     bool is_whole = true;
     buf_init(&rows, 1 << 20);
-    for (uint32_t i = 0; i < x->work->count; i++)
-        is_whole = is_whole && print_session(x, x->work->list[i], i, l, &rows);
+    for (int others = 0; others < 2; others++) /* this one, then the others, the newest first */
+        for (uint32_t i = 0; i < x->work->count; i++)
+            if (is_this(x, x->work->list[i]) == !others)
+                is_whole = is_whole && print_session(x, x->work->list[i], i, l, &rows);
     assert(is_whole); /* SESSION_LIST_MAX of them */
     const struct page_value values[] = {
         {"rows", arena_copy(&x->arena, buf_slice(&rows)), true},

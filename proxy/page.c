@@ -326,6 +326,7 @@ bool page_print(struct buf *out, const struct page *p)
         {"missing_words", words_for(p->missing, l), false},
         {"level", p->level, false},
         {"device", p->device, false},
+        {"person", p->person, false},
         {"again", p->again, false},
         {"again_label", page_label(was_in ? LABEL_SIGN_IN_AGAIN : LABEL_SIGN_IN, l), false},
     };

@@ -72,6 +72,7 @@ struct page {
     struct slice missing; /* the fact */
     struct slice level;
     struct slice device; /* what is wrong with the certificate */
+    struct slice person; /* who is signed in here; may be empty */
     struct slice again;  /* where one can sign in (again), which would help; may be empty */
 };
 /* Text of an attribute or element of a piece that is put together by the caller. */

@@ -130,11 +130,12 @@ function page(app, seen) {
 body { margin: 0; font: 1rem/1.5 system-ui, sans-serif; color: var(--ink); background: var(--ground) }
 header { background: ${app.colour}; color: #fff; padding: 1.2rem 0 1rem }
 header a { color: #fff }
-header > *, main, footer { max-width: 56rem; margin: 0 auto; padding: 0 1.2rem }
+header > *, main { max-width: 56rem; margin: 0 auto; padding: 0 1.2rem }
 h1 { font-size: 1.6rem; line-height: 1.2 }
 nav { display: flex; flex-wrap: wrap; gap: 0 1.5rem; padding-top: .5rem }
 nav a { padding: .6rem 0 }
-main { padding-top: 1.5rem }
+nav + nav { padding-top: 0; font-size: .9rem }
+main { padding-top: 1.5rem; padding-bottom: 2rem }
 main > p:first-child { font-size: 1.3rem; margin: 0 0 1.5rem }
 a { color: var(--link) }
 h2 { font-size: 1.1rem; margin: 2rem 0 .4rem }
@@ -148,11 +149,14 @@ dl div { display: flex; flex-wrap: wrap; gap: 0 1rem; padding: .3rem 0; border-b
 dt { flex: 0 0 13rem; color: var(--soft) }
 dd { flex: 1 1 16rem; min-width: 0; margin: 0; overflow-wrap: anywhere; font: .9rem/1.65 ui-monospace, monospace }
 .yes { color: var(--yes) } .no { color: var(--no) }
-footer { padding-top: 1.5rem; padding-bottom: 2rem }
 </style>
 </head>
 <body>
-<header><h1>${escape(app.title)}</h1><nav aria-label="${escape(app.title)}">${links(app.links)}</nav></header>
+<header>
+<h1>${escape(app.title)}</h1>
+<nav aria-label="${escape(app.title)}">${links(app.links)}</nav>
+<nav aria-label="The gateway">${links(OURS)}</nav>
+</header>
 <main>
 <p>${escape(app.about(seen))}</p>
 ${form ? formOf(form) : ''}
@@ -162,7 +166,6 @@ ${form ? formOf(form) : ''}
 <h2>What arrived here</h2>
 <dl>${rows([['request', `${seen.method} ${seen.target}`], ['body', seen.body.text || 'none'], ...seen.headers])}</dl>
 </main>
-<footer><nav aria-label="The gateway">${links(OURS)}</nav></footer>
 </body>
 </html>
 `;

@@ -27,12 +27,19 @@ export function page(title, body) {
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${escape(title)}</title>
 <style>
-:root { color-scheme: light dark }
-body { font: 1.1rem/1.5 system-ui, sans-serif; max-width: 26rem; margin: 3rem auto; padding: 0 1rem }
-label { display: block; margin-top: 1rem }
-input, select, button { font: inherit; padding: .4rem .6rem; width: 100%; box-sizing: border-box }
-button { margin-top: 1.2rem }
-[role=alert] { border-left: .3rem solid; padding-left: .8rem }
+:root { color-scheme: light dark; --ink: #22262e; --ground: #f4f2ee; --soft: #5a6070; --sure: #4a3f8f; --on: #fff; --wrong: #a3180f }
+@media (prefers-color-scheme: dark) {
+    :root { --ink: #ebe8e2; --ground: #1b1a20; --soft: #aaa7b5; --sure: #b3a8f5; --on: #1b1a20; --wrong: #ff9a90 }
+}
+* { box-sizing: border-box }
+body { font: 1.1rem/1.5 system-ui, sans-serif; color: var(--ink); background: var(--ground); max-width: 26rem; margin: clamp(1rem, 8vw, 4rem) auto; padding: 0 1.2rem }
+h1 { font-size: 1.7rem; line-height: 1.2 }
+label { display: block; margin-top: 1rem; font-weight: 600 }
+input, select, button { font: inherit; min-height: 3rem; padding: .4rem .8rem; width: 100%; border: 1px solid var(--soft); border-radius: .4rem }
+button { margin-top: 1.2rem; border: 2px solid var(--sure); background: var(--sure); color: var(--on); font-weight: 600; cursor: pointer }
+#abort, #stay { margin-top: .7rem; background: none; color: var(--sure) }
+:focus-visible { outline: 3px solid var(--sure); outline-offset: 2px }
+[role=alert] { border-left: .3rem solid; padding-left: .8rem; color: var(--wrong) }
 </style>
 </head>
 <body>

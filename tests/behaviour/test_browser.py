@@ -125,6 +125,9 @@ def test_a_refusal_says_why_and_what_to_tell_the_help_desk(world, browser):
     assert heading(browser) == "Vous n’avez pas accès"
     reference = browser.find_element(By.CLASS_NAME, "reference").text
     assert world.decision(reference)["belfry.reason_code"] == "denied"
+    assert "Bart Lambert" in browser.find_element(By.TAG_NAME, "main").text, "perhaps it should have been somebody else"
+    browser.find_element(By.CSS_SELECTOR, "a[href='/.belfry/sign-out']").click()
+    wait(browser, lambda d: d.find_elements(By.ID, "sign-out"))
 
 
 def test_a_step_up_leads_there_and_back(world, browser):

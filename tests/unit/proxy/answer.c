@@ -113,6 +113,7 @@ Test(answer, every_reason_is_a_page_in_every_language)
             r.app = &evil_app;
             r.decision = &evil_decision;
             r.device_detail = "d" EVIL;
+            r.person = SLICE("p" EVIL);
             r.language = (enum language)language;
             arena_init(&a, NULL);
             answer_make(&a, &r, &out);
@@ -129,6 +130,21 @@ Test(answer, every_reason_is_a_page_in_every_language)
             cr_expect_lt(out.body.len, 8000);
             arena_fini(&a);
         }
+}
+
+Test(answer, who_is_signed_in_is_told_as_whom_and_how_to_sign_out)
+{
+    struct arena a;
+    struct answer out;
+    struct refusal r = refusal_of(REASON_DENIED, true);
+    arena_init(&a, NULL);
+    answer_make(&a, &r, &out);
+    cr_expect_not(has(out.body, "/.belfry/sign-out"));
+    r.person = SLICE("Bart Lambert");
+    answer_make(&a, &r, &out);
+    cr_expect(has(out.body, "You are signed in as <strong>Bart Lambert</strong>"));
+    cr_expect(has(out.body, "<a href=\"/.belfry/sign-out\">"));
+    arena_fini(&a);
 }
 
 Test(answer, the_policy_allows_the_style_of_the_page_and_nothing_else)
