@@ -3,10 +3,44 @@
  * not known. A device's trust word is that of the bundle's own authority, as at the gateway. */
 #include "cli/audit_line.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include "base/jtree.h"
+#include "base/mem.h"
 #include "base/method.h"
+#include "cli/cli.h"
 #include "policy/calendar.h"
 #include "policy/cel.h"
+
+#define READ_BYTES (1u << 20)
+
+/* ---- the log ---- */
+
+int audit_log_read(const char *path, void (*take)(void *owner, struct slice line), void *owner)
+{
+    char *text = NULL;
+    size_t room = 0;
+    ssize_t len;
+    FILE *log = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+    if (!log) {
+        (void)fprintf(stderr, "belfry policy: cannot open '%s'\n", path);
+        return EXIT_TROUBLE;
+    }
+    char *buffer = mem_array(char, READ_BYTES);
+    (void)setvbuf(log, buffer, _IOFBF, READ_BYTES);
+    while ((len = getline(&text, &room, log)) >= 0)
+        take(owner, slice_from(text, (size_t)len));
+    const bool is_good = !ferror(log);
+    free(text);
+    (void)fclose(log);
+    mem_free(buffer);
+    if (is_good)
+        return EXIT_OK;
+    (void)fprintf(stderr, "belfry policy: cannot read '%s'\n", path);
+    return EXIT_TROUBLE;
+}
 
 /* ---- the line ---- */
 
@@ -35,6 +69,7 @@ static const struct {
     {SLICE_INIT("belfry.authority"), offsetof(struct audit_line, authority)},
     {SLICE_INIT("tls.client.x509.serial_number"), offsetof(struct audit_line, device_serial)},
     {SLICE_INIT("http.version"), offsetof(struct audit_line, http_version)},
+    {SLICE_INIT("belfry.shadow.rule"), offsetof(struct audit_line, shadow_rule)},
 };
 
 /* Behind the quote at *at: what stands up to the closing one, still escaped. */

@@ -32,10 +32,14 @@ struct audit_line {
     struct slice authority;
     struct slice device_serial;
     struct slice http_version;
+    struct slice shadow_rule; /* that would have made the other verdict */
     int64_t acr_level;
     uint64_t count; /* of requests that it stands for, at least 1 */
 };
 
+/* A log, line by line, so one of any length will do; "-" is standard input. An exit code; what is
+ * wrong was told on stderr. */
+int audit_log_read(const char *path, void (*take)(void *owner, struct slice line), void *owner);
 /* False where it is no such line. */
 MUST_USE bool audit_line_read(struct audit_line *out, struct slice text, struct arena *a);
 /* Whether the rules had a word in it: what they permitted, or refused. */

@@ -26,6 +26,7 @@ static const struct verb {
      "FILE (--facts FILE | --audit LOG --reference REFERENCE) [--charter FILE] [--json]"},
     {"diff", verb_diff, "OLD NEW [--charter FILE] [--json]"},
     {"replay", verb_replay, "NEW --audit LOG... [--old OLD] [--charter FILE] [--json]"},
+    {"shadow-report", verb_shadow_report, "--audit LOG... [--json]"},
     {"who-can", verb_who_can, "APPLICATION METHOD PATH FILE [--charter FILE] [--json]"},
     {"what-can", verb_what_can,
      "FILE [--groups GROUP,...] [--scopes SCOPE,...] [--level LEVEL] [--provider ID] [--user ID]\n"

@@ -25,6 +25,7 @@ int verb_eval(int argc, char **argv);
 int verb_explain(int argc, char **argv);
 int verb_diff(int argc, char **argv);
 int verb_replay(int argc, char **argv);
+int verb_shadow_report(int argc, char **argv);
 int verb_who_can(int argc, char **argv);
 int verb_what_can(int argc, char **argv);
 

@@ -14,7 +14,6 @@
 #include "policy/policy_test.h"
 
 #define LOGS_MAX 64
-#define READ_BYTES (1u << 20)
 
 /* One bundle, and which facts the rules of each of its applications ask for. */
 struct side {
@@ -216,8 +215,9 @@ static void compare(struct replay *r, const struct audit_line *l, struct arena *
         note_change(r, l, &was, &is, a);
 }
 
-static void take_line(struct replay *r, struct slice text)
+static void take_line(void *owner, struct slice text)
 {
+    struct replay *r = owner;
     struct audit_line l;
     struct arena a;
     arena_init(&a, &r->chunks);
@@ -229,30 +229,6 @@ static void take_line(struct replay *r, struct slice text)
     else
         compare(r, &l, &a);
     arena_fini(&a);
-}
-
-static int read_log(struct replay *r, const char *path)
-{
-    char *text = NULL;
-    size_t room = 0;
-    ssize_t len;
-    FILE *log = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
-    if (!log) {
-        (void)fprintf(stderr, "belfry policy: cannot open '%s'\n", path);
-        return EXIT_TROUBLE;
-    }
-    char *buffer = mem_array(char, READ_BYTES);
-    (void)setvbuf(log, buffer, _IOFBF, READ_BYTES);
-    while ((len = getline(&text, &room, log)) >= 0)
-        take_line(r, slice_from(text, (size_t)len));
-    const bool is_good = !ferror(log);
-    free(text);
-    (void)fclose(log);
-    mem_free(buffer);
-    if (is_good)
-        return EXIT_OK;
-    (void)fprintf(stderr, "belfry policy: cannot read '%s'\n", path);
-    return EXIT_TROUBLE;
 }
 
 /* ---- what is told ---- */
@@ -375,7 +351,7 @@ static int replay_all(struct replay *r)
 {
     int code = EXIT_OK;
     for (uint32_t i = 0; code == EXIT_OK && i < r->log_count; i++)
-        code = read_log(r, r->logs[i]);
+        code = audit_log_read(r->logs[i], take_line, r);
     if (code != EXIT_OK)
         return code;
     if (r->change_count)

@@ -427,6 +427,34 @@ def test_replay_sees_an_application_that_goes(desk):
     assert (said["decisions"], said["others"]) == (1, 1) and said["changes"][0]["now_by"] == "no application has that host"
 
 
+# shadow-report
+
+
+def test_shadow_report_tells_what_each_rule_would_have_changed(desk):
+    def seen(minute, **more):
+        return line(**more, **{"@timestamp": f"2026-11-24T12:{minute:02}:00.000001Z", "service.name": "tax"})
+    trial, opening = {"belfry.shadow.rule": "trial"}, {"belfry.shadow.rule": "opening"}
+    desk.write("log", seen(5, person=1, **trial) + seen(3, person=1, device=2, **trial) + seen(7, person=2, **trial))
+    desk.write("log2", seen(9, person=2, reason="denied", **opening) + seen(1) + "no line\n" +
+               seen(2, **trial, **{"event.action": "access-end"}))
+    said = desk.json("shadow-report", "--audit", "log", "--audit", "log2", code=1)
+    closes, opens = said.pop("shadows")
+    assert said == {"lines": 7, "decisions": 5, "not_understood": 1, "changed": 4}
+    assert closes == {"rule": "rule trial", "entity": "fod-finance", "application": "tax", "becomes": "deny", "requests": 3,
+                      "persons": 2, "devices": 2, "first": "2026-11-24T12:03:00.000001Z", "last": "2026-11-24T12:07:00.000001Z",
+                      "reference": "R-1-1", "request": f"GET https://{HOST}/declarations/1"}
+    assert (opens["rule"], opens["becomes"], opens["requests"]) == ("rule opening", "permit", 1)
+    text = desk("shadow-report", "--audit", "log", "--audit", "log2", code=1)
+    assert "3 requests, 2 persons, 2 devices" in text and "4 would have been decided otherwise" in text
+
+
+def test_shadow_report_of_nothing_changed_and_of_no_log(desk):
+    desk.write("log", line())
+    assert "0 would have been decided otherwise" in desk("shadow-report", "--audit", "log")
+    desk("shadow-report", code=2)
+    assert "cannot open" in desk("shadow-report", "--audit", "nowhere", code=3)
+
+
 def test_what_is_not_understood_is_told(desk):
     for words in (["explain", "bundle.yaml"], ["explain", "bundle.yaml", "--audit", "x"], ["replay", "bundle.yaml"],
                   ["who-can", "tax", "GET", "bundle.yaml"], ["what-can"], ["what-can", "bundle.yaml", "--level", "high"]):
