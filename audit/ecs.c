@@ -6,6 +6,7 @@
 #include "audit/writer.h"
 
 #include "audit/redact.h"
+#include "audit/seal.h"
 #include "base/buf.h"
 #include "base/codec.h"
 #include "base/escape.h"
@@ -174,6 +175,11 @@ static char *put_kind(char *at, const struct event *e)
     return PUT("\"access\",\"denied\"],\"event.action\":\"access-refused\"");
 }
 
+static struct slice reference_of(const struct event *e)
+{
+    return slice_from(e->reference.text, strnlen(e->reference.text, sizeof e->reference.text));
+}
+
 static char *put_event(char *at, const struct event *e, uint64_t sequence)
 {
     PUT("{\"@timestamp\":\"");
@@ -192,8 +198,7 @@ static char *put_event(char *at, const struct event *e, uint64_t sequence)
     at = put(at, reason_name(e->reason));
     if (e->reference.text[0]) {
         PUT("\",\"event.id\":\"");
-        at = escape_json(at, slice_from(e->reference.text,
-                                        strnlen(e->reference.text, sizeof e->reference.text)));
+        at = escape_json(at, reference_of(e));
     }
     PUT("\",\"event.dataset\":\"belfry.access\",\"event.sequence\":");
     return put_number(at, sequence);
@@ -279,23 +284,44 @@ static char *put_end(char *at, const struct event *e)
     return put_number(at, e->duration_us < UINT64_MAX / 1000 ? e->duration_us * 1000 : UINT64_MAX);
 }
 
+/* What rules asked for, and the path where the line shows less of it: its length, itself, the
+ * facts. Of a person more often than not, so always sealed. */
+static char *put_facts(char *at, const struct event *e, const struct ecs_context *c)
+{
+    size_t start, end;
+    const bool has_more = redact_next(e->path, 0, &start, &end);
+    const struct slice path = has_more ? e->path : SLICE("");
+    const uint8_t len[] = {(uint8_t)(path.len >> 8), (uint8_t)path.len};
+    const struct slice parts[] = {slice_from(len, sizeof len), path, e->facts};
+    const struct slice key = SLICE(",\"belfry.facts\":\"");
+
+    if (!c->seals || !e->was_judged || !(has_more || e->facts.len))
+        return at;
+    const size_t sealed = seals_put(c->seals, e->entity, reference_of(e), parts, 3, at + key.len);
+    if (!sealed)
+        return at;
+    at = put(at, key) + sealed;
+    PUT("\"");
+    return e->facts_are_cut ? PUT(",\"belfry.facts_cut\":true") : at;
+}
+
 static size_t room_of(const struct event *e, struct slice gateway)
 {
     size_t len = gateway.len + e->user_roles.len + e->client_address.len + e->tls_version.len;
 
     for (size_t i = 0; i < TEXT_COUNT; i++)
         len += text_of(e, i).len;
-    return FIXED_ROOM + ESCAPE_ROOM(len);
+    return FIXED_ROOM + ESCAPE_ROOM(len) + SEALED_ROOM(e->path.len + e->facts.len);
 }
 
-bool ecs_print(struct buf *out, const struct event *e, const char *gateway, uint64_t sequence)
+bool ecs_print(struct buf *out, const struct event *e, const struct ecs_context *c)
 {
-    const struct slice name = slice_of(gateway);
+    const struct slice name = slice_of(c->gateway);
     char *line;
 
     if (!buf_reserve(out, room_of(e, name), &line))
         return false;
-    char *at = put_event(line, e, sequence);
+    char *at = put_event(line, e, c->sequence);
     for (size_t i = 0; i < TEXT_COUNT; i++) {
         const struct slice text = text_of(e, i);
         if (!text.len)
@@ -318,6 +344,7 @@ bool ecs_print(struct buf *out, const struct event *e, const char *gateway, uint
     }
     if (e->kind == EVENT_END)
         at = put_end(at, e);
+    at = put_facts(at, e, c);
     PUT(",\"observer.name\":\"");
     at = escape_json(at, name);
     PUT("\",\"observer.type\":\"proxy\",\"observer.product\":\"Belfry\"}\n");

@@ -18,7 +18,7 @@ static const uint16_t text_fields[] = {
     FIELD(service),        FIELD(device),        FIELD(device_authority),
     FIELD(device_serial),  FIELD(detail),        FIELD(trace_id),
     FIELD(tls_version),    FIELD(tls_cipher),    FIELD(action),
-    FIELD(session),
+    FIELD(session),        FIELD(facts),
 };
 #undef FIELD
 #define TEXT_FIELDS (sizeof text_fields / sizeof text_fields[0])
@@ -37,6 +37,8 @@ struct record {
     uint8_t reason;
     uint8_t http_major;
     bool is_permit;
+    bool was_judged;
+    bool facts_are_cut;
     bool has_user;
     bool has_device;
     struct reference reference;
@@ -127,6 +129,8 @@ static void record_put(char *at, const struct event *e)
     r->reason = (uint8_t)e->reason;
     r->http_major = e->http_major;
     r->is_permit = e->is_permit;
+    r->was_judged = e->was_judged;
+    r->facts_are_cut = e->facts_are_cut;
     r->reference = e->reference;
     r->has_user = e->user_hash != NULL;
     if (r->has_user)
@@ -149,6 +153,8 @@ void record_read(struct slice record, struct event *out)
     *out = (struct event){
         .kind = (enum event_kind)r->kind,
         .is_permit = r->is_permit,
+        .was_judged = r->was_judged,
+        .facts_are_cut = r->facts_are_cut,
         .reason = (enum reason)r->reason,
         .reference = r->reference,
         .time_us = r->time_us,

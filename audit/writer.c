@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "audit/record_in.h"
+#include "audit/seal.h"
 #include "base/buf.h"
 #include "base/fault.h"
 #include "base/logger.h"
@@ -47,9 +48,11 @@ struct audit_writer {
     pthread_t thread;
     atomic_bool must_stop;
     atomic_bool must_reopen;
+    _Atomic(struct seals *) next_seals; /* the thread takes them */
     /* The thread's own. */
     int fd;
     int64_t size; /* of the file */
+    struct seals *seals;
     struct buf batch;
     uint64_t lines; /* in the batch */
     size_t torn;
@@ -235,8 +238,10 @@ static void writer_rotate(struct audit_writer *w)
 
 static bool writer_line(struct audit_writer *w, const struct event *e)
 {
-    if (!ecs_print(&w->batch, e, w->gateway, w->sequence + 1)) {
-        if (!writer_flush(w) || !ecs_print(&w->batch, e, w->gateway, w->sequence + 1))
+    const struct ecs_context c = {w->gateway, w->sequence + 1, w->seals};
+
+    if (!ecs_print(&w->batch, e, &c)) {
+        if (!writer_flush(w) || !ecs_print(&w->batch, e, &c))
             return false;
     }
     w->sequence++;
@@ -286,6 +291,12 @@ static bool writer_pass(struct audit_writer *w, bool is_last)
     const int64_t began_ms = mono_ms();
     const bool has_folds = is_last || began_us / 1000000 != w->folds_second;
 
+    struct seals *seals = atomic_exchange(&w->next_seals, NULL);
+
+    if (seals) {
+        seals_free(w->seals);
+        w->seals = seals;
+    }
     if (atomic_exchange(&w->must_reopen, false))
         writer_reopen(w);
     if (!writer_flush(w))
@@ -348,6 +359,8 @@ static void writer_free(struct audit_writer *w)
 {
     if (!w->is_stdout && w->fd >= 0)
         close(w->fd);
+    seals_free(w->seals);
+    seals_free(atomic_load(&w->next_seals));
     buf_fini(&w->batch);
     mem_free(w->rings);
     mem_free(w->path);
@@ -408,6 +421,11 @@ struct audit_writer *audit_writer_start(const struct audit_settings *s,
 void audit_writer_reopen(struct audit_writer *w)
 {
     atomic_store(&w->must_reopen, true);
+}
+
+void audit_writer_seal(struct audit_writer *w, struct seals *take)
+{
+    seals_free(atomic_exchange(&w->next_seals, take));
 }
 
 void audit_writer_stop(struct audit_writer *w)

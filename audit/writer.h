@@ -20,7 +20,15 @@ struct audit_writer *audit_writer_start(const struct audit_settings *s,
                                         struct audit_ring *const *rings, uint32_t count,
                                         struct metrics *m, struct fault *f);
 void audit_writer_reopen(struct audit_writer *w); /* after logrotate */
-void audit_writer_stop(struct audit_writer *w);   /* writes what is left, joins */
+/* From now on facts are sealed by these; without any they are not written. */
+struct seals;
+void audit_writer_seal(struct audit_writer *w, struct seals *take);
+void audit_writer_stop(struct audit_writer *w); /* writes what is left, joins */
 /* One event as its ECS line (with the newline), for tests and for the writer. */
 struct buf;
-bool ecs_print(struct buf *out, const struct event *e, const char *gateway, uint64_t sequence);
+struct ecs_context {
+    const char *gateway;
+    uint64_t sequence;
+    struct seals *seals; /* NULL: facts are left out */
+};
+bool ecs_print(struct buf *out, const struct event *e, const struct ecs_context *c);

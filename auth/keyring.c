@@ -163,13 +163,18 @@ static bool hex_key_read(struct secret *out, const char *path, size_t min, size_
                                min < max ? "at least " : "", min);
 }
 
+bool keyring_read_audit_key(struct secret *out, const char *path, struct fault *f)
+{
+    return hex_key_read(out, path, AUDIT_KEY_MIN_BYTES, KEY_FILE_MAX / 2, f);
+}
+
 static bool audit_key_read(struct keyring *k, void *of, const char *path, int64_t from_s,
                            struct wall now, struct fault *f)
 {
     struct ring *ring = of;
     struct secret key = {0};
     (void)k;
-    if (!hex_key_read(&key, path, AUDIT_KEY_MIN_BYTES, KEY_FILE_MAX / 2, f))
+    if (!keyring_read_audit_key(&key, path, f))
         return false;
     // The newest whose time has come.
     if (from_s > now.s || (ring->audit_key.len && from_s <= ring->audit_from_s)) {
@@ -364,6 +369,18 @@ struct slice keyring_audit_key(const struct keyring *k, struct slice entity)
     const struct ring *ring = map_get(&k->rings, entity);
     return ring && ring->audit_key.len ? slice_from(ring->audit_key.bytes, ring->audit_key.len)
                                        : (struct slice){"", 0};
+}
+
+bool keyring_next_audit_key(const struct keyring *k, size_t *at, struct slice *entity,
+                            struct slice *key)
+{
+    for (const struct map_entry *entry; (entry = map_next(&k->rings, at));) {
+        *entity = entry->key;
+        *key = keyring_audit_key(k, *entity);
+        if (key->len)
+            return true;
+    }
+    return false;
 }
 
 struct slice keyring_jwks(const struct keyring *k, struct slice entity)

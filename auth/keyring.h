@@ -25,6 +25,11 @@ void keyring_unref(struct keyring *k);
 /* Both an assertion key and an audit key whose time had come when the ring was read. */
 bool keyring_has(const struct keyring *k, struct slice entity);
 struct slice keyring_audit_key(const struct keyring *k, struct slice entity); /* empty where none */
+/* Walks the audit keys that count: start with *at = 0. False at the end. */
+bool keyring_next_audit_key(const struct keyring *k, size_t *at, struct slice *entity,
+                            struct slice *key);
+/* The key in one file of a ring audit/ENTITY. */
+MUST_USE bool keyring_read_audit_key(struct secret *out, const char *path, struct fault *f);
 /* The JSON of its public keys (RFC 7517), newest first; empty where none. */
 struct slice keyring_jwks(const struct keyring *k, struct slice entity);
 

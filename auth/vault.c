@@ -8,10 +8,8 @@
 #include "base/hash.h"
 #include "base/secret.h"
 
-#include <openssl/core_names.h>
-#include <openssl/kdf.h>
+#include <openssl/evp.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #define VERSION 1
 #define ID_BYTES 8
@@ -27,27 +25,6 @@ static const char *const purposes[VAULT_PURPOSE_COUNT] = {
     [VAULT_DEVICE] = "device",   [VAULT_REVOKED] = "revoked", [VAULT_MARK] = "mark",
 };
 
-/* HKDF-SHA-256 (RFC 5869). Without memory there is no other way to fail. */
-static void derive(struct slice key, struct slice salt, struct slice info, uint8_t *out, size_t len)
-{
-    EVP_KDF *hkdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
-    EVP_KDF_CTX *ctx = EVP_KDF_CTX_new(hkdf);
-    char digest[] = "SHA256";
-    OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, digest, 0),
-        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)(uintptr_t)key.ptr, key.len),
-        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT, (void *)(uintptr_t)salt.ptr,
-                                          salt.len),
-        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)(uintptr_t)info.ptr,
-                                          info.len),
-        OSSL_PARAM_construct_end(),
-    };
-    if (!hkdf || !ctx || EVP_KDF_derive(ctx, out, len, params) != 1)
-        abort();
-    EVP_KDF_CTX_free(ctx);
-    EVP_KDF_free(hkdf);
-}
-
 bool vault_is_open(const struct keyring *k)
 {
     uint32_t count;
@@ -62,8 +39,8 @@ bool vault_mac(const struct keyring *k, enum vault_purpose purpose, struct slice
     uint8_t key[KEY_BYTES];
     if (!own)
         return false;
-    derive(slice_from(own->key.bytes, own->key.len), SLICE("belfry-mac/v1"),
-           slice_of(purposes[purpose]), key, sizeof key);
+    hkdf_sha256(key, sizeof key, slice_from(own->key.bytes, own->key.len), SLICE("belfry-mac/v1"),
+                slice_of(purposes[purpose]));
     hmac_sha256(out, slice_from(key, sizeof key), bytes);
     wipe(key, sizeof key);
     return true;
@@ -94,8 +71,8 @@ static EVP_CIPHER_CTX *cipher_for(const struct keyring_key *own, const char *sal
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
     int len;
     sha256_parts(digest, parts, 3);
-    derive(slice_from(own->key.bytes, own->key.len), slice_from(salt, SALT_BYTES),
-           slice_from(digest, sizeof digest), derived, sizeof derived);
+    hkdf_sha256(derived, sizeof derived, slice_from(own->key.bytes, own->key.len),
+                slice_from(salt, SALT_BYTES), slice_from(digest, sizeof digest));
     if (ctx && (EVP_CipherInit_ex(ctx, EVP_aes_256_gcm(), NULL, derived, derived + KEY_BYTES,
                                   is_sealing) != 1 ||
                 EVP_CipherUpdate(ctx, NULL, &len, digest, sizeof digest) != 1)) {

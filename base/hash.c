@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <endian.h>
 #include <openssl/core_names.h>
+#include <openssl/kdf.h>
 #include <openssl/params.h>
 #include <pthread.h>
 
@@ -156,6 +157,26 @@ static uint64_t load_le(const char *bytes, size_t len)
     for (size_t i = 0; i < len; i++)
         out |= (uint64_t)(uint8_t)bytes[i] << (8 * i);
     return out;
+}
+
+/* Without memory there is no other way to fail. */
+void hkdf_sha256(uint8_t *out, size_t len, struct slice key, struct slice salt, struct slice info)
+{
+    EVP_KDF *hkdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
+    EVP_KDF_CTX *ctx = EVP_KDF_CTX_new(hkdf);
+    char digest[] = "SHA256";
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, digest, 0),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)(uintptr_t)key.ptr, key.len),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT, (void *)(uintptr_t)salt.ptr,
+                                          salt.len),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)(uintptr_t)info.ptr,
+                                          info.len),
+        OSSL_PARAM_construct_end(),
+    };
+    must(hkdf && ctx && EVP_KDF_derive(ctx, out, len, params) == 1, "HKDF");
+    EVP_KDF_CTX_free(ctx);
+    EVP_KDF_free(hkdf);
 }
 
 /* SipHash-1-3 (Aumasson and Bernstein): one round a word, three at the end. */

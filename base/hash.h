@@ -15,5 +15,7 @@ void sha256(uint8_t out[SHA256_BYTES], struct slice bytes);
  * parts have one digest. */
 void sha256_parts(uint8_t out[SHA256_BYTES], const struct slice *parts, size_t count);
 void hmac_sha256(uint8_t out[SHA256_BYTES], struct slice key, struct slice bytes);
+/* HKDF with SHA-256 (RFC 5869). */
+void hkdf_sha256(uint8_t *out, size_t len, struct slice key, struct slice salt, struct slice info);
 uint64_t siphash(const uint64_t key[2], struct slice bytes);
 uint64_t table_hash(struct slice bytes); /* siphash under the process's key */

@@ -3,16 +3,25 @@
  * not known. A device's trust word is that of the bundle's own authority, as at the gateway. */
 #include "cli/audit_line.h"
 
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+#include <sys/stat.h>
 
+#include "audit/seal.h"
+#include "auth/keyring.h"
+#include "base/fault.h"
 #include "base/jtree.h"
 #include "base/mem.h"
 #include "base/method.h"
+#include "base/secret.h"
 #include "cli/cli.h"
 #include "policy/calendar.h"
 #include "policy/cel.h"
+#include "policy/compile.h"
+#include "policy/fact_notes.h"
 
 #define READ_BYTES (1u << 20)
 
@@ -39,6 +48,48 @@ int audit_log_read(const char *path, void (*take)(void *owner, struct slice line
     if (is_good)
         return EXIT_OK;
     (void)fprintf(stderr, "belfry policy: cannot read '%s'\n", path);
+    return EXIT_TROUBLE;
+}
+
+/* ---- the keys ---- */
+
+static bool add_key(struct unseals *keys, const char *path, struct fault *f)
+{
+    struct secret key = {0};
+    if (!keyring_read_audit_key(&key, path, f))
+        return false;
+    unseals_add(keys, slice_from(key.bytes, key.len));
+    secret_fini(&key);
+    return true;
+}
+
+static bool add_folder(struct unseals *keys, const char *path, struct fault *f)
+{
+    char name[PATH_MAX];
+    bool is_read = true;
+    DIR *folder = opendir(path);
+    if (!folder)
+        return fault_errno(f, errno, "cannot open '%s'", path);
+    for (struct dirent *entry; is_read && (entry = readdir(folder));) {
+        if (entry->d_name[0] == '.' || !slice_ends(slice_of(entry->d_name), SLICE(".key")))
+            continue;
+        const int len = snprintf(name, sizeof name, "%s/%s", path, entry->d_name);
+        is_read = len > 0 && (size_t)len < sizeof name
+                      ? add_key(keys, name, f)
+                      : fault_set(f, FAULT_LIMIT, "the name of a key in '%s' is too long", path);
+    }
+    (void)closedir(folder); // was only read
+    return is_read;
+}
+
+int audit_keys_read(struct unseals *keys, const char *path)
+{
+    struct fault f;
+    struct stat status;
+    const bool is_folder = !stat(path, &status) && S_ISDIR(status.st_mode);
+    if (is_folder ? add_folder(keys, path, &f) : add_key(keys, path, &f))
+        return EXIT_OK;
+    (void)fprintf(stderr, "belfry policy: %s\n", f.text);
     return EXIT_TROUBLE;
 }
 
@@ -70,6 +121,7 @@ static const struct {
     {SLICE_INIT("tls.client.x509.serial_number"), offsetof(struct audit_line, device_serial)},
     {SLICE_INIT("http.version"), offsetof(struct audit_line, http_version)},
     {SLICE_INIT("belfry.shadow.rule"), offsetof(struct audit_line, shadow_rule)},
+    {SLICE_INIT("belfry.facts"), offsetof(struct audit_line, facts)},
 };
 
 /* Behind the quote at *at: what stands up to the closing one, still escaped. */
@@ -177,6 +229,23 @@ bool audit_line_read(struct audit_line *out, struct slice text, struct arena *a)
     return false;
 }
 
+bool audit_line_open(struct audit_line *l, struct unseals *keys, struct arena *a)
+{
+    struct slice plain;
+    if (!l->facts.len)
+        return true;
+    if (!keys || !unseals_open(keys, l->entity, l->reference, l->facts, a, &plain) || plain.len < 2)
+        return false;
+    const size_t path = (size_t)(uint8_t)plain.ptr[0] << 8 | (uint8_t)plain.ptr[1];
+    plain = slice_skip(plain, 2);
+    if (path > plain.len)
+        return false;
+    if (path)
+        l->path = slice_from(plain.ptr, path);
+    l->notes = slice_skip(plain, path);
+    return true;
+}
+
 bool audit_line_is_judged(const struct audit_line *l)
 {
     static const struct slice reasons[] = {
@@ -244,8 +313,6 @@ static void read_user(const struct audit_line *l, const struct application *app,
                       struct recorded *out, struct arena *a)
 {
     bool has_provider = false;
-    const uint64_t never = CEL_BIT(user_id) | CEL_BIT(user_subject) | CEL_BIT(user_client_id) |
-                           CEL_BIT(user_scopes) | CEL_BIT(user_acr) | CEL_BIT(user_amr);
     if (!l->user_hash.len)
         return;
     for (uint32_t i = 0; i < app->provider_count; i++)
@@ -255,17 +322,12 @@ static void read_user(const struct audit_line *l, const struct application *app,
     out->user = (struct facts_user){
         .provider = l->provider, .groups = read_roles(l->roles, a), .acr_level = l->acr_level};
     out->facts.user = &out->user;
-    count_unknown(out, never | (is_whole(l->roles) ? 0 : CEL_BIT(user_groups)));
+    out->has_groups = is_whole(l->roles);
 }
 
 static void read_device(const struct audit_line *l, const struct bundle *b, struct recorded *out)
 {
     const struct authority *authority = NULL;
-    const uint64_t never = CEL_BIT(device_common_name) | CEL_BIT(device_subject) |
-                           CEL_BIT(device_organizational_units) | CEL_BIT(device_issuer) |
-                           CEL_BIT(device_dns_names) | CEL_BIT(device_uris) |
-                           CEL_BIT(device_emails) | CEL_BIT(device_key_type) |
-                           CEL_BIT(device_key_bits);
     if (!l->device_digest.len)
         return;
     for (uint32_t i = 0; i < b->authority_count; i++)
@@ -279,7 +341,8 @@ static void read_device(const struct audit_line *l, const struct bundle *b, stru
                                         .trust = authority ? authority->trust : SLICE(""),
                                         .serial = l->device_serial};
     out->facts.device = &out->device;
-    count_unknown(out, never | (is_whole(l->device) ? 0 : CEL_BIT(device_id)));
+    if (!is_whole(l->device))
+        count_unknown(out, CEL_BIT(device_id));
 }
 
 static void read_service(const struct audit_line *l, struct recorded *out)
@@ -308,13 +371,40 @@ static void read_request(const struct audit_line *l, struct recorded *out)
                                     .host = l->host,
                                     .authority = l->host,
                                     .target = l->path};
-    count_unknown(out, CEL_BIT(request_query) | CEL_BIT(request_query_parameters) |
-                           CEL_BIT_HEADERS | (l->http_version.len ? 0 : CEL_BIT(request_protocol)) |
+    count_unknown(out, (l->http_version.len ? 0 : CEL_BIT(request_protocol)) |
                            (l->client.len ? 0 : CEL_BIT(request_client_address)));
     if (!l->path.len || !l->method.len)
         out->no_way = "the line counts several requests, or was written before the path was known";
     else if (!is_whole(l->path) || !is_whole(l->method))
         out->no_way = "its path was redacted or cut";
+}
+
+static bool holds(struct slices names, struct slice name)
+{
+    for (uint32_t i = 0; i < names.count; i++)
+        if (slice_eq(names.at[i], name))
+            return true;
+    return false;
+}
+
+/* What the sealed facts say more. Headers are known where all are that conditions read. */
+static void read_notes(const struct audit_line *l, const struct application *app,
+                       struct recorded *out, struct arena *a)
+{
+    const struct fact_parts parts = {out->facts.user ? &out->user : NULL,
+                                     out->facts.device ? &out->device : NULL, &out->request};
+    struct slices headers;
+    bool has_headers = true;
+    if (!l->notes.len)
+        return;
+    out->unknown &= ~fact_notes_read(l->notes, &parts, &headers, a);
+    for (uint32_t i = 0; i < app->rules->headers.count; i++)
+        has_headers = has_headers && holds(headers, app->rules->headers.at[i]);
+    if (has_headers)
+        out->unknown &= ~CEL_BIT_HEADERS;
+    if (out->request.has_query)
+        out->request.target =
+            arena_printf(a, "%.*s?%.*s", SLICE_ARG(l->path), SLICE_ARG(out->request.query));
 }
 
 void audit_line_facts(const struct audit_line *l, const struct bundle *b,
@@ -330,4 +420,7 @@ void audit_line_facts(const struct audit_line *l, const struct bundle *b,
     read_user(l, app, out, a);
     read_device(l, b, out);
     read_service(l, out);
+    count_unknown(out,
+                  fact_notes_alone(&out->facts) & ~(out->has_groups ? CEL_BIT(user_groups) : 0));
+    read_notes(l, app, out, a);
 }

@@ -33,6 +33,8 @@ struct audit_line {
     struct slice device_serial;
     struct slice http_version;
     struct slice shadow_rule; /* that would have made the other verdict */
+    struct slice facts;       /* sealed */
+    struct slice notes;       /* what was in there (policy/fact_notes.h), once it is opened */
     int64_t acr_level;
     uint64_t count; /* of requests that it stands for, at least 1 */
 };
@@ -42,6 +44,12 @@ struct audit_line {
 int audit_log_read(const char *path, void (*take)(void *owner, struct slice line), void *owner);
 /* False where it is no such line. */
 MUST_USE bool audit_line_read(struct audit_line *out, struct slice text, struct arena *a);
+/* Keys of a ring audit/ENTITY: one of its files, or the folder. An exit code, as above. */
+struct unseals;
+int audit_keys_read(struct unseals *keys, const char *path);
+/* Unseals the facts, and the path as it was. False where there are some that none of the keys
+ * opens; `keys` may be NULL. */
+bool audit_line_open(struct audit_line *l, struct unseals *keys, struct arena *a);
 /* Whether the rules had a word in it: what they permitted, or refused. */
 bool audit_line_is_judged(const struct audit_line *l);
 static inline bool audit_line_is_permit(const struct audit_line *l)
@@ -57,6 +65,7 @@ struct recorded {
     struct facts_device device;
     struct facts_service service;
     uint64_t unknown;   /* facts that were there, and that the line does not hold */
+    bool has_groups;    /* the line itself says all of them */
     const char *no_way; /* it can't be judged at all: why; or NULL */
 };
 void audit_line_facts(const struct audit_line *l, const struct bundle *b,

@@ -23,9 +23,11 @@ static const struct verb {
      "EXPRESSION [--facts FILE] [--json]\n"
      "--batch"},
     {"explain", verb_explain,
-     "FILE (--facts FILE | --audit LOG --reference REFERENCE) [--charter FILE] [--json]"},
+     "FILE (--facts FILE | --audit LOG --reference REFERENCE [--keys PATH]) [--charter FILE]\n"
+     "     [--json]"},
     {"diff", verb_diff, "OLD NEW [--charter FILE] [--json]"},
-    {"replay", verb_replay, "NEW --audit LOG... [--old OLD] [--charter FILE] [--json]"},
+    {"replay", verb_replay,
+     "NEW --audit LOG... [--keys PATH] [--old OLD] [--charter FILE] [--json]"},
     {"shadow-report", verb_shadow_report, "--audit LOG... [--json]"},
     {"who-can", verb_who_can, "APPLICATION METHOD PATH FILE [--charter FILE] [--json]"},
     {"what-can", verb_what_can,

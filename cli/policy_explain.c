@@ -3,6 +3,7 @@
  * are invented, in a file as `eval` takes it, or those that a line of the audit holds. */
 #include <stdlib.h>
 
+#include "audit/seal.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/reason.h"
@@ -19,6 +20,8 @@ struct explain {
     const char *facts;
     const char *audit;
     const char *reference;
+    const char *key_path;
+    struct unseals *keys;
     bool is_json;
     struct ground ground;
     struct arena arena;
@@ -28,6 +31,7 @@ struct explain {
 struct hearing_of_one {
     struct policy_test test;
     struct audit_line line;
+    bool is_sealed;           /* the line holds facts that no key opens */
     struct recorded recorded; /* invented facts too, with nothing unknown */
     enum reason before;       /* PERMITTED: the rules have the word */
     struct accounts accounts;
@@ -105,6 +109,7 @@ static int read_line(struct explain *e, struct hearing_of_one *h)
                       SLICE_ARG(h->line.host));
         return EXIT_TROUBLE;
     }
+    h->is_sealed = !audit_line_open(&h->line, e->keys, &e->arena);
     audit_line_facts(&h->line, e->ground.bundle, app, &h->recorded, &e->arena);
     if (!h->recorded.no_way)
         return EXIT_OK;
@@ -122,7 +127,7 @@ static void judge(struct explain *e, struct hearing_of_one *h)
         return; /* the path has no reading that rules could judge */
     if (!(r->unknown & CEL_BIT(request_query_parameters)))
         query_read_for_rules(s, &r->facts, &e->arena);
-    r->unknown &= explain_reads(s, r->facts.app);
+    r->unknown &= rules_read(s->baseline, r->facts.app);
     h->accounts = explain_rules(s, &r->facts, r->unknown, &e->arena);
     if (h->before != REASON_PERMITTED)
         return;
@@ -267,6 +272,9 @@ static void print_people(struct explain *e, const struct hearing_of_one *h)
         for (uint32_t i = 0; i < names.count; i++)
             (void)printf("%s%.*s%s", i ? ", " : "the line does not hold: ", SLICE_ARG(names.at[i]),
                          i + 1 == names.count ? "\n" : "");
+        if (h->is_sealed)
+            (void)printf("the line holds sealed facts that no key opens%s\n",
+                         e->keys ? "" : "; --keys names the entity's audit keys");
     }
     for (uint32_t i = 0; i < h->accounts.count; i++)
         print_account(e, &s, &h->accounts.at[i]);
@@ -304,6 +312,7 @@ static void print_json(struct explain *e, const struct hearing_of_one *h)
         json_t *line = json_object();
         (void)json_object_set_new(line, "reason", json_text(h->line.reason));
         (void)json_object_set_new(line, "rule", json_text(h->line.rule));
+        (void)json_object_set_new(line, "sealed", json_boolean(h->is_sealed));
         (void)json_object_set_new(out, "recorded", line);
     }
     for (uint32_t i = 0; i < h->accounts.count; i++)
@@ -336,7 +345,8 @@ static bool read_options(struct explain *e, int argc, char **argv)
     } options[] = {{"--charter", &e->charter},
                    {"--facts", &e->facts},
                    {"--audit", &e->audit},
-                   {"--reference", &e->reference}};
+                   {"--reference", &e->reference},
+                   {"--keys", &e->key_path}};
     for (int i = 0; i < argc; i++) {
         size_t o = 0;
         if (strcmp(argv[i], "--json") == 0) {
@@ -352,7 +362,8 @@ static bool read_options(struct explain *e, int argc, char **argv)
         else
             return false;
     }
-    return e->path && !e->audit == !e->reference && !e->audit != !e->facts;
+    return e->path && (e->audit || !e->key_path) && !e->audit == !e->reference &&
+           !e->audit != !e->facts;
 }
 
 int verb_explain(int argc, char **argv)
@@ -364,7 +375,11 @@ int verb_explain(int argc, char **argv)
     if (code != EXIT_OK)
         return code;
     arena_init(&e.arena, NULL);
-    code = explain_one(&e);
+    if (e.key_path)
+        code = audit_keys_read(e.keys = unseals_new(), e.key_path);
+    if (code == EXIT_OK)
+        code = explain_one(&e);
+    unseals_free(e.keys);
     arena_fini(&e.arena);
     ground_free(&e.ground);
     return code;

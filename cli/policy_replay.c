@@ -5,6 +5,7 @@
  * length will do. */
 #include <stdlib.h>
 
+#include "audit/seal.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/reason.h"
@@ -12,6 +13,7 @@
 #include "cli/policy_in.h"
 #include "cli/policy_tool.h"
 #include "policy/policy_test.h"
+#include "policy/query.h"
 
 #define LOGS_MAX 64
 
@@ -52,6 +54,8 @@ struct replay {
     const char *charter;
     const char *logs[LOGS_MAX];
     uint32_t log_count;
+    const char *key_path;
+    struct unseals *keys; /* NULL: none were given */
     bool is_json;
     struct side new_side;
     struct side old_side; /* with --old */
@@ -70,6 +74,7 @@ struct replay {
     uint64_t decisions;
     uint64_t changed;
     uint64_t in_doubt;
+    uint64_t sealed;      /* whose facts no key opens */
     uint64_t unexplained; /* --old says another thing than the log */
 };
 
@@ -88,6 +93,8 @@ static struct judged judge_facts(const struct side *s, const struct application 
         return refused_because(before == REASON_DEVICE_REQUIRED
                                    ? "the application asks for a certificate"
                                    : "the application does not let such paths in");
+    if (!(r->unknown & CEL_BIT(request_query_parameters)))
+        query_read_for_rules(&s->ground.snapshot, &r->facts, a);
     r->unknown &= s->reads[app - s->ground.bundle->applications];
     if (r->unknown) {
         const struct conclusion c = explain_verdict(&s->ground.snapshot, &r->facts, r->unknown);
@@ -226,8 +233,10 @@ static void take_line(void *owner, struct slice text)
         r->unread++;
     else if (!audit_line_is_judged(&l) || !is_concerned(r, &l))
         r->elsewhere++;
-    else
+    else {
+        r->sealed += audit_line_open(&l, r->keys, &a) ? 0 : l.count;
         compare(r, &l, &a);
+    }
     arena_fini(&a);
 }
 
@@ -275,6 +284,9 @@ static void print_people(const struct replay *r)
                  has_name ? "\n" : "", (unsigned long long)r->lines,
                  (unsigned long long)r->decisions, (unsigned long long)r->elsewhere,
                  (unsigned long long)r->unread);
+    if (r->sealed)
+        (void)printf("%llu hold sealed facts that no key opens%s\n", (unsigned long long)r->sealed,
+                     r->keys ? "" : "; --keys names the entity's audit keys");
     if (r->unexplained)
         (void)printf("%llu were decided otherwise than the old bundle says; its word counts\n",
                      (unsigned long long)r->unexplained);
@@ -298,6 +310,7 @@ static void print_json(const struct replay *r)
     (void)json_object_set_new(out, "not_understood", number_json(r->unread));
     (void)json_object_set_new(out, "changed", number_json(r->changed));
     (void)json_object_set_new(out, "unknown", number_json(r->in_doubt));
+    (void)json_object_set_new(out, "sealed", number_json(r->sealed));
     (void)json_object_set_new(out, "unexplained", number_json(r->unexplained));
     for (uint32_t i = 0; i < r->change_count; i++) {
         const struct change *c = r->change_list[i];
@@ -337,7 +350,7 @@ static int read_side(struct side *s, const char *path, const char *charter)
     const struct bundle *b = s->ground.bundle;
     s->reads = mem_array(uint64_t, b->application_count + 1);
     for (uint32_t i = 0; i < b->application_count; i++)
-        s->reads[i] = explain_reads(&s->ground.snapshot, &b->applications[i]);
+        s->reads[i] = rules_read(s->ground.snapshot.baseline, &b->applications[i]);
     return EXIT_OK;
 }
 
@@ -375,6 +388,8 @@ static bool read_options(struct replay *r, int argc, char **argv)
             r->path = argv[i];
         else if (strcmp(argv[i], "--audit") == 0 && value && r->log_count < LOGS_MAX)
             r->logs[r->log_count++] = argv[++i];
+        else if (strcmp(argv[i], "--keys") == 0 && value && !r->key_path)
+            r->key_path = argv[++i];
         else if (strcmp(argv[i], "--old") == 0 && value && !r->old_path)
             r->old_path = argv[++i];
         else if (strcmp(argv[i], "--charter") == 0 && value && !r->charter)
@@ -397,6 +412,7 @@ static void free_replay(struct replay *r)
     map_fini(&r->doubts);
     chunk_store_fini(&r->chunks);
     arena_fini(&r->arena);
+    unseals_free(r->keys);
     free_side(&r->new_side);
     free_side(&r->old_side);
 }
@@ -412,6 +428,8 @@ int verb_replay(int argc, char **argv)
     int code = read_side(&r.new_side, r.path, r.charter);
     if (code == EXIT_OK && r.old_path)
         code = read_side(&r.old_side, r.old_path, r.charter);
+    if (code == EXIT_OK && r.key_path)
+        code = audit_keys_read(r.keys = unseals_new(), r.key_path);
     if (code == EXIT_OK)
         code = replay_all(&r);
     free_replay(&r);

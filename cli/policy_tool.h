@@ -10,6 +10,7 @@
 
 #include "policy/bundle.h"
 #include "policy/charter.h"
+#include "policy/compile.h"
 #include "policy/explain.h"
 
 /* A bundle, and perhaps a charter, compiled, as what decide() asks. */

@@ -95,6 +95,7 @@ struct slice cel_text(struct arena *a, const struct cel *c);
 struct slice cel_words(struct arena *a, const struct cel *c);
 struct slice cel_bit_fact(uint32_t bit); /* "user.groups"; empty: there is no such fact */
 uint64_t cel_reads(const struct cel *c); /* all facts that it names */
+bool cel_reads_header(const struct cel *c, struct slice name);
 /* Names segments of the path: what it says depends on the pattern by which its rule was come to. */
 bool cel_reads_path(const struct cel *c);
 

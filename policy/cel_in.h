@@ -384,6 +384,13 @@ struct cel_frame {
     struct arena *arena;
 };
 
+/* Whether the user, device or the like is there that the fact is of; and the fact, where that is:
+ * false where it is missing. */
+bool cel_fact_has_root(const struct facts *facts, enum cel_fact fact);
+bool cel_fact_read(const struct facts *facts, enum cel_fact fact, union cel_value *out);
+struct field;
+bool cel_is_field(const struct field *field, struct slice name); /* of a header of that name */
+
 /* False, as an error that `why` (static text) tells of. */
 bool cel_fail(struct cel_frame *f, const char *why);
 /* NULL, as an error, where the scratch is full. Aligned for values; not zeroed. */

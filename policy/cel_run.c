@@ -179,6 +179,17 @@ static bool read_fact(struct cel_frame *r, enum cel_fact fact, union cel_value *
     return false;
 }
 
+bool cel_fact_has_root(const struct facts *facts, enum cel_fact fact)
+{
+    return has_root(facts, fact_names[fact].root);
+}
+
+bool cel_fact_read(const struct facts *facts, enum cel_fact fact, union cel_value *out)
+{
+    struct cel_frame frame = {.facts = facts};
+    return read_fact(&frame, fact, out);
+}
+
 /* Remembers the first fact that was missing, and every part that was absent. */
 static void note_missing(struct cel_frame *r, enum cel_fact fact)
 {
@@ -204,7 +215,7 @@ static bool read_segment(const struct path_match *match, struct slice name, stru
 }
 
 /* A field under any spelling that some framework takes for the name (base/field_name.h). */
-static bool is_field(const struct field *field, struct slice name)
+bool cel_is_field(const struct field *field, struct slice name)
 {
     char room[FIELD_NAME_MAX_FOLDED];
     return field->name.len == name.len && slice_eq(field_fold(field->name, room), name);
@@ -215,7 +226,7 @@ static uint32_t count_fields(const struct request *r, struct slice name, size_t 
     uint32_t count = 0;
     *bytes = 0;
     for (uint32_t i = 0; r && i < r->field_count; i++) {
-        if (!is_field(&r->fields[i], name))
+        if (!cel_is_field(&r->fields[i], name))
             continue;
         *bytes += r->fields[i].value.len;
         count++;
@@ -233,7 +244,7 @@ static bool read_header(struct cel_frame *f, struct slice name, union cel_value 
     union cel_value *at = cel_scratch(f, count * sizeof *at);
     out->list = (struct cel_list){at, 0};
     for (uint32_t i = 0; at && i < r->field_count; i++)
-        if (is_field(&r->fields[i], name))
+        if (cel_is_field(&r->fields[i], name))
             at[out->list.count++].s = r->fields[i].value;
     return at != NULL;
 }

@@ -339,6 +339,24 @@ uint64_t cel_reads(const struct cel *c)
     return reads(c->root);
 }
 
+static bool reads_header(const struct cel_step *s, struct slice name)
+{
+    if (s->op == OP_NAMED || s->op == OP_HAS_NAMED)
+        return s->fact == NAMED_HEADER && slice_eq(cel_given_name(s), name);
+    if (s->op == OP_FACT || s->op == OP_HAS || s->op == OP_VALUE || s->op == OP_VARIABLE ||
+        s->op == OP_LOOP_VALUE)
+        return false;
+    for (uint32_t i = 0; i < s->count; i++)
+        if (reads_header(s->args[i], name))
+            return true;
+    return false;
+}
+
+bool cel_reads_header(const struct cel *c, struct slice name)
+{
+    return reads_header(c->root, name);
+}
+
 struct slice cel_bit_fact(uint32_t bit)
 {
     if (bit == CEL_FACT_COUNT)

@@ -312,8 +312,8 @@ static const struct rule_node *make_tree(struct build *b, const struct rules *ru
     return make_node(b, 0, count, 0);
 }
 
-static const struct rules *compile(struct arena *a, const struct rule *list, uint32_t count,
-                                   struct path_options paths)
+static struct rules *compile(struct arena *a, const struct rule *list, uint32_t count,
+                             struct path_options paths)
 {
     struct rules *rules = arena_new(a, struct rules);
     struct arena scratch;
@@ -340,11 +340,42 @@ static const struct rules *compile(struct arena *a, const struct rule *list, uin
     return rules;
 }
 
+/* All facts that the conditions name. */
+static uint64_t reads_of(const struct rule *list, uint32_t count)
+{
+    uint64_t bits = 0;
+    for (uint32_t i = 0; i < count; i++)
+        bits |= list[i].when ? cel_reads(list[i].when) : 0;
+    return bits;
+}
+
+static bool is_read(const struct rule *list, uint32_t count, struct slice header)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (list[i].when && cel_reads_header(list[i].when, header))
+            return true;
+    return false;
+}
+
+/* Of the headers that the application declares, those that some condition reads. */
+static struct slices headers_read(struct arena *a, const struct application *app)
+{
+    struct slice *at = arena_array(a, struct slice, app->headers.count);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < app->headers.count; i++)
+        if (is_read(app->rule_list, app->rule_count, app->headers.at[i]))
+            at[count++] = app->headers.at[i];
+    return (struct slices){at, count};
+}
+
 void bundle_compile(struct bundle *b)
 {
     for (uint32_t i = 0; i < b->application_count; i++) {
         struct application *app = &b->applications[i];
-        app->rules = compile(&b->arena, app->rule_list, app->rule_count, app->paths);
+        struct rules *rules = compile(&b->arena, app->rule_list, app->rule_count, app->paths);
+        rules->reads = reads_of(app->rule_list, app->rule_count);
+        rules->headers = headers_read(&b->arena, app);
+        app->rules = rules;
     }
 }
 
@@ -361,8 +392,15 @@ void charter_compile(struct charter *c)
         b->reads_query |= b->requirements[i].when && cel_reads_query(b->requirements[i].when);
     for (uint32_t i = 0; i < b->forbid_count; i++)
         b->has_shadow |= b->forbids[i].is_shadow;
+    b->reads =
+        reads_of(b->requirements, b->requirement_count) | reads_of(b->forbids, b->forbid_count);
     for (int fold = 0; fold < 2; fold++) {
         paths.fold_case = fold;
         b->rules[fold] = compile(&c->arena, b->forbids, b->forbid_count, paths);
     }
+}
+
+uint64_t rules_read(const struct baseline *b, const struct application *app)
+{
+    return app->rules->reads | (b ? b->reads : 0);
 }

@@ -9,6 +9,7 @@
 #include "belfry/request.h"
 #include "policy/bundle.h"
 
+struct baseline;
 struct charter;
 
 #define METHODS_ALL UINT32_MAX
@@ -98,9 +99,11 @@ struct rules {
     uint32_t atom_count;
     uint32_t memo_count; /* of the first atoms: their answers are remembered */
     struct guard_names names;
-    bool has_step_up; /* some permit rule says remedy: step_up */
-    bool reads_time;  /* some condition does */
-    bool reads_query; /* asks for the query's parameters */
+    bool has_step_up;      /* some permit rule says remedy: step_up */
+    bool reads_time;       /* some condition does */
+    bool reads_query;      /* asks for the query's parameters */
+    uint64_t reads;        /* all facts that conditions name, those of rules in shadow too */
+    struct slices headers; /* and which headers */
 };
 
 /* Fills `rules` of every application. Once for a bundle, before it is shared. */
@@ -119,3 +122,6 @@ static inline char path_fold(char before, char c)
         return (char)((unsigned char)c + 0x20);
     return ascii_lower(c);
 }
+/* The bits of all facts that conditions of the application, and of the baseline where there is
+ * one, name. */
+uint64_t rules_read(const struct baseline *b, const struct application *app);

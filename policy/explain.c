@@ -171,23 +171,6 @@ struct conclusion explain_verdict(const struct snapshot *s, const struct facts *
     return conclude(&h, NOT_KNOWN, f.forbid_in_doubt ? f.forbid_in_doubt : f.permit_in_doubt);
 }
 
-static uint64_t reads_of(const struct rule *rules, uint32_t count)
-{
-    uint64_t bits = 0;
-    for (uint32_t i = 0; i < count; i++)
-        bits |= rules[i].when ? cel_reads(rules[i].when) : 0;
-    return bits;
-}
-
-uint64_t explain_reads(const struct snapshot *s, const struct application *app)
-{
-    uint64_t bits = reads_of(app->rule_list, app->rule_count);
-    if (s && s->baseline)
-        bits |= reads_of(s->baseline->requirements, s->baseline->requirement_count) |
-                reads_of(s->baseline->forbids, s->baseline->forbid_count);
-    return bits;
-}
-
 bool explain_counts(const struct rule *r, struct wall now)
 {
     return !r->is_shadow && !(r->expires_s && now.s >= r->expires_s);

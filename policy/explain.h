@@ -59,5 +59,3 @@ struct conclusion {
  * unknown it is decide()'s. */
 struct conclusion explain_verdict(const struct snapshot *s, const struct facts *facts,
                                   uint64_t unknown);
-/* The bits of all facts that conditions of the application and the baseline name. */
-uint64_t explain_reads(const struct snapshot *s, const struct application *app);

@@ -335,6 +335,7 @@ static void read_dns(struct config *c, const struct yaml *root, struct findings 
 static void read_rest(struct config *c, const struct yaml *root, struct findings *f)
 {
     const struct yaml *durability = yaml_get(yaml_get(root, SLICE("audit")), SLICE("durability"));
+    const struct yaml *facts = yaml_get(yaml_get(root, SLICE("audit")), SLICE("facts"));
     const struct yaml *sandbox = yaml_get(root, SLICE("sandbox"));
     const struct yaml *unknown =
         yaml_get(yaml_get(root, SLICE("store")), SLICE("revocations_unknown"));
@@ -344,6 +345,10 @@ static void read_rest(struct config *c, const struct yaml *root, struct findings
     if (!c->audit_synced && !slice_eq(word, SLICE("written")))
         findings_error(f, yaml_place(durability), "wrong-value",
                        "audit.durability is 'written' or 'synced'");
+    word = facts ? yaml_text(facts) : SLICE("sealed");
+    c->audit_holds_facts = slice_eq(word, SLICE("sealed"));
+    if (!c->audit_holds_facts && !slice_eq(word, SLICE("none")))
+        findings_error(f, yaml_place(facts), "wrong-value", "audit.facts is 'sealed' or 'none'");
     word = unknown ? yaml_text(unknown) : SLICE("go_on");
     c->refuses_unknown = slice_eq(word, SLICE("refuse"));
     if (!c->refuses_unknown && !slice_eq(word, SLICE("go_on")))
@@ -484,6 +489,8 @@ struct slice config_fixed_difference(const struct config *a, const struct config
         return SLICE("dns.servers");
     if (a->audit_synced != b->audit_synced)
         return SLICE("audit.durability");
+    if (a->audit_holds_facts != b->audit_holds_facts)
+        return SLICE("audit.facts");
     if (a->refuses_unknown != b->refuses_unknown)
         return SLICE("store.revocations_unknown");
     if (a->is_sandboxed != b->is_sandboxed)

@@ -43,6 +43,7 @@ struct config {
     struct slice audit_file; /* NUL behind */
     bool refuses_unknown;    /* store.revocations_unknown: refuse */
     bool audit_synced;
+    bool audit_holds_facts;
     int64_t audit_rotate_bytes;
     int64_t audit_max_behind_ms;
     struct slice fetch_ca_file; /* NUL behind; empty: the system's */

@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "audit/seal.h"
 #include "audit/writer.h"
 #include "auth/introspection.h"
 #include "auth/inventory_desk.h"
@@ -291,6 +292,19 @@ static void follow_records(struct control *c)
     mem_free(entities);
 }
 
+/* The audit's writer seals with the keys that workers hash with: new ones come with a reload. */
+static void follow_keys(struct control *c, const struct edition *last, const struct edition *now)
+{
+    struct slice entity, key;
+    size_t at = 0;
+    if (!c->config->audit_holds_facts || (last && last->keyring == now->keyring))
+        return;
+    struct seals *seals = seals_new();
+    while (keyring_next_audit_key(now->keyring, &at, &entity, &key))
+        seals_add(seals, entity, key);
+    audit_writer_seal(c->audit, seals);
+}
+
 static void activate(struct control *c, struct edition *take, uint32_t refused)
 {
     bool was_ready = c->desks.edition && c->desks.edition->door_count;
@@ -298,6 +312,7 @@ static void activate(struct control *c, struct edition *take, uint32_t refused)
         metric_add(&c->metrics, METRIC_BUNDLES_REFUSED_TOTAL, refused - c->refused);
     c->refused = refused;
     c->is_stuck = false;
+    follow_keys(c, c->desks.edition, take);
     edition_unref(c->desks.edition);
     c->desks.edition = take;
     /* It got here only because it is remembered. */

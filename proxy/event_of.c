@@ -4,6 +4,7 @@
 #include "proxy/event_of.h"
 
 #include "base/reason.h"
+#include "policy/fact_notes.h"
 #include "proxy/sign_in_errand.h"
 
 #include <time.h>
@@ -16,8 +17,8 @@ static int64_t now_us(clockid_t clock)
 }
 
 /* Groups name roles, not persons; joined by commas as the event's format says. Where one has no
- * room, or holds a comma itself, "[cut]" stands for it. */
-static struct slice roles_of(const struct exchange *x)
+ * room, or holds a comma itself, "[cut]" stands for it, and not all are there. */
+static struct slice roles_of(const struct exchange *x, bool *has_all)
 {
     const struct slices *groups = &x->facts.user->groups;
     const struct slice cut = SLICE("[cut]");
@@ -26,8 +27,10 @@ static struct slice roles_of(const struct exchange *x)
     for (uint32_t i = 0; i < groups->count; i++) {
         struct slice group = groups->at[i];
         const bool is_last = len + group.len + 2 + cut.len > sizeof text;
-        if (is_last || (group.len && memchr(group.ptr, ',', group.len)))
+        if (is_last || (group.len && memchr(group.ptr, ',', group.len))) {
             group = cut;
+            *has_all = false;
+        }
         if (len)
             text[len++] = ',';
         memcpy(text + len, group.ptr, group.len);
@@ -38,12 +41,14 @@ static struct slice roles_of(const struct exchange *x)
     return arena_copy((struct arena *)(uintptr_t)&x->arena, (struct slice){text, len});
 }
 
-static void who(const struct exchange *x, struct event *e)
+/* Says whether all groups are there. */
+static bool who(const struct exchange *x, struct event *e)
 {
+    bool has_all = true;
     if (x->facts.user) {
         e->user_provider = x->facts.user->provider;
         e->user_hash = x->facts.user->hash;
-        e->user_roles = roles_of(x);
+        e->user_roles = roles_of(x, &has_all);
         e->acr_level = x->facts.user->acr_level;
     }
     if (x->facts.service)
@@ -54,6 +59,19 @@ static void who(const struct exchange *x, struct event *e)
         e->device_authority = x->facts.device->authority;
         e->device_serial = x->facts.device->serial;
     }
+    return has_all;
+}
+
+/* What else the rules asked for. */
+static void why(const struct exchange *x, struct event *e, bool has_groups)
+{
+    char room[FACT_NOTES_MAX] __attribute__((uninitialized));
+    const size_t len =
+        fact_notes_write(room, x->held->edition->snapshot, &x->facts, NULL, has_groups);
+    if (!len)
+        return;
+    e->facts = arena_copy((struct arena *)(uintptr_t)&x->arena, slice_from(room, len));
+    e->facts_are_cut = fact_notes_are_cut(e->facts);
 }
 
 static void what(const struct exchange *x, struct event *e)
@@ -84,7 +102,10 @@ void event_of_decision(const struct exchange *x, struct event *out)
     *out = (struct event){.is_permit = x->decision.verdict == DECISION_PERMIT &&
                                        x->reason == REASON_PERMITTED};
     what(x, out);
-    who(x, out);
+    const bool has_groups = who(x, out);
+    out->was_judged = x->decision.snapshot && x->held && x->facts.app;
+    if (out->was_judged)
+        why(x, out, has_groups);
     out->kind =
         x->facts.user || x->facts.device || x->facts.service ? EVENT_DECISION : EVENT_REFUSAL;
     if (out->is_permit)
@@ -121,7 +142,7 @@ void event_of_deed(const struct exchange *x, struct event *out)
 {
     *out = (struct event){.kind = EVENT_SESSION, .is_permit = true};
     what(x, out);
-    who(x, out);
+    (void)who(x, out);
     out->reason = REASON_PERMITTED;
     if (!x->facts.user && x->work && x->work->session) { /* theirs that is over */
         out->user_provider = x->work->session->user.provider;

@@ -19,6 +19,8 @@ enum event_kind {
 struct event {
     enum event_kind kind;
     bool is_permit;
+    bool was_judged;    /* by the rules */
+    bool facts_are_cut; /* some of them had no room */
     enum reason reason;
     struct reference reference;
     int64_t time_us; /* wall, microseconds since 1970 */
@@ -36,6 +38,7 @@ struct event {
     struct slice user_provider;
     const uint8_t *user_hash; /* 32 bytes or NULL */
     struct slice user_roles;  /* groups joined by "," (not identifying) */
+    struct slice facts;       /* what else rules asked for: sealed by the writer, never in clear */
     struct slice service;
     struct slice device;          /* facts_device.id */
     const uint8_t *device_digest; /* 32 bytes or NULL */

@@ -2,14 +2,19 @@
 #include <criterion/criterion.h>
 #include <jansson.h>
 
+#include "audit/record.h"
+#include "audit/seal.h"
 #include "audit/writer.h"
 #include "base/buf.h"
+#include "base/hash.h"
+
+static struct ecs_context usual = {.gateway = "gateway-1", .sequence = 7};
 
 static json_t *printed(const struct event *e)
 {
     struct buf b;
     buf_init(&b, 1 << 20);
-    cr_assert(ecs_print(&b, e, "gateway-1", 7));
+    cr_assert(ecs_print(&b, e, &usual));
     const struct slice line = buf_slice(&b);
     cr_assert_eq(memchr(line.ptr, '\n', line.len), line.ptr + line.len - 1, "one line");
     json_error_t error;
@@ -222,9 +227,56 @@ Test(ecs, holds_the_worst_line_in_the_room_that_it_takes)
 
     struct buf small;
     buf_init(&small, 8192);
-    cr_expect_not(ecs_print(&small, &e, "gateway-1", 1));
+    cr_expect_not(ecs_print(&small, &e, &usual));
     cr_expect_eq(buf_len(&small), 0, "a line is there whole or not at all");
     buf_fini(&small);
+}
+
+/* What is in the line, unsealed; empty where there is nothing. */
+static struct slice unsealed(const struct event *e, struct arena *a)
+{
+    struct unseals *keys = unseals_new();
+    struct slice plain = SLICE("");
+    json_t *line = printed(e);
+    const char *sealed = json_string_value(json_object_get(line, "belfry.facts"));
+    unseals_add(keys, SLICE("key"));
+    if (sealed)
+        cr_assert(unseals_open(keys, e->entity, slice_of(e->reference.text), slice_of(sealed), a,
+                               &plain));
+    cr_expect_eq(json_is_true(json_object_get(line, "belfry.facts_cut")),
+                 sealed && e->facts_are_cut);
+    json_decref(line);
+    unseals_free(keys);
+    return plain;
+}
+
+Test(ecs, seals_what_the_rules_asked_for_and_the_path_that_is_redacted)
+{
+    static char worst[AUDIT_FIELD_MAX];
+    struct arena a;
+    struct event e = {.kind = EVENT_DECISION, .was_judged = true, .entity = SLICE("finance")};
+    base_init();
+    arena_init(&a, NULL);
+    memset(worst, '\1', sizeof worst);
+    memcpy(worst + 1024, "85073003328", 11);
+    usual.seals = seals_new();
+    seals_add(usual.seals, SLICE("finance"), SLICE("key"));
+    cr_expect_eq(unsealed(&e, &a).len, 0, "there is nothing to say");
+    e.facts = SLICE("some facts");
+    e.facts_are_cut = true;
+    cr_expect(slice_eq(unsealed(&e, &a), SLICE("\0\0some facts")));
+    e.path = SLICE("/p/85073003328");
+    cr_expect(slice_eq(unsealed(&e, &a), SLICE("\0\016/p/85073003328some facts")));
+    e.facts = e.path = slice_from(worst, sizeof worst);
+    cr_expect_eq(unsealed(&e, &a).len, 2 + 2 * sizeof worst);
+    e.was_judged = false;
+    cr_expect_eq(unsealed(&e, &a).len, 0, "no rule had a word in it");
+    e.was_judged = true;
+    e.entity = SLICE("health");
+    cr_expect_eq(unsealed(&e, &a).len, 0, "there is no key");
+    seals_free(usual.seals);
+    usual.seals = NULL;
+    arena_fini(&a);
 }
 
 /* Each day of four centuries, which is all that the calendar has, and the last that can be told. */
@@ -242,7 +294,7 @@ Test(ecs, tells_the_time_as_the_calendar_does)
         char expected[64];
         gmtime_r(&told, &tm);
         strftime(expected, sizeof expected, "{\"@timestamp\":\"%Y-%m-%dT%H:%M:%S.", &tm);
-        cr_assert(ecs_print(&b, &e, "", 1));
+        cr_assert(ecs_print(&b, &e, &usual));
         cr_assert(slice_starts(buf_slice(&b), slice_of(expected)), "%jd: %.60s", (intmax_t)s,
                   buf_slice(&b).ptr);
         buf_clear(&b);
