@@ -10,6 +10,7 @@ import ctypes
 import datetime
 import json
 import pathlib
+import random
 import re
 import shutil
 import signal
@@ -55,8 +56,11 @@ class Trouble(Exception):
 
 
 def free_port(preferred=0):
-    """The preferred port when nobody has it, else any."""
-    for port in (preferred, 0):
+    """The preferred port when nobody has it, else any. Not one of those that the system gives to connections that go
+    out, while there are others: one of these might take it before whoever it is for has bound it."""
+    system = pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
+    others = random.SystemRandom().sample(range(10240, int(system[0])), 32) if int(system[0]) > 20000 else []
+    for port in ([preferred] if preferred else []) + others + [0]:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -180,8 +184,9 @@ class Scenery:
             process.kill()
             return process.wait()
 
-    def until(self, name, ready, what, limit_s=10):
-        """Polls `ready` (true, or what it made) while the process NAME lives."""
+    def until(self, name, ready, what, limit_s=30):
+        """Polls `ready` (true, or what it made) while the process NAME lives. The limit is for a machine with much else
+        to do."""
         end = time.monotonic() + limit_s
         while not (made := ready()):
             process = self.processes[name]

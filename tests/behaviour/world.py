@@ -54,6 +54,9 @@ class World(Scenery):
         self.dead_port = free_port()
 
     def __exit__(self, *what):
+        if what and what[0]:  # of what could not even begin pytest shows this alone
+            for path in sorted((self.folder / "log").glob("*.log")):
+                print(f"--- the end of {path.name}", path.read_text(errors="replace")[-2000:], sep="\n")
         REASONS.update(self.reasons())
         super().__exit__(*what)
         if os.environ.get("BELFRY_KEEP") is None:
@@ -198,7 +201,7 @@ class World(Scenery):
         before = self.metric("belfry_snapshot")
         self.edit(name, change)
         self.publish(name)
-        until(lambda: self.metric("belfry_snapshot") > before, "the new bundle is not live")
+        until(lambda: self.metric("belfry_snapshot") > before, "the new bundle is not live", 30)
 
 
 class Stopped:
