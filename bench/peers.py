@@ -75,6 +75,7 @@ class Scenery:
                 "nbf": now - 60, "iat": now - 60, "exp": now + 7200, **claims})
 
         self.write("good", [token()])
+        self.write("minted", [token() for _ in range(cold)])
         self.write("cold", [token(sub=f"somebody-{i:06d}") for i in range(cold)])
         self.write("expired", [token(iat=now - 4000, nbf=now - 4000, exp=now - 600)])
         self.write("forged", [token(signer=Signer("bench"))])

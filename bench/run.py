@@ -33,15 +33,22 @@ class Scenario:
     name: str
     title: str
     arguments: list
-    is_cold: bool = False  # another token in each request: for those that look at tokens
+    tokens: str = "good"  # another one in each request, if not that: for those that look at tokens
     is_rated: bool = False  # at a rate that all can keep up with
+
+    @property
+    def is_cold(self):
+        return self.tokens != "good"
 
 
 SCENARIOS = [Scenario(*row) for row in [
     ("h2", "1 KiB, HTTP/2, 10 connections × 10 streams", ["--connections", 10, "--streams", 10, "--path", "/b/1024"]),
     ("h2-indexed", "1 KiB, HTTP/2, the token in the HPACK table",
      ["--connections", 10, "--streams", 10, "--path", "/b/1024", "--token-indexed"]),
-    ("h2-cold", "1 KiB, HTTP/2, another token in each request", ["--connections", 10, "--streams", 10, "--path", "/b/1024"], True),
+    ("h2-minted", "1 KiB, HTTP/2, another token of one person in each request",
+     ["--connections", 10, "--streams", 10, "--path", "/b/1024"], "minted"),
+    ("h2-cold", "1 KiB, HTTP/2, another token of another person in each request",
+     ["--connections", 10, "--streams", 10, "--path", "/b/1024"], "cold"),
     ("h1", "1 KiB, HTTP/1.1 kept alive, 20 connections", ["--h1", "--connections", 20, "--path", "/b/1024"]),
     ("100k", "100 KiB down, HTTP/2, 4 × 4", ["--connections", 4, "--streams", 4, "--path", "/b/102400"]),
     ("1m", "1 MiB down, HTTP/2, 4 × 4", ["--connections", 4, "--streams", 4, "--path", "/b/1048576"]),
@@ -50,7 +57,7 @@ SCENARIOS = [Scenario(*row) for row in [
     ("resumed", "resumed handshake and one request", ["--each", "--resumed", "--connections", 8, "--path", "/b/0"]),
     ("echo", "WebSocket message of 64 bytes, there and back", ["--websocket", "--connections", 20, "--path", "/b/echo"]),
     ("rate", "1 KiB at a fixed rate, HTTP/2, 20 connections",
-     ["--connections", 20, "--streams", 20, "--path", "/b/1024"], False, True),
+     ["--connections", 20, "--streams", 20, "--path", "/b/1024"], "good", True),
 ]]
 
 
@@ -112,14 +119,12 @@ class Run:
 
     def measure(self, target, scenario, milliseconds, turn):
         arguments = [*scenario.arguments, "--milliseconds", milliseconds]
-        token = "good"
         if scenario.is_rated:
             arguments += ["--rate", self.rate]
         if scenario.is_cold:  # each round on tokens that no round before has used
-            token = "cold"
             arguments += ["--token-from", turn * self.cold_count, "--token-count", self.cold_count,
                           "--requests", self.cold_count, "--milliseconds", 10000]
-        with Load(target, arguments, token=token) as load:
+        with Load(target, arguments, token=scenario.tokens) as load:
             before = target.cpu_us()
             said = load.go()
             said["cpu_us"] = (target.cpu_us() - before) / max(said["ok"], 1)
@@ -301,7 +306,8 @@ def main():
     run = Run(options)
     if peers.TARGET_CORE == peers.OTHER_CORE:
         run.notes.append("one core for all: the targets and the generator are in each other's way")
-    scenery = Scenery((options.rounds + 1) * run.cold_count if "h2-cold" in options.scenarios else 1)
+    is_cold = any(s.is_cold for s in SCENARIOS if s.name in options.scenarios)
+    scenery = Scenery((options.rounds + 1) * run.cold_count if is_cold else 1)
     try:
         run.go(scenery)
         keep(run, options.out)

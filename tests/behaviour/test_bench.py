@@ -23,7 +23,7 @@ def test_the_rig_drives_belfry_in_every_way_and_nothing_fails(tmp_path):
     assert done.returncode == 0, done.stderr
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["notes"] == [], done.stdout
-    assert {"h2", "h2-indexed", "h2-cold", "h1", "100k", "1m", "upload", "full", "resumed", "echo", "rate"} == set(result["figures"])
+    assert {"h2", "h2-indexed", "h2-minted", "h2-cold", "h1", "100k", "1m", "upload", "full", "resumed", "echo", "rate"} == set(result["figures"])
     for scenario, rounds in result["figures"].items():
         for said in rounds["belfry"]:
             assert said["ok"] > 0 and said["failed"] == 0 and said["cpu_us"] > 0, (scenario, said)
@@ -33,7 +33,7 @@ def test_the_rig_drives_belfry_in_every_way_and_nothing_fails(tmp_path):
     assert result["idle_kib"]["belfry"] > 1
     assert "| 1 KiB, HTTP/2" in (tmp_path / "result.md").read_text()
     plot = xml.etree.ElementTree.parse(tmp_path / "result.svg")
-    assert len(plot.findall(".//{*}rect[@class='ours']")) == 13
+    assert len(plot.findall(".//{*}rect[@class='ours']")) == 14
 
 
 class WithoutRule(peers.Belfry):

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/fault.h"
+#include "base/hash.h"
 #include "base/sign.h"
 
 /* The flags of the mapping that an address lies in, as /proc/self/smaps has them. */
@@ -46,7 +47,7 @@ Test(secret, lies_in_locked_memory_that_no_dump_holds)
     cr_expect_eq(CRYPTO_secure_used(), 0);
 }
 
-Test(secret, the_private_number_of_a_key_lies_there_too)
+Test(secret, the_private_number_of_a_key_lies_there_too, .init = base_init)
 {
     struct fault f = {0};
     cr_assert(secret_memory(1 << 20, &f), "%s", f.text);
