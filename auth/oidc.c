@@ -34,6 +34,8 @@
 #define LIFE_MIN_S 300
 #define LIFE_MAX_S 86400
 #define RETRY_S 5 /* a document that is still good is asked for again at most so often */
+/* Who could not be found is not looked for again so soon: browsers that wait hear of it. */
+#define AWAY_MS 2000
 #define FORM_MAX_BYTES (64u << 10)
 #define LOGOUT_MAX_AGE_S 600 /* Back-Channel Logout §2.4 recommends two minutes */
 #define CLAIM_MAX_BYTES 256
@@ -65,6 +67,8 @@ struct known {
     struct arena arena; /* of the document */
     struct mono fetched_at;
     struct mono asked_at;
+    struct fault why; /* it could not be had, */
+    struct mono away_until;
     int64_t life_s;
     struct link waiting; /* calls, by `wait` */
 };
@@ -262,6 +266,11 @@ static const struct charter_entity *entity_of(const struct known *k, struct faul
 
 /* Discovery */
 
+static enum reason reason_of(const struct fault *why)
+{
+    return why->code == FAULT_IO ? REASON_PROVIDER_UNAVAILABLE : REASON_PROVIDER_MISTAKEN;
+}
+
 /* Those who wait look again; with `why` they end. */
 static void known_tell(struct known *k, const struct fault *why)
 {
@@ -275,7 +284,7 @@ static void known_tell(struct known *k, const struct fault *why)
             continue;
         }
         c->fault = *why;
-        call_end(c, why->code == FAULT_IO ? REASON_PROVIDER_UNAVAILABLE : REASON_PROVIDER_MISTAKEN);
+        call_end(c, reason_of(why));
     }
     known_release(k);
 }
@@ -324,6 +333,8 @@ static void on_discovery(void *owner, const struct fetch_answer *answer, const s
         log_fault(LOG_LEVEL_WARNING, "auth", &fault);
         known_tell(k, NULL);
     } else {
+        k->why = fault;
+        k->away_until.ms = loop_now(k->desk->loop).ms + AWAY_MS;
         known_tell(k, &fault);
     }
 }
@@ -382,6 +393,10 @@ static enum step discover(struct oidc_call *c)
     if (is_good)
         return NEXT;
     k->has_document = false;
+    if (!k->fetch && loop_now(c->desk->loop).ms < k->away_until.ms) {
+        c->fault = k->why;
+        return over(c, reason_of(&k->why));
+    }
     if (!k->fetch && !discovery_begin(k, &c->fault))
         return over(c, REASON_PROVIDER_MISTAKEN);
     list_push(&k->waiting, &c->wait);
@@ -563,7 +578,7 @@ static void on_grant(void *owner, const struct fetch_answer *answer, const struc
     c->fetch = NULL;
     if (!answer->status) {
         c->fault = *why;
-        call_end(c, why->code == FAULT_IO ? REASON_PROVIDER_UNAVAILABLE : REASON_PROVIDER_MISTAKEN);
+        call_end(c, reason_of(why));
         return;
     }
     const enum reason reason =

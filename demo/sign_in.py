@@ -7,6 +7,7 @@ import html.parser
 import http.client
 import socket
 import ssl
+import time
 import urllib.parse
 
 from scenery import Answer
@@ -134,6 +135,18 @@ class Browser:
         return page
 
     # A way through pages
+
+    def ask_again(self, page):
+        """What a page that refreshes itself does after its second."""
+        after, target = page.get("refresh").split(";url=")
+        time.sleep(float(after))
+        return self.ask(urllib.parse.urljoin(page.url, target))
+
+    def wait_through(self, page):
+        """As long as pages say "one moment"; the answer behind them."""
+        while page.status == 202:
+            page = self.ask_again(page)
+        return page
 
     def step(self, page):
         """Follows one redirect, as a browser does."""

@@ -379,6 +379,19 @@ static bool takes_provider(const struct application *app, struct slice id)
     return false;
 }
 
+/* Who can sign in, or more strongly, is led there rather than refused; who need only wait, waits.
+ */
+static enum next refuse_or_lead(struct exchange *x, enum reason why, const char *detail)
+{
+    const struct own_endpoint *instead = own_instead(x, why);
+    (void)refuse(x, why, detail);
+    if (!instead)
+        return REFUSE;
+    x->own = instead;
+    x->phase = OWN;
+    return WAIT;
+}
+
 static enum next use_known(struct exchange *x, struct session *s, struct slice id)
 {
     x->detail = "the provider can't be asked: by the groups that were known";
@@ -393,7 +406,7 @@ static enum next defer_refresh(struct exchange *x, struct session *s, struct sli
     const struct wall until = session_known_until(s);
     const int64_t next_s = x->facts.now.s + REFRESH_AGAIN_S;
     if (x->facts.now.s >= until.s || !takes_provider(x->facts.app, s->user.provider))
-        return refuse(x, why, x->work ? x->work->detail : "no answer in time");
+        return refuse_or_lead(x, why, x->work ? x->work->detail : "no answer in time");
     metric_add(&x->worker->metrics, METRIC_SESSION_REFRESHES_DEFERRED_TOTAL, 1);
     session_cache_defer(x->worker->sessions, x->facts.app->entity, id,
                         (struct wall){until.s < next_s ? until.s : next_s});
@@ -527,17 +540,6 @@ static enum next own(struct exchange *x)
 
 /* --- DECISION: pure; the only place that permits, and only with its evidence published. */
 
-/* Who can sign in, or more strongly, is led there rather than refused. */
-static enum next refuse_or_lead(struct exchange *x, enum reason why)
-{
-    (void)refuse(x, why, NULL);
-    x->own = own_instead(x, why);
-    if (!x->own)
-        return REFUSE;
-    x->phase = OWN;
-    return WAIT;
-}
-
 static enum next decision(struct exchange *x)
 {
     struct held *now = x->worker->held;
@@ -545,7 +547,7 @@ static enum next decision(struct exchange *x)
     const bool is_same = x->held == now; /* else it waited, for keys or a session */
     enum reason why = is_same ? exchange_judge_revoked(x, x->facts.app) : exchange_judge_by(x, now);
     if (why != REASON_PERMITTED)
-        return refuse_or_lead(x, why);
+        return refuse_or_lead(x, why, NULL);
     if (is_same) {
         query_read_for_rules(now->edition->snapshot, &x->facts, &x->arena);
         decide(now->edition->snapshot, &x->facts, &x->decision);
@@ -555,7 +557,7 @@ static enum next decision(struct exchange *x)
     if (x->is_to_be_judged) /* the keys of now are not there */
         return refuse(x, REASON_KEYS_UNAVAILABLE, NULL);
     if (x->decision.verdict != DECISION_PERMIT)
-        return refuse_or_lead(x, x->decision.reason);
+        return refuse_or_lead(x, x->decision.reason, NULL);
     x->reason = REASON_PERMITTED;
     event_of_decision(x, &event);
     if (!audit_publish(x->worker->audit, &event)) {

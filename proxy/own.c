@@ -76,6 +76,8 @@ static const struct own_endpoint endpoints[] = {
     {AT("/.belfry/sign-in"), POST, .after = OWN_AFTER_DEVICE, .has_form = true, .run = own_sign_in},
     {AT("/.belfry/callback"), GET, .after = OWN_AFTER_DEVICE, .has_no_back = true,
      .run = own_come_back},
+    {AT("/.belfry/wait"), GET, .after = OWN_AFTER_IDENTITY, .has_no_back = true,
+     .run = own_moment_over},
     {AT("/.belfry/whoami"), READ, .after = OWN_AFTER_IDENTITY, .run = own_whoami},
     {AT("/.belfry/sessions"), READ, .after = OWN_AFTER_IDENTITY, .run = own_sessions},
     {AT("/.belfry/sessions"), POST, .after = OWN_AFTER_IDENTITY, .has_form = true,
@@ -89,6 +91,8 @@ static const struct own_endpoint endpoints[] = {
      .run = own_login_begin},
     {AT("/.belfry/callback"), GET, .is_of_login = true, .after = OWN_AFTER_DEVICE,
      .has_no_back = true, .run = own_login_back},
+    {AT("/.belfry/wait"), GET, .is_of_login = true, .after = OWN_AFTER_DEVICE, .has_no_back = true,
+     .run = own_login_wait},
     {AT("/.belfry/signed-out"), READ, .is_of_login = true, .run = own_login_signed_out},
     /* A provider is no page of ours: what it posts is judged by its signature. */
     {AT("/.belfry/backchannel-logout"), POST, .is_of_login = true, .after = OWN_AFTER_DEVICE,
@@ -96,6 +100,7 @@ static const struct own_endpoint endpoints[] = {
 };
 static const struct own_endpoint assets = {.methods = READ, .run = style_sheet};
 static const struct own_endpoint lead = {.methods = GET | POST, .run = own_lead};
+static const struct own_endpoint moment = {.methods = GET, .has_no_back = true, .run = own_moment};
 
 bool own_is(const struct exchange *x)
 {
@@ -205,6 +210,17 @@ bool own_form(struct exchange *x, struct form *out)
     return form_parse(&x->arena, is_posted ? buf_slice(&x->form) : x->request.query, out);
 }
 
+enum next own_wait(struct exchange *x, const struct form *f, struct slice link)
+{
+    struct slice said;
+    uint64_t n = 0;
+    if (!form_get(f, SLICE("n"), &said) || (said.len && !slice_u64(said, OWN_MOMENTS_MAX, &n)) ||
+        n == OWN_MOMENTS_MAX)
+        return refuse(x, REASON_PROVIDER_UNAVAILABLE, "no answer in time");
+    own_one_moment(x, arena_printf(&x->arena, "%.*s&n=%u", SLICE_ARG(link), (unsigned)n + 1));
+    return NEXT;
+}
+
 enum next own_run(struct exchange *x)
 {
     const bool is_posted = x->request.method == METHOD_POST;
@@ -259,6 +275,9 @@ const struct own_endpoint *own_instead(struct exchange *x, enum reason why)
         return NULL;
     if (why == REASON_IDENTITY_REQUIRED || why == REASON_SESSION_ENDED)
         return &lead;
+    /* Not answered yet; else the provider has said that it can't. */
+    if (why == REASON_PROVIDER_UNAVAILABLE && !x->work && x->request.method == METHOD_GET)
+        return &moment;
     /* Once: who comes back from there and still has not enough, stays refused. */
     if (why == REASON_ASSURANCE_TOO_LOW && x->session && x->session->asked_acr_level < level)
         return &lead;
@@ -272,10 +291,15 @@ struct slice own_wanted(struct exchange *x)
     return return_path_is_valid(x->request.target) ? x->request.target : SLICE("/");
 }
 
+struct slice own_escaped(struct exchange *x, struct slice text)
+{
+    char *at = arena_bytes(&x->arena, 3 * text.len);
+    return slice_from(at, (size_t)(form_escape(at, text) - at));
+}
+
 struct slice own_sign_in_link(struct exchange *x, struct slice to, int64_t level)
 {
-    char *at = arena_bytes(&x->arena, 3 * to.len);
-    const struct slice escaped = slice_from(at, (size_t)(form_escape(at, to) - at));
+    const struct slice escaped = own_escaped(x, to);
     if (!level)
         return arena_printf(&x->arena, "/.belfry/sign-in?to=%.*s", SLICE_ARG(escaped));
     return arena_printf(&x->arena, "/.belfry/sign-in?to=%.*s&level=%lld", SLICE_ARG(escaped),

@@ -7,10 +7,13 @@
 #include "proxy/exchange_in.h"
 #include "proxy/form.h"
 
-/* For the store; no answer takes a second because it is away. And for what only the provider can
- * say of the person who is just signing in. */
+/* For the store, or a provider; no answer takes a second because it is away. And for a client's
+ * body, and for a provider that tells us of a sign-out. */
 #define OWN_STORE_WAIT_MS 900
 #define OWN_WAIT_MS 8000
+/* So often a browser is told to wait for a provider: some ten seconds, which is more than a
+ * provider is given (OIDC_LIMIT_MS). */
+#define OWN_MOMENTS_MAX 5
 
 /* How much of the story an address needs before it is answered. */
 enum own_after {
@@ -45,6 +48,10 @@ bool own_page_is_at(struct slice target);
 
 /* ---- what the parts share ---- */
 
+/* A provider has not answered yet: a page asks again at `link` (with a query) and "&n=" how often
+ * it has, which `f` says of this time. REFUSE: often enough. */
+enum next own_wait(struct exchange *x, const struct form *f, struct slice link);
+
 /* Waits until all of the body is in x->form; REFUSE: it is too large for a form. */
 enum next own_take_body(struct exchange *x);
 bool own_is_form(const struct exchange *x);      /* by its Content-Type */
@@ -53,6 +60,7 @@ bool own_is_from_here(const struct exchange *x); /* a page of this very host has
 MUST_USE bool own_form(struct exchange *x, struct form *out);
 /* May somebody sign in here, as they stand? */
 bool own_has_sign_in(const struct exchange *x);
+struct slice own_escaped(struct exchange *x, struct slice text); /* as a value in a query */
 /* "/.belfry/sign-in?to=...": a link on this host. `level` 0: none asked. */
 struct slice own_sign_in_link(struct exchange *x, struct slice to, int64_t level);
 /* "https://HOST[:PORT]/.belfry/NAME" on the login host, with the port that the browser uses here.
@@ -69,9 +77,12 @@ struct slice own_wanted(struct exchange *x);
 enum next own_sign_in(struct exchange *x);
 enum next own_come_back(struct exchange *x);
 enum next own_lead(struct exchange *x);
+enum next own_moment(struct exchange *x);
+enum next own_moment_over(struct exchange *x);
 /* proxy/own_login.c */
 enum next own_login_begin(struct exchange *x);
 enum next own_login_back(struct exchange *x);
+enum next own_login_wait(struct exchange *x);
 enum next own_login_signed_out(struct exchange *x);
 enum next own_login_logout(struct exchange *x);
 /* proxy/own_session.c */

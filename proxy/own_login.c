@@ -44,18 +44,24 @@ static void offer_again(struct exchange *x)
         arena_printf(&x->arena, "https://%.*s%.*s", SLICE_ARG(t->authority), SLICE_ARG(link));
 }
 
-/* True: x->work has the answer, and it is good. False: *out is what to return. */
-static bool has_come(struct exchange *x, enum next *out)
+/* True: x->work has the answer, and it is good. False: *out is what to return. What has not come in
+ * time is under way, and asked for again at `link`. */
+static bool has_come(struct exchange *x, const struct form *f, struct slice link, enum next *out)
 {
+    const struct work *w = x->work;
     *out = WAIT;
     if (!errand_is_over(x, ERRAND_WORK))
         return false;
-    if (x->work && x->work->reason == REASON_PERMITTED)
+    if (w && w->reason == REASON_PERMITTED)
         return true;
     offer_again(x);
-    *out = x->work ? refuse(x, x->work->reason, x->work->detail)
-                   : refuse(x, REASON_PROVIDER_UNAVAILABLE, "no answer in time");
+    *out = !w || w->is_pending ? own_wait(x, f, link) : refuse(x, w->reason, w->detail);
     return false;
+}
+
+static struct slice link_with(struct exchange *x, const char *path, struct slice id)
+{
+    return arena_printf(&x->arena, "%s%.*s", path, SLICE_ARG(id));
 }
 
 /* ---- to the provider ---- */
@@ -68,14 +74,14 @@ enum next own_login_begin(struct exchange *x)
     struct work *w;
     if (!own_form(x, &form) || !form_get(&form, SLICE("attempt"), &id) || !attempt_id_is_valid(id))
         return refuse(x, REASON_SIGN_IN_EXPIRED, "there is no attempt");
-    if (has_come(x, &next)) {
+    if (has_come(x, &form, link_with(x, "/.belfry/begin?attempt=", id), &next)) {
         if (!cookie_value(x, id, &value))
             return refuse(x, REASON_INTERNAL, "there is no store key");
         own_add_cookie(x, cookie_set(&x->arena, cookie_name(x, id), value, ATTEMPT_LIFE_S));
         own_see_other(x, arena_copy(&x->arena, x->work->url));
         return NEXT;
     }
-    if (next == REFUSE || x->errand)
+    if (next != WAIT || x->errand)
         return next;
     w = work_new(x);
     w->id = arena_copy(&w->arena, id);
@@ -113,7 +119,18 @@ static void redeem(struct exchange *x, struct slice id, const struct oidc_respon
                                          .iss = arena_copy(a, r->iss),
                                          .error = arena_copy(a, r->error),
                                          .error_description = arena_copy(a, r->error_description)};
-    work_send(x, w, WORK_REDEEM, OWN_WAIT_MS);
+    work_send(x, w, WORK_REDEEM, OWN_STORE_WAIT_MS);
+}
+
+/* Whatever comes of it, it is looked for without the code. */
+static enum next go_back(struct exchange *x, const struct form *form, struct slice id)
+{
+    enum next next;
+    if (!has_come(x, form, link_with(x, "/.belfry/wait?state=", id), &next))
+        return next;
+    own_add_cookie(x, cookie_end(&x->arena, cookie_name(x, id)));
+    own_see_other(x, arena_copy(&x->arena, x->work->url));
+    return NEXT;
 }
 
 enum next own_login_back(struct exchange *x)
@@ -121,19 +138,35 @@ enum next own_login_back(struct exchange *x)
     struct form form;
     struct slice id;
     struct oidc_response response;
-    enum next next;
     if (!own_form(x, &form) || !read_response(&form, &id, &response))
         return refuse(x, REASON_SIGN_IN_EXPIRED, "what the provider gave is not readable");
-    if (has_come(x, &next)) {
-        own_add_cookie(x, cookie_end(&x->arena, cookie_name(x, id)));
-        own_see_other(x, arena_copy(&x->arena, x->work->url));
-        return NEXT;
-    }
-    if (next == REFUSE || x->errand)
-        return next;
+    if (errand_is_over(x, ERRAND_WORK))
+        return go_back(x, &form, id);
+    if (x->errand)
+        return WAIT;
     if (!is_same_browser(x, id))
         return refuse(x, REASON_SIGN_IN_ELSEWHERE, "another browser began this sign-in");
     redeem(x, id, &response);
+    return WAIT;
+}
+
+/* The code is at the provider, and its browser asks what has become of it. */
+enum next own_login_wait(struct exchange *x)
+{
+    struct form form;
+    struct slice id;
+    struct work *w;
+    if (!own_form(x, &form) || !form_get(&form, SLICE("state"), &id) || !attempt_id_is_valid(id))
+        return refuse(x, REASON_SIGN_IN_EXPIRED, "there is no attempt");
+    if (errand_is_over(x, ERRAND_WORK))
+        return go_back(x, &form, id);
+    if (x->errand)
+        return WAIT;
+    if (!is_same_browser(x, id))
+        return refuse(x, REASON_SIGN_IN_ELSEWHERE, "another browser began this sign-in");
+    w = work_new(x);
+    w->id = arena_copy(&w->arena, id);
+    work_send(x, w, WORK_AWAIT, OWN_STORE_WAIT_MS);
     return WAIT;
 }
 

@@ -114,9 +114,25 @@ void own_page(struct exchange *x, uint16_t status, enum page_kind kind, struct s
     buf_fini(&page);
 }
 
+static void go_on_by_itself(struct exchange *x, uint16_t status, int after_s, struct slice heading,
+                            enum label why, struct slice url)
+{
+    const struct page_value values[] = {
+        {"heading", heading, false},
+        {"why", page_label(why, own_language(x)), false},
+        {"url", url, false},
+        {"reference", slice_of(x->reference.text), false},
+    };
+    own_add(x, SLICE("refresh"), arena_printf(&x->arena, "%d;url=%.*s", after_s, SLICE_ARG(url)));
+    own_page(x, status, PAGE_ONWARD, heading, values, sizeof values / sizeof *values);
+}
+
 void own_onward(struct exchange *x, struct slice heading, struct slice url)
 {
-    const struct page_value values[] = {{"heading", heading, false}, {"url", url, false}};
-    own_add(x, SLICE("refresh"), arena_printf(&x->arena, "0;url=%.*s", SLICE_ARG(url)));
-    own_page(x, 200, PAGE_ONWARD, heading, values, sizeof values / sizeof *values);
+    go_on_by_itself(x, 200, 0, heading, LABEL_ONWARD_WHY, url);
+}
+
+void own_one_moment(struct exchange *x, struct slice url)
+{
+    go_on_by_itself(x, 202, 1, page_label(LABEL_MOMENT, own_language(x)), LABEL_MOMENT_WHY, url);
 }

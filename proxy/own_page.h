@@ -23,6 +23,9 @@ void own_page(struct exchange *x, uint16_t status, enum page_kind kind, struct s
 void own_see_other(struct exchange *x, struct slice url); /* 303 */
 /* On the way to another host after a form: the browser goes by itself, as a new navigation. */
 void own_onward(struct exchange *x, struct slice heading, struct slice url);
+/* What it asks for is under way: a page says so, and asks again by itself at `url`, on this host.
+ */
+void own_one_moment(struct exchange *x, struct slice url);
 void own_body(struct exchange *x, uint16_t status, struct slice type, struct slice cache,
               struct slice body);
 void own_no_body(struct exchange *x, uint16_t status);

@@ -377,3 +377,32 @@ enum next own_lead(struct exchange *x)
     show_kept(x, is_small && can_be_kept(x));
     return NEXT;
 }
+
+/* ---- somebody waits for their provider ---- */
+
+static bool asks_again(const struct exchange *x)
+{
+    return slice_eq(x->request.path.canonical, SLICE("/.belfry/wait"));
+}
+
+/* What is known of them is too old, and their provider has not said more yet: they wait, and are
+ * back where they wanted to be as soon as it has. */
+enum next own_moment(struct exchange *x)
+{
+    struct form form = {0};
+    struct slice to = x->request.target;
+    if (asks_again(x) && (!own_form(x, &form) || !form_get(&form, SLICE("to"), &to)))
+        return refuse(x, REASON_REQUEST_MALFORMED, "what is waited for");
+    return own_wait(
+        x, &form, arena_printf(&x->arena, "/.belfry/wait?to=%.*s", SLICE_ARG(own_escaped(x, to))));
+}
+
+enum next own_moment_over(struct exchange *x)
+{
+    struct form form;
+    struct slice to;
+    if (!own_form(x, &form) || !form_get(&form, SLICE("to"), &to))
+        return refuse(x, REASON_REQUEST_MALFORMED, "what is waited for");
+    own_see_other(x, return_path_is_valid(to) || own_page_is_at(to) ? to : SLICE("/"));
+    return NEXT;
+}

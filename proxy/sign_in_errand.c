@@ -9,11 +9,17 @@
 #include "base/fault.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/reason.h"
 #include "base/secret.h"
 #include "proxy/cookie.h"
 #include "proxy/edition.h"
 #include "proxy/exchange.h"
 #include "proxy/form.h"
+
+/* How long, and how often, it is looked for what has come of a code: so that the browser has its
+ * answer within a second. */
+#define LOOK_FOR_MS 700
+#define LOOK_EVERY_MS 100
 
 static struct work *work_of(struct errand *e)
 {
@@ -163,6 +169,10 @@ static void identity_is_known(void *owner, const struct oidc_answer *answer)
     buf_fini(&plain);
 }
 
+static void look_for_outcome(struct work *w);
+
+/* A browser that asks once more (who was impatient reloads the page) gets what came of the first
+ * time, where that reached nobody. */
 static void attempt_is_marked(void *owner, enum record_answer answer, struct slice plain)
 {
     struct work *w = owner;
@@ -172,9 +182,10 @@ static void attempt_is_marked(void *owner, enum record_answer answer, struct sli
         return;
     }
     if (answer == RECORD_NONE) {
-        finish(w, REASON_SIGN_IN_EXPIRED, "the attempt was used before");
+        look_for_outcome(w);
         return;
     }
+    w->is_spent = true;
     w->attempt.revoked_until = revocation_desk_last(w->desks->revocations, w->entity);
     const struct oidc_attempt attempt = agreed(w);
     const struct oidc_question q = question(w, w->attempt.provider, identity_is_known);
@@ -194,6 +205,112 @@ static void attempt_to_redeem(void *owner, enum record_answer answer, struct sli
 static void run_redeem(struct work *w)
 {
     record_get(w->desks->kept, VAULT_ATTEMPT, w->entity, w->id, attempt_to_redeem, w);
+}
+
+/* ---- from a provider that was slow: the browser was told to wait ---- */
+
+/* What came of a code lies in the store, sealed, for as long as a hand-over, once it is known that
+ * nobody waits for the answer any more; the gateway that is asked for it may be another one. In
+ * one piece: a reason's name, and behind a line end the address to go to, or why there is none. */
+#define OUTCOME_MAX_BYTES 1024
+
+static struct slice outcome_id(struct work *w)
+{
+    return arena_printf(&w->arena, "outcome:%.*s", SLICE_ARG(w->id));
+}
+
+static void outcome_kept(void *owner, enum record_answer answer, struct slice plain)
+{
+    (void)answer, (void)plain; /* who asks is told that it is away */
+    finish(owner, REASON_PERMITTED, NULL);
+}
+
+static void run_tell(struct work *w)
+{
+    struct buf plain;
+    const struct slice text = w->reason == REASON_PERMITTED ? w->url : slice_of(w->detail);
+    buf_init(&plain, OUTCOME_MAX_BYTES);
+    if (buf_add(&plain, reason_name(w->reason)) && buf_add(&plain, SLICE("\n")) &&
+        buf_add(&plain, text))
+        record_put(w->desks->kept, VAULT_HANDOVER, w->entity, outcome_id(w), buf_slice(&plain),
+                   HANDOVER_LIFE_S * 1000, outcome_kept, w);
+    else
+        finish(w, REASON_INTERNAL, "what came of a sign-in is too long to be kept");
+    wipe(plain.ptr, plain.room);
+    buf_fini(&plain);
+}
+
+static bool read_outcome(struct work *w, struct slice plain)
+{
+    const struct slice name = slice_cut(&plain, '\n');
+    for (int reason = 0; reason < REASON_COUNT; reason++) {
+        if (!slice_eq(reason_name((enum reason)reason), name))
+            continue;
+        w->url = reason == REASON_PERMITTED ? copy(w, plain) : (struct slice){0};
+        w->reason = (enum reason)reason;
+        w->detail = reason == REASON_PERMITTED
+                        ? NULL
+                        : arena_printf(&w->arena, "%.*s%c", SLICE_ARG(plain), '\0').ptr;
+        return true;
+    }
+    return false;
+}
+
+/* Who brings the code once more is told so; who only asks may ask again. */
+static void nothing_came(struct work *w)
+{
+    w->is_pending = w->story != run_redeem;
+    finish(w, REASON_SIGN_IN_EXPIRED, "the attempt was used before");
+}
+
+static void on_look(struct ev_loop *ev, ev_timer *timer, int events);
+
+static void outcome_is_read(void *owner, enum record_answer answer, struct slice plain)
+{
+    struct work *w = owner;
+    if (answer == RECORD_AWAY) {
+        store_is_away(w);
+    } else if (answer == RECORD_DONE) {
+        if (read_outcome(w, plain))
+            finish(w, w->reason, w->detail);
+        else
+            nothing_came(w);
+    } else if (loop_now(w->desks->loop).ms >= w->look_until.ms) {
+        nothing_came(w);
+    } else {
+        ev_timer_init(&w->look, on_look, LOOK_EVERY_MS / 1000., 0.);
+        w->look.data = w;
+        ev_timer_start(w->desks->loop->ev, &w->look);
+    }
+}
+
+static void look(struct work *w)
+{
+    record_get(w->desks->kept, VAULT_HANDOVER, w->entity, outcome_id(w), outcome_is_read, w);
+}
+
+static void on_look(struct ev_loop *ev, ev_timer *timer, int events)
+{
+    (void)ev, (void)events;
+    look(timer->data);
+}
+
+static void look_for_outcome(struct work *w)
+{
+    w->look_until = (struct mono){loop_now(w->desks->loop).ms + LOOK_FOR_MS};
+    look(w);
+}
+
+static void attempt_to_await(void *owner, enum record_answer answer, struct slice plain)
+{
+    struct work *w = owner;
+    if (read_attempt(w, answer, plain))
+        look_for_outcome(w);
+}
+
+static void run_await(struct work *w)
+{
+    record_get(w->desks->kept, VAULT_ATTEMPT, w->entity, w->id, attempt_to_await, w);
 }
 
 /* ---- back at the application ---- */
@@ -558,9 +675,10 @@ static void run_logout(struct work *w)
 /* ---- the way there and back ---- */
 
 static void (*const stories[])(struct work *w) = {
-    [WORK_KEEP] = run_keep,           [WORK_LEAD] = run_lead,       [WORK_REDEEM] = run_redeem,
-    [WORK_COME_BACK] = run_come_back, [WORK_REFRESH] = run_refresh, [WORK_SIGN_OUT] = run_sign_out,
-    [WORK_LIST] = run_list,           [WORK_END] = run_end,         [WORK_LOGOUT] = run_logout,
+    [WORK_AWAIT] = run_await,       [WORK_KEEP] = run_keep,           [WORK_LEAD] = run_lead,
+    [WORK_REDEEM] = run_redeem,     [WORK_COME_BACK] = run_come_back, [WORK_REFRESH] = run_refresh,
+    [WORK_SIGN_OUT] = run_sign_out, [WORK_LIST] = run_list,           [WORK_END] = run_end,
+    [WORK_LOGOUT] = run_logout,
 };
 
 static void run(struct errand *self, struct desks *desks)
@@ -570,21 +688,39 @@ static void run(struct errand *self, struct desks *desks)
     w->story(w);
 }
 
-static void back(struct errand *self, struct exchange *x)
-{
-    struct work *w = work_of(self);
-    if (!x)
-        return;
-    work_free(x->work);
-    x->work = w;
-    w->is_kept = true;
-}
-
 static void drop(struct errand *self)
 {
     struct work *w = work_of(self);
     if (!w->is_kept)
         work_free(w);
+}
+
+/* The worker has the answer of a code, and nobody there waits for it (any more). */
+static void tell_later(struct work *from)
+{
+    struct work *w = mem_new(struct work);
+    arena_init(&w->arena, NULL);
+    w->entity = copy(w, from->entity);
+    w->id = copy(w, from->id);
+    w->url = copy(w, from->url);
+    w->reason = from->reason;
+    w->detail = from->detail ? arena_printf(&w->arena, "%s%c", from->detail, '\0').ptr : NULL;
+    w->story = run_tell;
+    w->errand = (struct errand){.kind = ERRAND_WORK, .run = run, .drop = drop};
+    errand_post(from->errand.worker, &w->errand);
+}
+
+static void back(struct errand *self, struct exchange *x)
+{
+    struct work *w = work_of(self);
+    if (!x) {
+        if (w->is_spent)
+            tell_later(w);
+        return;
+    }
+    work_free(x->work);
+    x->work = w;
+    w->is_kept = true;
 }
 
 struct work *work_new(const struct exchange *x)
@@ -623,6 +759,8 @@ void work_free(struct work *w)
 {
     if (!w)
         return;
+    if (ev_is_active(&w->look)) /* on the control thread, whose end it is */
+        ev_timer_stop(w->desks->loop->ev, &w->look);
     session_unref(w->session);
     for (uint32_t i = 0; i < w->count; i++)
         session_unref(w->list[i]);

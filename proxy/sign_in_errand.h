@@ -13,7 +13,10 @@ struct work {
     struct errand errand;
     struct arena arena;
     struct desks *desks;
-    bool is_kept; /* by an exchange */
+    bool is_kept;  /* by an exchange */
+    bool is_spent; /* its code is at the provider: what comes of it is for its browser */
+    ev_timer look; /* for what has come of another's */
+    struct mono look_until;
     void (*story)(struct work *w);
 
     /* The question. */
@@ -34,6 +37,7 @@ struct work {
     /* The answer. */
     enum reason reason; /* PERMITTED: done */
     const char *detail; /* our own words; NULL with PERMITTED */
+    bool is_pending;    /* nothing has come of it yet */
     struct slice url;   /* where the browser goes on */
     struct identity identity;
     char new_id[SESSION_ID_CHARS + 1]; /* of a hand-over, or of a session: empty where it has one */
@@ -50,6 +54,7 @@ enum work_kind {
     WORK_KEEP,      /* an attempt */
     WORK_LEAD,      /* attempt → url at the provider */
     WORK_REDEEM,    /* what the provider said → hand-over → url */
+    WORK_AWAIT,     /* the same for one whose WORK_REDEEM was not waited for */
     WORK_COME_BACK, /* hand-over → session */
     WORK_REFRESH,   /* session → session */
     WORK_SIGN_OUT,  /* session → url at the provider, or none */

@@ -3,6 +3,7 @@
 redirects, forms and the policies of our pages."""
 
 import os
+import signal
 
 import pytest
 
@@ -103,6 +104,25 @@ def test_a_language_is_chosen_by_its_button(world, browser):
     assert "Anmeldung" in browser.page_source
     sheet = browser.execute_script("return document.styleSheets.length && document.styleSheets[0].cssRules.length")
     assert sheet > 10, "the style sheet is used"
+
+
+def test_who_waits_for_a_provider_that_hangs_goes_on_by_itself(world, browser):
+    pid = world.processes["idp-finance"].pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        world.update("finance", lambda text: text.replace("client_id: belfry", "client_id: belfry\n      refresh_after: 20m", 1))
+        browser.get(at(world, TAX, "/declarations/1"))
+        page = browser.page_source
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert "One moment" in page and 'lang="en"' in page
+    wait(browser, lambda d: d.find_elements(By.NAME, "login"))
+    # The page as it stood, that no longer leaves while it is judged.
+    browser.get(at(world, LOGIN, "/"))
+    browser.execute_script("document.documentElement.innerHTML = arguments[0]", page)
+    browser.execute_cdp_cmd("Runtime.evaluate", {"expression": AXE.read_text()})
+    assert judged(browser) == [] and fits_a_telephone(browser)
+    pictures(browser, "moment-en-light")
 
 
 # Refused, stepped up, signed out everywhere, and somebody else

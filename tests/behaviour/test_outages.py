@@ -5,10 +5,13 @@ table "When something is away" of docs/operations.md names these tests, row by r
 
 import contextlib
 import email.utils
+import html
 import os
+import re
 import signal
 import threading
 import time
+import urllib.parse
 
 import pytest
 
@@ -344,14 +347,20 @@ FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 
 
 class Clocked(World):
-    """A gateway whose clock differs from everybody else's by as many seconds as are asked for, from then on."""
+    """Processes of these names have a clock that differs from everybody else's by as many seconds as are asked for,
+    from then on."""
 
-    def start_gateway(self):
-        self.set_clock(0)
-        settings = {"LD_PRELOAD": FAKETIME, "FAKETIME_TIMESTAMP_FILE": self.folder / "clock", "FAKETIME_NO_CACHE": "1",
-                    "FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1", "FAKETIME_DONT_RESET": "1"}
-        self.spawn("gateway", ["env", *(f"{name}={value}" for name, value in settings.items()), self.belfry, "run", "-c",
-                               self.config])
+    clocked = ("gateway",)
+
+    def spawn(self, name, command, **more):
+        if name in self.clocked:
+            if not (self.folder / "clock").exists():
+                self.set_clock(0)
+            settings = {"LD_PRELOAD": FAKETIME, "FAKETIME_TIMESTAMP_FILE": self.folder / "clock",
+                        "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1",
+                        "FAKETIME_DONT_RESET": "1"}
+            command = ["env", *(f"{key}={value}" for key, value in settings.items()), *command]
+        super().spawn(name, command, **more)
 
     def set_clock(self, seconds):
         new = self.folder / "clock.new"
@@ -450,6 +459,112 @@ def test_the_store_is_away_and_people_are_signed_in(people, way):
     assert signed.ask()[0] == INSIDE
 
 
+def in_time(ask, page, after=0):
+    """What it asks, which is answered within a second; `after` so many that it waits by itself."""
+    began = time.monotonic()
+    answer = ask(page)
+    assert time.monotonic() - began < after + LIMIT_S, answer.url
+    return answer
+
+
+def comes_back(person, path="/declarations/1"):
+    """They have proven who they are at their provider, which sends them back with its code."""
+    page = person.sign_in(person.at(TAX, path), person.name, stop=lambda url: "/.belfry/callback?code" in url)
+    assert page.status in REDIRECTS, page
+    return page
+
+
+def test_who_comes_back_while_the_provider_hangs_reads_one_moment_and_ends_where_they_began(people):
+    bart, thief = Person(people, "anna", language="fr"), Person(people, "anna", "laptop-0002")
+    back = comes_back(bart, "/declarations/1?year=2026")
+    asked = people.metric("belfry_provider_requests_total")
+    with people.away(PAUSED, "idp-finance", people.provider_wire):
+        page = in_time(bart.step, back)
+        assert page.status == 202 and page.get("content-language") == "fr" and "Un instant" in page.body.decode()
+        assert page.get("cache-control") == "no-store" and "default-src 'none'" in page.get("content-security-policy")
+        assert "code=" not in page.get("refresh") and b"<script" not in page.body
+        link = re.search(r'class="button" href="([^"]*)"', page.body.decode())[1]
+        assert html.unescape(link) == page.get("refresh").partition("url=")[2], "by hand, too"
+        page = in_time(bart.ask_again, page, 1)
+        assert page.status == 202
+        assert people.metric("belfry_provider_requests_total") == asked + 1, "the code is spent once"
+        # The attempt's name alone opens nothing, and the code can't be brought a second time.
+        stolen = thief.ask(urllib.parse.urljoin(page.url, page.get("refresh").partition("url=")[2]))
+        assert stolen.status == 403 and people.decision(stolen.get("belfry-reference"))[
+            "belfry.reason_code"] == "sign_in_elsewhere"
+        again = in_time(bart.step, back)
+        assert again.status == 403 and people.decision(again.get("belfry-reference"))[
+            "belfry.reason_code"] == "sign_in_expired"
+    thief.cookies = dict(bart.cookies)
+    page = bart.wait_through(page)
+    assert page.status == 303 and "handover=" in page.get("location")
+    page = bart.go(page.get("location"))
+    assert page.status == 200 and page.url == bart.at(TAX, "/declarations/1?year=2026")
+    assert not any("-at-" in name or "-try-" in name for _, _, name in bart.cookies)
+    assert thief.go(thief.visited[0]).status == 403, "the hand-over is good once"
+
+
+def test_who_reloads_the_page_while_the_provider_hangs_is_signed_in_by_the_first_time(people):
+    anna = Person(people, "anna")
+    back = comes_back(anna)
+    url = urllib.parse.urljoin(back.url, back.get("location"))
+    with people.away(PAUSED, "idp-finance", people.provider_wire):
+        at = urllib.parse.urlsplit(url)
+        asked = people.metric("belfry_provider_requests_total")
+        with people.tls(at.hostname) as tls:
+            tls.sendall(f"GET {at.path}?{at.query} HTTP/1.1\r\nhost: {at.netloc}\r\n"
+                        f"cookie: {anna.jar(at.hostname, at.path)}\r\naccept: text/html\r\n\r\n".encode())
+            until(lambda: people.metric("belfry_provider_requests_total") > asked, "its code is not spent")
+    page = until(lambda: (lambda page: "handover=" in (page.get("location") or "") and page)(anna.ask(url)),
+                 "what came of it is lost", 5)
+    assert anna.step(page).get("location") == "/declarations/1" and anna.cookie()
+
+
+def test_who_begins_while_the_provider_can_not_be_found_yet_waits_for_that_too(people):
+    anna = Person(people, "anna")
+    with people.away(PAUSED, "idp-finance", people.provider_wire):
+        people.update("finance", lambda text: text.replace("client_id: belfry", "client_id: belfry\n      refresh_after: 20m", 1))
+        page = in_time(anna.go, anna.at(TAX, "/declarations/1"))
+        assert page.status == 202 and "/.belfry/begin?attempt=" in page.get("refresh")
+        page = in_time(anna.ask_again, page, 1)
+        assert page.status == 202
+    page = anna.wait_through(page)
+    page = anna.prove(anna.go(urllib.parse.urljoin(page.url, page.get("location"))), "anna")
+    assert page.status == 200 and page.url == anna.at(TAX, "/declarations/1")
+
+
+class LaterTogether(Clocked):
+    """Gateway and provider agree on what time it is."""
+
+    clocked = ("gateway", "idp-finance")
+
+
+def test_whose_groups_are_too_old_waits_for_the_provider_and_is_where_they_wanted_to_be():
+    with LaterTogether(policies=ROOT / "tests/behaviour/policy/sign_in", workers=2, extra_config=UNLIMITED) as world:
+        world.begin()
+        world.update("finance", lambda text: text.replace(
+            "client_id: belfry", "client_id: belfry\n      refresh_after: 1m\n      refresh_grace: 0s", 1))
+        anna, there = Person(world, "anna"), "/declarations/1?year=2026"
+        assert anna.open(path=there).status == 200
+        pid = world.processes["idp-finance"].pid
+        world.set_clock(61)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            page = in_time(anna.ask, anna.at(TAX, there))
+            assert page.status == 202 and page.get("refresh").startswith("1;url=/.belfry/wait?to=%2Fdeclarations")
+            asked = in_time(lambda url: anna.ask(url, headers=("accept: application/json",)), anna.at(TAX, there))
+            assert asked.status == 503 and asked.problem == "provider_unavailable", "no page for a script"
+            page = in_time(anna.ask_again, page, 1)
+            assert page.status == 202
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        page = anna.wait_through(page)
+        assert page.status == 303 and page.get("location") == there
+        assert anna.step(page).status == 200
+        elsewhere = anna.ask(anna.at(TAX, "/.belfry/wait?to=//evil.example/&n=1"))
+        assert elsewhere.status == 303 and elsewhere.get("location") == "/"
+
+
 @pytest.mark.parametrize("way", some(PAUSED, "wrong"))
 def test_a_provider_is_away_and_people_are_signed_in(people, way):
     anna, bart = Person(people, "anna"), Person(people, "anna", "laptop-0002")
@@ -471,10 +586,11 @@ def test_a_provider_is_away_and_people_are_signed_in(people, way):
             began = time.monotonic()
             page = to_provider(Person(people, "anna", "laptop-0002"))
             assert time.monotonic() - began < LIMIT_S and page.status in (*REDIRECTS, 503)
-            began = time.monotonic()
-            page = bart.step(back)
-            # Only here the provider itself is waited for, by the one person who is just signing in.
-            assert page.status == 503 and page.get("retry-after") and time.monotonic() - began < 9
+            page = in_time(bart.step, back)
+            assert page.status == (503 if way in ("gone", "wrong", "garbage") else 202)
+            while page.status == 202:
+                page = in_time(bart.ask_again, page, 1)
+            assert page.status == 503 and page.get("retry-after") and b"/.belfry/sign-in?to=" in page.body
             traffic.rounds()
         traffic.check()
     until(lambda: Person(people, "anna", "laptop-0002").open().status == 200, "nobody can sign in", 15)

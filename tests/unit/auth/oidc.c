@@ -339,6 +339,20 @@ Test(oidc, a_discovery_document_that_does_not_hold_sends_nobody_anywhere)
     }
 }
 
+static void on_rested(struct ev_loop *ev, ev_timer *timer, int events)
+{
+    (void)ev, (void)timer, (void)events;
+    loop_stop(&loop);
+}
+
+static void rest_for(double seconds)
+{
+    ev_timer timer;
+    ev_timer_init(&timer, on_rested, seconds, 0.);
+    ev_timer_start(loop.ev, &timer);
+    loop_run(&loop);
+}
+
 Test(oidc, a_provider_that_is_away_is_told_apart_from_one_that_is_wrong)
 {
     https_answer(server, DISCOVERY, 503, "{}");
@@ -346,8 +360,11 @@ Test(oidc, a_provider_that_is_away_is_told_apart_from_one_that_is_wrong)
     cr_expect(strstr(why.text, "identity provider 'fas' of 'finance'"));
     cr_expect_geq(metric_get(&metrics, METRIC_PROVIDER_FAILURES_TOTAL), 1);
     https_answer(server, DISCOVERY, 302, "");
+    provider.digest[1] = 1; // another provider: this one is not asked again so soon
     cr_expect_eq(begin_sign_in(), REASON_PROVIDER_UNAVAILABLE, "a redirect is not followed");
     document_set("");
+    cr_expect_eq(begin_sign_in(), REASON_PROVIDER_UNAVAILABLE, "nobody asks so soon");
+    rest_for(2.1);
     cr_expect_eq(begin_sign_in(), REASON_PERMITTED, "the next one asks again");
     https_answer(server, DISCOVERY, 503, "{}");
     cr_expect_eq(begin_sign_in(), REASON_PERMITTED, "what is known is used");
