@@ -27,7 +27,7 @@ HOSTS = ["strict.finance.localhost", "maybe.finance.localhost", "open.finance.lo
 # For what asks more than one client of one address may.
 UNLIMITED = ("limits: { handshakes: 0, handshakes_per_address: 0, requests_per_address: 0, requests_per_device: 0,\n"
              "          requests_per_user: 0 }\n")
-REASONS = set()  # of all worlds that have ended; test_zz_reasons.py asks for them
+REASONS = os.environ.get("BELFRY_REASONS")  # a folder: what each world has met, for test_zz_reasons.py
 BELFRY = pathlib.Path(os.environ.get("BELFRY", ROOT / "build/asan/belfry"))
 
 
@@ -57,7 +57,8 @@ class World(Scenery):
         if what and what[0]:  # of what could not even begin pytest shows this alone
             for path in sorted((self.folder / "log").glob("*.log")):
                 print(f"--- the end of {path.name}", path.read_text(errors="replace")[-2000:], sep="\n")
-        REASONS.update(self.reasons())
+        if REASONS:
+            pathlib.Path(REASONS, self.folder.name).write_text("\n".join(self.reasons()))
         super().__exit__(*what)
         if os.environ.get("BELFRY_KEEP") is None:
             shutil.rmtree(self.folder, ignore_errors=True)
