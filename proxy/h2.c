@@ -21,7 +21,8 @@
 /* A head that unpacks to so much is looked at no further. Nobody has so many cookies. */
 #define H2_BOMB_BYTES (2 * H2_HEADER_LIST_MAX)
 #define UNWANTED_BODY_MS 1000 /* of it is read and dropped behind a whole answer */
-#define LAST_CALL_MS 1000     /* between the two GOAWAYs, for a client that answers no PING */
+#define REST_AFTER_MS 500
+#define LAST_CALL_MS 1000 /* between the two GOAWAYs, for a client that answers no PING */
 /* What a browser sends; all of H1_MAX_FIELDS would be 4 KiB to clear for each request. */
 #define FEW_FIELDS 24
 #define H2_CONNECTION_WINDOW 16777216
@@ -47,6 +48,7 @@ struct h2 {
     bool is_draining;          /* the first GOAWAY is out: one more will come */
     bool is_closed_to_new;     /* the second is */
     struct deadline last_call; /* from the one to the other */
+    struct deadline rest;      /* since its last stream ended, or one shortly before */
     bool is_broken; /* nothing more is read; what nghttp2 has to say (GOAWAY) is still sent */
     int64_t glitches;
     uint64_t sent_bytes;    /* of all bodies */
@@ -137,8 +139,11 @@ static void stream_fini(struct h2 *h, struct stream *s)
     deadline_cancel(&s->unwanted);
     link_remove(&s->in_session);
     h->stream_count--;
-    if (!h->stream_count)
+    if (!h->stream_count) {
         connection_limit(c, c->worker->config->keepalive_ms);
+        if (!link_is_in(&h->rest.link))
+            deadline_arm(worker_deadlines(c->worker, REST_AFTER_MS), &h->rest);
+    }
     exchange_let_go(s->x);
 }
 
@@ -392,6 +397,13 @@ static void close_to_new(struct h2 *h)
                                 nghttp2_session_get_last_proc_stream_id(h->session),
                                 NGHTTP2_NO_ERROR, NULL, 0);
     connection_kick(h->connection);
+}
+
+static void rest(struct deadline *self)
+{
+    const struct h2 *h = container_of(self, struct h2, rest);
+    if (!h->stream_count)
+        h2_memory_rest(h->session);
 }
 
 static void last_call_is_over(struct deadline *self)
@@ -822,6 +834,7 @@ static void start(struct connection *c)
     h->bury.run = bury;
     h->head_limit.passed = head_is_late;
     h->last_call.passed = last_call_is_over;
+    h->rest.passed = rest;
     list_init(&h->streams);
     c->protocol = h;
     if (nghttp2_session_server_new3(&h->session, cb, h, o, &memory) != 0)
@@ -946,6 +959,7 @@ static void end(struct connection *c)
     struct h2 *h = c->protocol;
     deadline_cancel(&h->head_limit);
     deadline_cancel(&h->last_call);
+    deadline_cancel(&h->rest);
     while (!list_is_empty(&h->streams)) {
         struct stream *s = container_of(h->streams.next, struct stream, in_session);
         if (s->has_begun)

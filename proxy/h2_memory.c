@@ -27,7 +27,10 @@
 #define SESSION_SIZE 11 /* its number among the small ones */
 #define FRAME (SMALL_SIZES + 2)
 #define FRAME_LEAST 16384
-#define PLACE_BYTES 20480 /* five pages */
+#define TABLE (SMALL_SIZES + 3)
+#define TABLE_BYTES 4096 /* of its table of streams, which comes after the session */
+#define TABLE_AT 20480
+#define PLACE_BYTES (TABLE_AT + TABLE_BYTES) /* six pages */
 #define PLACES_IN_REGION 51
 #define PLACES_AT_REST 64 /* beyond these their pages go back when a session ends */
 
@@ -47,12 +50,13 @@ struct block {
 };
 
 struct session_place {
-    uint32_t users; /* of its two blocks */
+    uint32_t users; /* of its blocks */
+    bool has_table;
     alignas(16) struct block session;
     char session_bytes[3072];
-    alignas(16) struct block frame; /* the rest of the place is its */
+    alignas(16) struct block frame; /* what follows up to the table is its */
 };
-#define FRAME_ROOM (PLACE_BYTES - sizeof(struct session_place))
+#define FRAME_ROOM (TABLE_AT - sizeof(struct session_place))
 
 struct session_region {
     struct session_region *next;
@@ -97,6 +101,7 @@ static struct session_place *place_take(struct small_store *store)
         return NULL;
     struct session_place *p = store->places[--store->place_count];
     p->users = 0;
+    p->has_table = false;
     return p;
 }
 
@@ -122,6 +127,26 @@ static void *frame_take(struct small_store *store)
     return &p->frame + 1;
 }
 
+/* It has no head, which would lie on another page: the frame buffer's last. */
+static void *table_take(struct session_place *p)
+{
+    p->users++;
+    p->has_table = true;
+    return (char *)p + TABLE_AT;
+}
+
+/* The place whose table that is; NULL: it is another block. */
+static struct session_place *place_of_table(const struct small_store *store, void *ptr)
+{
+    if ((uintptr_t)ptr % TABLE_BYTES)
+        return NULL;
+    for (const struct session_region *r = store->regions; r; r = r->next)
+        if ((char *)ptr >= r->bytes &&
+            (char *)ptr < r->bytes + (size_t)PLACES_IN_REGION * PLACE_BYTES)
+            return (struct session_place *)((char *)ptr - TABLE_AT);
+    return NULL;
+}
+
 static void place_put(struct small_store *store, struct session_place *p)
 {
     if (--p->users)
@@ -142,6 +167,8 @@ static void *small_malloc(size_t bytes, void *user)
         return frame_take(store);
     if (size == SESSION_SIZE && !KEEPS_NONE)
         return session_take(store);
+    if (bytes == TABLE_BYTES && store->begun && !store->begun->has_table)
+        return table_take(store->begun);
     size_t room = size == LARGE ? bytes : room_of(size);
     if (size < LARGE && store->free[size]) {
         b = store->free[size];
@@ -162,8 +189,11 @@ static void *small_malloc(size_t bytes, void *user)
 static void small_free(void *ptr, void *user)
 {
     struct small_store *store = user;
+    struct session_place *p = place_of_table(store, ptr);
     struct block *b = ptr;
-    if (!b)
+    if (p)
+        place_put(store, p);
+    if (p || !b)
         return;
     b--;
     if (b->size == FRAME || b->size == SESSION) {
@@ -193,12 +223,13 @@ static void *small_calloc(size_t count, size_t each, void *user)
 static void *small_realloc(void *ptr, size_t bytes, void *user)
 {
     const struct block *b = ptr;
+    const size_t room = !b ? 0 : place_of_table(user, ptr) ? TABLE_BYTES : b[-1].room;
     void *grown;
-    if (b && b[-1].room >= bytes)
+    if (b && room >= bytes)
         return ptr;
     grown = small_malloc(bytes, user);
     if (grown && b) {
-        memcpy(grown, ptr, b[-1].room);
+        memcpy(grown, ptr, room);
         small_free(ptr, user);
     }
     return grown;
@@ -207,6 +238,20 @@ static void *small_realloc(void *ptr, size_t bytes, void *user)
 nghttp2_mem h2_memory(struct small_store *store)
 {
     return (nghttp2_mem){store, small_malloc, small_free, small_calloc, small_realloc};
+}
+
+/* A page of zeros that is given back comes again as one. That nghttp2's table is one where it holds
+ * no stream is looked at, not believed. */
+void h2_memory_rest(const nghttp2_session *session)
+{
+    const struct block *b = (const struct block *)(const void *)session - 1;
+    if (KEEPS_NONE || b->size != SESSION)
+        return;
+    struct session_place *p =
+        container_of((struct block *)(uintptr_t)b, struct session_place, session);
+    char *table = (char *)p + TABLE_AT;
+    if (p->has_table && !*table && !memcmp(table, table + 1, TABLE_BYTES - 1))
+        (void)madvise(table, TABLE_BYTES, MADV_DONTNEED);
 }
 
 void small_store_fini(struct small_store *store)

@@ -3,7 +3,8 @@
  * worker keeps those that are free in one list a size, so that a request on a warm connection costs
  * no malloc. A session itself and its buffer for a frame, 16 KiB of which it nearly always needs
  * the beginning, share a page: they lie in regions of their own, so that the rest never becomes
- * memory. One thread. */
+ * memory. Its table of streams has a page of its own there, for a quiet session to give back. One
+ * thread. */
 #pragma once
 
 #include <nghttp2/nghttp2.h>
@@ -22,4 +23,7 @@ struct small_store {
 
 /* For nghttp2_session_server_new3; the store outlives the session. */
 nghttp2_mem h2_memory(struct small_store *store);
+/* A session without streams gives back the page of its table of them, 4 KiB, until it has one
+ * again: that takes two page faults, so it is for a session that has been quiet for a while. */
+void h2_memory_rest(const nghttp2_session *session);
 void small_store_fini(struct small_store *store);

@@ -6,6 +6,7 @@
 #include <criterion/criterion.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static struct small_store store;
 static nghttp2_mem memory;
@@ -95,3 +96,37 @@ Test(h2_memory, the_places_of_many_sessions_come_back)
     }
     cr_expect_lt(store.place_total, SESSIONS + 51);
 }
+
+/* Under a sanitizer there are no places. */
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define TABLE_BYTES 4096
+
+static bool is_resident(void *page)
+{
+    unsigned char answer = 0;
+    cr_assert_eq(mincore(page, TABLE_BYTES, &answer), 0);
+    return answer & 1;
+}
+
+Test(h2_memory, a_session_at_rest_gives_its_table_back_and_only_where_that_is_empty)
+{
+    void *session = memory.calloc(1, 2928, memory.mem_user_data);
+    unsigned char *table = memory.calloc(256, TABLE_BYTES / 256, memory.mem_user_data);
+    unsigned char *frame = memory.malloc(16394, memory.mem_user_data);
+    memset(frame, 'x', 16394);
+    table[TABLE_BYTES - 1] = 1;
+    h2_memory_rest(session);
+    cr_expect_eq(table[TABLE_BYTES - 1], 1);
+    table[TABLE_BYTES - 1] = 0;
+    cr_assert(is_resident(table));
+    h2_memory_rest(session);
+    cr_expect_not(is_resident(table));
+    cr_expect(is_filled(table, TABLE_BYTES, 0) && is_filled(frame, 16394, 'x'));
+    unsigned char *larger = memory.realloc(table, 2 * TABLE_BYTES, memory.mem_user_data);
+    cr_expect(is_filled(larger, TABLE_BYTES, 0));
+    memory.free(larger, memory.mem_user_data);
+    memory.free(frame, memory.mem_user_data);
+    memory.free(session, memory.mem_user_data);
+    cr_expect_eq(store.place_count, store.place_total);
+}
+#endif
