@@ -6,11 +6,14 @@
 #include "auth/assertion.h"
 
 #include "base/codec.h"
+#include "base/escape.h"
 #include "base/hash.h"
 #include "base/list.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 
-#include <jansson.h>
+#include <inttypes.h>
+#include <stdio.h>
 
 #define SIGNATURE_BYTES 64
 #define SLOTS 4096 /* a power of two */
@@ -169,68 +172,114 @@ bool assertion_user_of(struct assertion_user *out, const struct token *token,
 
 /* Making one */
 
-static json_t *text_json(struct slice text)
+/* The payload on its way into memory that has room for all of it. */
+struct writer {
+    char *at;
+    bool is_text; /* all of it was UTF-8: what is not would have to be told as something else */
+};
+
+static void say(struct writer *w, const char *syntax)
 {
-    return json_stringn(text.ptr, text.len); // NULL where it is not UTF-8: the claim then fails
+    const size_t len = strlen(syntax);
+    memcpy(w->at, syntax, len);
+    w->at += len;
 }
 
-static json_t *list_json(struct slices list)
+static void say_text(struct writer *w, const char *syntax, struct slice text)
 {
-    json_t *array = json_array();
-    for (uint32_t i = 0; i < list.count; i++) {
-        if (!json_array_append_new(array, text_json(list.at[i])))
-            continue;
-        json_decref(array);
-        return NULL;
+    say(w, syntax);
+    w->is_text = w->is_text && utf8_is(text);
+    *w->at++ = '"';
+    w->at = escape_json(w->at, text);
+    *w->at++ = '"';
+}
+
+static void say_number(struct writer *w, const char *syntax, int64_t n)
+{
+    char digits[24];
+    say(w, syntax);
+    (void)snprintf(digits, sizeof digits, "%" PRId64, n);
+    say(w, digits);
+}
+
+static void say_list(struct writer *w, const char *syntax, struct slices list)
+{
+    say(w, syntax);
+    say(w, "[");
+    for (uint32_t i = 0; i < list.count; i++)
+        say_text(w, i ? "," : "", list.at[i]);
+    say(w, "]");
+}
+
+static void say_user(struct writer *w, const struct facts_user *user)
+{
+    say_text(w, ",\"sub\":", user->subject);
+    say_text(w, ",\"provider\":", user->provider);
+    say_list(w, ",\"groups\":", user->groups);
+    if (user->acr.len)
+        say_text(w, ",\"acr\":", user->acr);
+    say_number(w, ",\"acr_level\":", user->acr_level);
+    if (user->amr.count)
+        say_list(w, ",\"amr\":", user->amr);
+    if (user->authenticated_at.s)
+        say_number(w, ",\"auth_time\":", user->authenticated_at.s);
+}
+
+#define SYNTAX_MAX_BYTES 512 /* all names and numbers, and the marks around single texts */
+
+/* Each letter may become six; of a list two quotes and a comma a text. */
+static size_t list_room(struct slices list)
+{
+    size_t room = 0;
+    for (uint32_t i = 0; i < list.count; i++)
+        room += 6 * list.at[i].len + 3;
+    return room;
+}
+
+static size_t payload_room(const struct facts *facts)
+{
+    size_t letters = facts->app->host.len + facts->app->id.len + facts->app->entity.len;
+    size_t room = SYNTAX_MAX_BYTES;
+    if (facts->user) {
+        letters += facts->user->subject.len + facts->user->provider.len + facts->user->acr.len;
+        room += list_room(facts->user->groups) + list_room(facts->user->amr);
     }
-    return array;
+    if (facts->device)
+        letters += facts->device->id.len + facts->device->trust.len;
+    if (facts->service)
+        letters += facts->service->id.len;
+    return room + 6 * letters;
 }
 
-/* Sets a claim; false where the value is NULL. */
-static bool claim(json_t *claims, const char *name, json_t *take)
+/* The caller's, to be freed with mem_slice_free; empty where a fact is no text. */
+static struct slice claims_make(const struct facts *facts, int64_t expires_s)
 {
-    return json_object_set_new(claims, name, take) == 0;
-}
-
-static bool user_claims(json_t *claims, const struct facts_user *user)
-{
-    return claim(claims, "sub", text_json(user->subject)) &&
-           claim(claims, "provider", text_json(user->provider)) &&
-           claim(claims, "groups", list_json(user->groups)) &&
-           (!user->acr.len || claim(claims, "acr", text_json(user->acr))) &&
-           claim(claims, "acr_level", json_integer(user->acr_level)) &&
-           (!user->amr.count || claim(claims, "amr", list_json(user->amr))) &&
-           (!user->authenticated_at.s ||
-            claim(claims, "auth_time", json_integer(user->authenticated_at.s)));
-}
-
-static bool device_claims(json_t *claims, const struct facts_device *device)
-{
-    json_t *object = json_object();
-    const bool is_set = claim(object, "id", text_json(device->id)) &&
-                        claim(object, "trust", text_json(device->trust));
-    return claim(claims, "device", object) && is_set;
-}
-
-/* The payload as text, which the caller frees with free(); NULL where a fact is no text. */
-static char *claims_make(const struct facts *facts, int64_t expires_s)
-{
-    char *text = NULL;
-    json_t *claims = json_pack("{s:o, s:I, s:I}", "iss",
-                               json_sprintf("https://%.*s", SLICE_ARG(facts->app->host)), "iat",
-                               (json_int_t)facts->now.s, "exp", (json_int_t)expires_s);
-    if (claims && claim(claims, "aud", text_json(facts->app->id)) &&
-        claim(claims, "entity", text_json(facts->app->entity)) &&
-        (!facts->user || user_claims(claims, facts->user)) &&
-        (!facts->device || device_claims(claims, facts->device)) &&
-        (!facts->service || claim(claims, "service", text_json(facts->service->id))))
-        text = json_dumps(claims, JSON_COMPACT);
-    json_decref(claims);
-    return text;
+    char *text = mem_grow(NULL, payload_room(facts), 1);
+    struct writer w = {text, utf8_is(facts->app->host)};
+    say(&w, "{\"iss\":\"https://");
+    w.at = escape_json(w.at, facts->app->host);
+    say_number(&w, "\",\"iat\":", facts->now.s);
+    say_number(&w, ",\"exp\":", expires_s);
+    say_text(&w, ",\"aud\":", facts->app->id);
+    say_text(&w, ",\"entity\":", facts->app->entity);
+    if (facts->user)
+        say_user(&w, facts->user);
+    if (facts->device) {
+        say_text(&w, ",\"device\":{\"id\":", facts->device->id);
+        say_text(&w, ",\"trust\":", facts->device->trust);
+        say(&w, "}");
+    }
+    if (facts->service)
+        say_text(&w, ",\"service\":", facts->service->id);
+    say(&w, "}");
+    if (w.is_text)
+        return slice_from(text, (size_t)(w.at - text));
+    mem_free(text);
+    return (struct slice){NULL, 0};
 }
 
 /* RFC 7515 §7.1. Empty where it can't be signed; the caller frees with mem_slice_free. */
-static struct slice jws_make(const struct keyring_signer *signer, const char *payload)
+static struct slice jws_make(const struct keyring_signer *signer, struct slice payload)
 {
     char header[160];
     uint8_t signature[SIGNATURE_BYTES];
@@ -239,12 +288,11 @@ static struct slice jws_make(const struct keyring_signer *signer, const char *pa
                  SLICE_ARG(signer->kid));
     if (header_len < 0 || (size_t)header_len >= sizeof header)
         return (struct slice){NULL, 0};
-    const size_t payload_len = strlen(payload);
-    char *text = mem_array(char, BASE64URL_LEN((size_t)header_len) + BASE64URL_LEN(payload_len) +
+    char *text = mem_array(char, BASE64URL_LEN((size_t)header_len) + BASE64URL_LEN(payload.len) +
                                      BASE64URL_LEN(SIGNATURE_BYTES) + 3);
     size_t len = base64url_encode(text, header, (size_t)header_len);
     text[len++] = '.';
-    len += base64url_encode(text + len, payload, payload_len);
+    len += base64url_encode(text + len, payload.ptr, payload.len);
     if (!signature_make(&signer->key, slice_from(text, len), signature, NULL)) {
         mem_free(text);
         return (struct slice){NULL, 0};
@@ -257,13 +305,13 @@ static struct slice jws_make(const struct keyring_signer *signer, const char *pa
 static struct slice assertion_make(struct assertion_cache *c, const struct keyring_signer *signer,
                                    const struct facts *facts, int64_t expires_s)
 {
-    char *payload = claims_make(facts, expires_s);
+    struct slice payload = claims_make(facts, expires_s);
     struct slice text = {NULL, 0};
-    if (payload)
+    if (payload.len)
         text = jws_make(signer, payload);
     if (text.len)
         metric_add(c->metrics, METRIC_ASSERTIONS_SIGNED_TOTAL, 1);
-    free(payload); // jansson's
+    mem_slice_free(&payload);
     return text;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* What user_claims() in assertion.c reads, and nothing else. */
+/* What say_user() in assertion.c reads, and nothing else. */
 #include "auth/statement.h"
 
 #include "base/hash.h"

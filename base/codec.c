@@ -53,9 +53,20 @@ static bool decode(uint8_t *out, size_t *out_len, struct slice in, const uint8_t
     uint8_t *at = out;
     uint32_t bits = 0;
     size_t held = 0; // bits of `bits` that wait for a byte to be full
+    size_t i = 0;
     if (in.len % 4 == 1)
         return false;
-    for (size_t i = 0; i < in.len; i++) {
+    for (; i + 4 <= in.len; i += 4, at += 3) {
+        const uint32_t a = table[from[i]], b = table[from[i + 1]], c = table[from[i + 2]],
+                       d = table[from[i + 3]];
+        if (!a || !b || !c || !d)
+            return false;
+        const uint32_t three = (a - 1) << 18 | (b - 1) << 12 | (c - 1) << 6 | (d - 1);
+        at[0] = (uint8_t)(three >> 16);
+        at[1] = (uint8_t)(three >> 8);
+        at[2] = (uint8_t)three;
+    }
+    for (; i < in.len; i++) {
         uint32_t value = table[from[i]];
         if (!value)
             return false;

@@ -26,3 +26,20 @@ size_t utf8_next(struct slice s, uint32_t *out)
     *out = point;
     return len;
 }
+
+bool utf8_is(struct slice s)
+{
+    uint64_t eight;
+    uint32_t point;
+    while (s.len) {
+        size_t len = sizeof eight;
+        if (s.len >= len)
+            memcpy(&eight, s.ptr, len);
+        if (s.len < len || eight & 0x8080808080808080u) // not eight of ASCII
+            len = utf8_next(s, &point);
+        if (!len)
+            return false;
+        s = slice_skip(s, len);
+    }
+    return true;
+}

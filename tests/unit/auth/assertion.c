@@ -167,6 +167,45 @@ Test(assertion, it_states_who_asks_and_nothing_of_the_request)
     token_release(zoe);
 }
 
+Test(assertion, what_it_repeats_is_the_very_text_whatever_its_letters)
+{
+    static const char *const groups[] = {"a\"b\\c", "Zoë 𝄞", "\u2028", "]},{\"sub\":\"root\"}"};
+    enum { COUNT = sizeof groups / sizeof *groups };
+    char more[1024];
+    json_t *list = json_array();
+    for (size_t i = 0; i < COUNT; i++)
+        json_array_append_new(list, json_string(groups[i]));
+    char *printed = json_dumps(list, JSON_COMPACT);
+    (void)snprintf(more, sizeof more,
+                   ",\"groups\":%s,\"amr\":%s,\"acr\":\"\\\"}\",\"auth_time\":1799999999", printed,
+                   printed);
+    const struct token *zoe = person("zo\\\"", more, NOW_S + 600);
+    char *text = tell(zoe);
+    json_t *claims = claims_of(text, SLICE("finance"));
+    cr_expect(json_equal(json_object_get(claims, "groups"), list));
+    cr_expect(json_equal(json_object_get(claims, "amr"), list));
+    cr_expect_str_eq(json_string_value(json_object_get(claims, "sub")), "zo\"");
+    cr_expect_str_eq(json_string_value(json_object_get(claims, "acr")), "\"}");
+    cr_expect_eq(json_integer_value(json_object_get(claims, "auth_time")), 1799999999);
+    json_decref(claims);
+    json_decref(list);
+    free(printed);
+    mem_free(text);
+    token_release(zoe);
+}
+
+Test(assertion, a_name_that_is_no_text_is_not_told_as_another)
+{
+    const struct token *zoe = person("zoe", "", NOW_S + 600);
+    struct facts_device odd = device;
+    odd.id = SLICE("managed:laptop-\xff");
+    facts.device = &odd;
+    char *text = tell(zoe);
+    cr_expect_str_eq(text, "");
+    mem_free(text);
+    token_release(zoe);
+}
+
 Test(assertion, it_is_shared_until_half_its_life)
 {
     const struct token *zoe = person("zoe", "", NOW_S + 600);
