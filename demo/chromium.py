@@ -13,7 +13,7 @@ import tempfile
 CHROMIUM = pathlib.Path("/usr/bin/chromium")
 DRIVER = pathlib.Path("/usr/bin/chromedriver")
 FLAGS = ["--disable-quic", "--no-first-run", "--no-default-browser-check", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync", "--disable-extensions", "--window-size=1280,900",
+         "--disable-component-update", "--disable-sync", "--disable-extensions", "--password-store=basic", "--window-size=1280,900",
          *(["--no-sandbox", "--test-type"] if os.geteuid() == 0 else [])]  # its sandbox is not for root
 POLICIES = pathlib.Path("/etc/chromium/policies/managed")
 WIDTHS = (1280, 390)  # a desktop, a telephone
