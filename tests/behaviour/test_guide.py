@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: EUPL-1.2
 """The first chapter of docs/policy.md, done as it says: its files are written, its changes made, its commands run in one
-folder with a real Redis, and what they answer is what stands there."""
+folder with a real Redis, and what they answer is what stands there. And docs/devices.md: its commands, in its order."""
 
 import datetime
 import os
@@ -8,10 +8,17 @@ import pathlib
 import re
 import shlex
 import subprocess
+import textwrap
 
 import pytest
 
-from world import BELFRY, ROOT, until
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from conftest import check_end
+from devices import Authority
+from revocation import StatusServer, make_answer, make_crl
+from world import BELFRY, ROOT, World, until
 
 FILE = re.compile(r"(?i)\bthe\s+file\s+`([\w.]+)`:\s*\Z")
 END = re.compile(r"(?i)\bat\s+the\s+end\s+of\s+`([\w.]+)`:\s*\Z")
@@ -125,3 +132,77 @@ def test_the_guide_works_as_it_stands(tmp_path, store):
     assert reader.commands > 15  # else the page was not read
     bundle = (tmp_path / "finance.yaml").read_text()
     assert "managers-approve" in bundle and "serial: 2" in bundle
+
+
+# docs/devices.md
+
+def blocks(chapter):
+    """The blocks of a chapter, also those of its lists, without their margin."""
+    text = re.search(rf"(?ms)^## {chapter}\n(.*?)^## ", (ROOT / "docs/devices.md").read_text())[1]
+    found = re.findall(r"(?m)(?:^(?: {4}| {7})\S.*\n(?:^(?: {4,}.*)?\n)*)", text)
+    return [textwrap.dedent(block).strip() + "\n" for block in found]
+
+
+class Office:
+    """Somebody who enrols devices, with a copy of the repository's certs/, beside a gateway."""
+
+    def __init__(self, gate, folder):
+        self.gate, self.folder = gate, folder
+        (folder / "certs").symlink_to(ROOT / "certs")
+        (folder / "trust.pem").symlink_to(gate.trust)
+        tools = folder / "bin"
+        tools.mkdir()
+        (tools / "belfry").write_text(f'#!/bin/sh\nexec "{gate.belfry}" "$@" -c "{gate.config}"\n')
+        (tools / "belfry").chmod(0o755)
+        self.env = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "SAN": "", "DATED": ""}
+
+    def run(self, block):
+        script = block.replace("tax.finance.localhost:8443", f"tax.finance.localhost:{self.gate.port}")
+        done = subprocess.run(["bash", "-euo", "pipefail", "-c", script.replace("curl ", "curl -sSi ")], cwd=self.folder,
+                              env=self.env, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, (block, done.stdout, done.stderr)
+        return done.stdout
+
+    def authority(self, name):
+        read = {end: (self.folder / f"{name}.{end}").read_bytes() for end in ("pem", "key")}
+        return Authority(x509.load_pem_x509_certificate(read["pem"]),
+                         serialization.load_pem_private_key(read["key"], None))
+
+
+def test_devices_are_enrolled_as_the_guide_says(tmp_path):
+    make, bundle, request, visit, revoke = blocks("Enrolling")
+    table, inventory, _ = blocks("Inventory")
+    server = StatusServer()
+    with World(workers=1) as gate:
+        gate.begin()
+        office = Office(gate, tmp_path)
+        del office.env["SAN"], office.env["DATED"]  # the guide sets them
+        office.run(make + request)
+        root, issuing = office.authority("root"), office.authority("issuing")
+        leaf = x509.load_pem_x509_certificate((tmp_path / "laptop.pem").read_bytes())
+        for name, authority in (("root", root), ("issuing", issuing)):
+            server.answers[f"/{name}.crl"] = make_crl(authority)
+        server.answers["/ocsp"] = lambda path: make_answer(issuing, leaf)
+        (gate.folder / "policy/finance-devices.pem").write_bytes((tmp_path / "finance-devices.pem").read_bytes())
+        bundle = bundle.replace("http://crl.finance.example", server.url("")).replace("http://ocsp.finance.example",
+                                                                                     server.url("/ocsp"))
+        gate.update("finance", lambda text: re.sub(
+            r"(?m)^device_authorities:\n  - id: finance-laptops\n(?:    .*\n)*", lambda _: bundle, text))
+
+        def seen():
+            reference = re.search(r"(?mi)^belfry-reference: (\S+)", office.run(visit))[1]
+            return gate.decision(reference)
+
+        event = seen()
+        assert event["device.id"] == "finance-laptops:laptop-0001", event
+        until(lambda: gate.metric("belfry_crl_fetches_total") == 2 and gate.metric("belfry_ocsp_fetches_total") == 1,
+              "not all that the bundle names is asked")
+
+        (tmp_path / "laptops.csv").write_text(table)
+        said = office.run(inventory)
+        assert "would import 1 device" in said and "Namur" in said, said
+
+        office.run(revoke)
+        until(lambda: seen()["belfry.reason_code"] == "device_revoked", "it is not out")
+        check_end(gate)
+    server.close()
