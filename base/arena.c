@@ -22,6 +22,11 @@ struct arena_chunk {
 
 #define CHUNK_ROOM (ARENA_CHUNK_BYTES - sizeof(struct arena_chunk))
 
+/* A document of 10,000 rules takes some MiB: piece by piece of 8 KiB, malloc would ask the kernel
+ * for each, and give each back. */
+#define LARGE_FROM (16 * CHUNK_ROOM)
+#define LARGE_ROOM (8 * ARENA_CHUNK_BYTES - sizeof(struct arena_chunk))
+
 static struct arena_chunk *chunk_take(struct chunk_store *store, size_t room)
 {
     struct arena_chunk *chunk;
@@ -102,12 +107,18 @@ static char *alloc_large(struct arena *a, size_t bytes)
     return chunk->bytes;
 }
 
+/* What a next chunk has room for. */
+static size_t usual_room(const struct arena *a)
+{
+    return !a->store && a->total_bytes > LARGE_FROM ? LARGE_ROOM : CHUNK_ROOM;
+}
+
 char *arena_bytes(struct arena *a, size_t bytes)
 {
     if (bytes > CHUNK_ROOM)
         return alloc_large(a, bytes);
     if (!a->at || bytes > (size_t)(a->end - a->at))
-        add_chunk(a, CHUNK_ROOM);
+        add_chunk(a, usual_room(a));
     char *out = a->at;
     a->at += bytes;
     return out;
@@ -115,17 +126,16 @@ char *arena_bytes(struct arena *a, size_t bytes)
 
 void *arena_alloc(struct arena *a, size_t bytes)
 {
-    size_t gap = -(uintptr_t)a->at & (ALIGNMENT - 1);
-    char *out;
-    // A new chunk is aligned from its first byte on.
-    if (!a->at || gap + bytes < bytes || gap + bytes > (size_t)(a->end - a->at)) {
-        if (bytes <= CHUNK_ROOM)
-            add_chunk(a, CHUNK_ROOM);
-        out = arena_bytes(a, bytes);
-    } else {
-        out = arena_bytes(a, gap + bytes) + gap;
+    const size_t gap = -(uintptr_t)a->at & (ALIGNMENT - 1);
+    if (a->at && gap + bytes >= bytes && gap + bytes <= (size_t)(a->end - a->at)) {
+        char *out = a->at + gap;
+        a->at = out + bytes;
+        return memset(out, 0, bytes);
     }
-    return memset(out, 0, bytes);
+    // A new chunk is aligned from its first byte on.
+    if (bytes <= CHUNK_ROOM)
+        add_chunk(a, usual_room(a));
+    return memset(arena_bytes(a, bytes), 0, bytes);
 }
 
 void *arena_alloc_array(struct arena *a, size_t count, size_t size)

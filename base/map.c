@@ -47,21 +47,26 @@ void *map_get(const struct map *m, struct slice key)
     return m->count ? m->entries[find(m, key, table_hash(key))].value : NULL;
 }
 
+void **map_at(struct map *m, struct slice key)
+{
+    if (m->count >= m->room / 4 * 3) // beyond three quarters, probes grow long
+        grow(m);
+    const uint64_t hash = table_hash(key);
+    struct map_entry *entry = &m->entries[find(m, key, hash)];
+    if (!entry->value) {
+        *entry = (struct map_entry){.key = key, .hash = hash};
+        m->count++;
+    }
+    return &entry->value;
+}
+
 void *map_set(struct map *m, struct slice key, void *value)
 {
     assert(value);
-    if (m->count >= m->room / 4 * 3) // beyond three quarters, probes grow long
-        grow(m);
-    uint64_t hash = table_hash(key);
-    struct map_entry *entry = &m->entries[find(m, key, hash)];
-    void *before = entry->value;
-    if (before) {
-        entry->value = value;
-        return before;
-    }
-    *entry = (struct map_entry){.key = key, .value = value, .hash = hash};
-    m->count++;
-    return NULL;
+    void **at = map_at(m, key);
+    void *before = *at;
+    *at = value;
+    return before;
 }
 
 const struct map_entry *map_next(const struct map *m, size_t *at)

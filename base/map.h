@@ -24,5 +24,8 @@ void *map_get(const struct map *m, struct slice key); /* NULL where there is non
 /* Sets, and gives back the value that was there before, or NULL. `value` is not NULL. A key that is
  * there already keeps its old key bytes. */
 void *map_set(struct map *m, struct slice key, void *value);
+/* Where the value of `key` lies, until the next new key. NULL stands there where the key is new:
+ * the caller sets it at once. */
+void **map_at(struct map *m, struct slice key);
 /* Walks all entries in no order: start with *at = 0; NULL at the end. */
 const struct map_entry *map_next(const struct map *m, size_t *at);

@@ -2,7 +2,7 @@
 /* See the header: what is refused here is text to nobody in the house. */
 #include "base/utf8.h"
 
-size_t utf8_next(struct slice s, uint32_t *out)
+size_t utf8_next_long(struct slice s, uint32_t *out)
 {
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
     const uint8_t lead = (uint8_t)s.ptr[0];

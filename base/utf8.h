@@ -4,8 +4,19 @@
 
 #include "belfry/slice.h"
 
+size_t utf8_next_long(struct slice s, uint32_t *out); /* the same, of any length */
+
 /* The length of the sequence at the front of `s`, which is not empty, and its code point. 0, and
- * *out untouched, where it is not the shortest form, a surrogate, past U+10FFFF or cut short. */
-size_t utf8_next(struct slice s, uint32_t *out);
+ * *out untouched, where it is not the shortest form, a surrogate, past U+10FFFF or cut short.
+ * Nearly all text is ASCII: the call was a fifth of what checking a document took. */
+static inline size_t utf8_next(struct slice s, uint32_t *out)
+{
+    const uint8_t lead = (uint8_t)s.ptr[0];
+    if (lead >= 0x80)
+        return utf8_next_long(s, out);
+    *out = lead;
+    return 1;
+}
+
 /* Is all of it UTF-8? The empty text is. */
 bool utf8_is(struct slice s);

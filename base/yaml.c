@@ -14,12 +14,15 @@
 #include "base/mem.h"
 #include "base/utf8.h"
 
+#define FEW_KEYS 16 /* of a map: those are compared with each other */
+
 struct yaml {
     const struct yaml_doc *doc;
     enum yaml_kind kind;
     uint32_t line;
     uint32_t column;
     bool is_plain;
+    bool is_quoted;
     uint32_t count;           // items of a list, pairs of a map
     struct slice text;        // of a scalar
     const struct yaml **kids; // items; or key, value, key, value...
@@ -66,8 +69,17 @@ static struct place place_of_mark(const struct yaml_doc *doc, const struct fy_ma
 /* YAML 1.2.2 §5.1, c-printable. */
 static bool is_printable(uint32_t c)
 {
-    return c == '\t' || c == '\n' || c == '\r' || c == 0x85 || (c >= 0x20 && c <= 0x7e) ||
+    return (c >= 0x20 && c <= 0x7e) || c == '\t' || c == '\n' || c == '\r' || c == 0x85 ||
            (c >= 0xa0 && c <= 0xd7ff) || (c >= 0xe000 && c <= 0xfffd) || c >= 0x10000;
+}
+
+/* How many characters of printable ASCII stand at the front: nearly all of a document is that. */
+static size_t ascii_run(struct slice text)
+{
+    size_t len = 0;
+    while (len < text.len && text.ptr[len] >= 0x20 && text.ptr[len] <= 0x7e)
+        len++;
+    return len;
 }
 
 /* libfyaml takes some byte sequences that are no UTF-8, and guesses UTF-16: so we look first. */
@@ -76,6 +88,11 @@ static bool check_characters(const struct yaml_doc *doc, struct slice text, stru
     size_t line = 1;
     size_t column = 1;
     for (size_t i = 0; i < text.len; column++) {
+        const size_t run = ascii_run(slice_skip(text, i));
+        column += run;
+        i += run;
+        if (i == text.len)
+            break;
         uint32_t c = 0;
         const size_t len = utf8_next(slice_skip(text, i), &c);
         if (!len || !is_printable(c)) {
@@ -148,8 +165,24 @@ static bool node_open(struct builder *b, struct yaml *node)
     return true;
 }
 
-static void check_one_key(struct builder *b, struct map *seen, const struct yaml *key)
+/* The first of the pairs before the i-th that has its key. Most maps have a few keys, which are
+ * sooner looked through than put into a map of ours (NULL then). */
+static const struct yaml *key_before(const struct map *seen, const struct yaml *map, uint32_t i)
 {
+    const struct yaml *key = map->kids[(size_t)i * 2];
+    if (seen)
+        return map_get(seen, key->text);
+    for (uint32_t k = 0; k < i; k++) {
+        const struct yaml *other = map->kids[(size_t)k * 2];
+        if (other->kind == YAML_SCALAR && slice_eq(other->text, key->text))
+            return other;
+    }
+    return NULL;
+}
+
+static void check_key(struct builder *b, struct map *seen, const struct yaml *map, uint32_t i)
+{
+    const struct yaml *key = map->kids[(size_t)i * 2];
     if (key->kind != YAML_SCALAR) {
         findings_error(b->findings, yaml_place(key), "wrong-key", "a key must be a text");
         return;
@@ -159,13 +192,22 @@ static void check_one_key(struct builder *b, struct map *seen, const struct yaml
                        "merge keys are not allowed; write the values out");
         return;
     }
-    const struct yaml *first = map_get(seen, key->text);
+    const struct yaml *first = key_before(seen, map, i);
     if (first)
         findings_error(b->findings, yaml_place(key), "duplicate-key",
                        "key '%.*s' stands here a second time; the first is at line %u",
                        SLICE_ARG(key->text), first->line);
-    else
+    else if (seen)
         (void)map_set(seen, key->text, (void *)(uintptr_t)key); // new, as was just seen
+}
+
+static void check_keys(struct builder *b, const struct yaml *map)
+{
+    struct map seen;
+    map_init(&seen);
+    for (uint32_t i = 0; i < map->count; i++)
+        check_key(b, map->count > FEW_KEYS ? &seen : NULL, map, i);
+    map_fini(&seen);
 }
 
 static void node_close(struct builder *b)
@@ -180,13 +222,8 @@ static void node_close(struct builder *b)
         memcpy(node->kids, b->pending + top.from, kids * sizeof(*node->kids));
         b->pending_count = top.from;
     }
-    if (node->kind != YAML_MAP)
-        return;
-    struct map seen;
-    map_init(&seen);
-    for (uint32_t i = 0; i < node->count; i++)
-        check_one_key(b, &seen, node->kids[(size_t)i * 2]);
-    map_fini(&seen);
+    if (node->kind == YAML_MAP)
+        check_keys(b, node);
 }
 
 /* YAML 1.2.2 §10.3.2: what a plain scalar without meaning looks like. */
@@ -207,8 +244,9 @@ static void add_scalar(struct builder *b, struct fy_event *event)
         text.len = 0;
     struct yaml *node = node_new(b, YAML_SCALAR, fy_event_start_mark(event));
     node->is_plain = style == FYSS_PLAIN;
+    node->is_quoted = style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED;
     // libfyaml's mark stands behind the quote.
-    if ((style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED) && node->column > 1)
+    if (node->is_quoted && node->column > 1)
         node->column--;
     if (node->is_plain && is_null(text)) {
         node->kind = YAML_MISSING;
@@ -391,6 +429,11 @@ struct slice yaml_text(const struct yaml *n)
 bool yaml_is_plain(const struct yaml *n)
 {
     return yaml_kind(n) == YAML_SCALAR && n->is_plain;
+}
+
+bool yaml_is_quoted(const struct yaml *n)
+{
+    return yaml_kind(n) == YAML_SCALAR && n->is_quoted;
 }
 
 size_t yaml_count(const struct yaml *n)

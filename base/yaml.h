@@ -26,6 +26,7 @@ yaml_kind(const struct yaml *n); /* NULL is YAML_MISSING; so is an empty (null) 
 struct place yaml_place(const struct yaml *n); /* of the node's first character */
 struct slice yaml_text(const struct yaml *n);  /* of a scalar, else empty */
 bool yaml_is_plain(const struct yaml *n);      /* a scalar without quotes */
+bool yaml_is_quoted(const struct yaml *n);     /* a scalar in quotes; else it is a block */
 size_t yaml_count(const struct yaml *n);       /* of a list or map */
 const struct yaml *yaml_item(const struct yaml *list, size_t i);
 const struct yaml *yaml_key(const struct yaml *map,

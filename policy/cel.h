@@ -105,6 +105,8 @@ bool cel_reads_path(const struct cel *c);
 /* The conditions that `c` is the && of, in order; itself where it is no &&. Put together as && is
  * (false where one is false, else an error where one is), their outcomes are its outcome. */
 uint32_t cel_atoms(const struct cel *c, struct arena *a, const struct cel *const **out);
+/* One of them in another arena; its steps stay those of the whole. */
+const struct cel *cel_copy(const struct cel *atom, struct arena *a);
 /* Bytes that are equal only for conditions with equal outcomes on all facts. */
 struct slice cel_key(const struct cel *c, struct arena *a);
 bool cel_reads_device(const struct cel *c); /* could lack a device */

@@ -25,6 +25,13 @@ uint32_t cel_atoms(const struct cel *c, struct arena *a, const struct cel *const
     return count;
 }
 
+const struct cel *cel_copy(const struct cel *atom, struct arena *a)
+{
+    struct cel *copy = arena_new(a, struct cel);
+    *copy = *atom;
+    return copy;
+}
+
 /* ---- sameness ---- */
 
 static bool has_args(const struct cel_step *s)

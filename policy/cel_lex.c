@@ -82,10 +82,15 @@ static char peek(const struct cel_text *t, size_t i)
     return i < t->text.len ? t->text.ptr[i] : '\0';
 }
 
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\f' || c == '\r';
+}
+
 static size_t skip_blank(const struct cel_text *t, size_t i)
 {
     for (;;) {
-        while (i < t->text.len && strchr(" \t\n\f\r", t->text.ptr[i]) && t->text.ptr[i])
+        while (is_blank(peek(t, i)))
             i++;
         if (peek(t, i) != '/' || peek(t, i + 1) != '/')
             return i;
@@ -387,8 +392,9 @@ static enum cel_token_kind sign_kind(const struct cel_text *t, size_t at, size_t
         {"]", TOKEN_LIST_CLOSE}, {"{", TOKEN_MAP_OPEN}, {"}", TOKEN_MAP_CLOSE},
     };
     for (size_t i = 0; i < sizeof signs / sizeof signs[0]; i++) {
-        *len = strlen(signs[i].text);
-        if (slice_starts(slice_skip(t->text, at), slice_of(signs[i].text)))
+        const char second = signs[i].text[1];
+        *len = second ? 2 : 1;
+        if (signs[i].text[0] == t->text.ptr[at] && (!second || second == peek(t, at + 1)))
             return signs[i].kind;
     }
     return TOKEN_BAD;

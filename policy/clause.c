@@ -6,19 +6,21 @@
 #include "base/map.h"
 #include "policy/compile_in.h"
 
-/* An atom while it is counted. */
-struct part {
-    const struct cel *test;
-    uint32_t uses;   /* by rules */
-    uint32_t number; /* in the end */
-};
-
 /* A text that a condition can be found by. */
 struct name {
     struct slice text;
     enum cel_guard_fact fact;
     uint32_t uses;
     uint32_t number; /* 0: no condition is found by it */
+};
+
+/* An atom while it is counted. */
+struct part {
+    const struct cel *test;
+    struct name **names; /* by any of which it is found; all of one fact */
+    uint32_t name_count; /* 0: by none */
+    uint32_t uses;       /* by rules */
+    uint32_t number;     /* in the end */
 };
 
 /* A distinct condition. */
@@ -53,15 +55,40 @@ uint64_t guard_hash(enum cel_guard_fact fact, struct slice text)
     return hash ^ hash >> 32;
 }
 
-static struct part *part_of(struct work *w, const struct cel *test)
+static struct name *name_of(struct work *w, enum cel_guard_fact fact, struct slice text)
 {
-    const struct slice key = cel_key(test, w->scratch);
-    struct part *part = map_get(&w->parts, key);
-    if (part)
-        return part;
-    part = arena_new(w->scratch, struct part);
-    part->test = test;
-    map_set(&w->parts, key, part);
+    char *key = arena_bytes(w->scratch, text.len + 1);
+    key[0] = (char)fact;
+    if (text.len)
+        memcpy(key + 1, text.ptr, text.len);
+    void **at = map_at(&w->names, slice_from(key, text.len + 1));
+    if (*at)
+        return *at;
+    struct name *name = *at = arena_new(w->scratch, struct name);
+    *name = (struct name){.text = text, .fact = fact};
+    return name;
+}
+
+static void find_names(struct work *w, struct part *p)
+{
+    struct cel_guard guard;
+    if (!cel_guard(p->test, &guard))
+        return;
+    p->names = arena_array(w->scratch, struct name *, guard.count);
+    p->name_count = guard.count;
+    for (uint32_t i = 0; i < guard.count; i++)
+        p->names[i] = name_of(w, guard.fact, guard.texts[i]);
+}
+
+/* `test` lies in the scratch where it is a part of a condition, and is kept if it is a new one. */
+static struct part *part_of(struct work *w, const struct cel *test, bool is_kept)
+{
+    void **at = map_at(&w->parts, cel_key(test, w->scratch));
+    if (*at)
+        return *at;
+    struct part *part = *at = arena_new(w->scratch, struct part);
+    part->test = is_kept ? test : cel_copy(test, w->keep);
+    find_names(w, part);
     if (w->part_count == w->part_room) {
         struct part **more = arena_array(w->scratch, struct part *, w->part_room * 2 + 64);
         if (w->part_count)
@@ -77,72 +104,49 @@ static struct condition *make_condition(struct work *w, const struct rule *r)
 {
     struct condition *c = arena_new(w->scratch, struct condition);
     const struct cel *const *atoms;
-    c->count = cel_atoms(r->when, w->keep, &atoms);
+    c->count = cel_atoms(r->when, w->scratch, &atoms);
     c->parts = arena_array(w->scratch, struct part *, c->count);
     for (uint32_t i = 0; i < c->count; i++)
-        c->parts[i] = part_of(w, atoms[i]);
+        c->parts[i] = part_of(w, atoms[i], atoms[i] == r->when);
     c->compiled.number = ++w->condition_count;
     c->compiled.reads_device = cel_reads_device(r->when);
     w->condition_list[w->condition_count - 1] = c;
     return c;
 }
 
-static struct name *name_of(struct work *w, enum cel_guard_fact fact, struct slice text)
+static void count_names(const struct condition *c)
 {
-    char *key = arena_bytes(w->scratch, text.len + 1);
-    key[0] = (char)fact;
-    if (text.len)
-        memcpy(key + 1, text.ptr, text.len);
-    struct name *name = map_get(&w->names, slice_from(key, text.len + 1));
-    if (name)
-        return name;
-    name = arena_new(w->scratch, struct name);
-    *name = (struct name){.text = text, .fact = fact};
-    map_set(&w->names, slice_from(key, text.len + 1), name);
-    return name;
-}
-
-static void count_names(struct work *w, const struct condition *c)
-{
-    struct cel_guard guard;
-    for (uint32_t i = 0; i < c->count; i++) {
-        if (!cel_guard(c->parts[i]->test, &guard))
-            continue;
-        for (uint32_t k = 0; k < guard.count; k++)
-            name_of(w, guard.fact, guard.texts[k])->uses += c->uses;
-    }
+    for (uint32_t i = 0; i < c->count; i++)
+        for (uint32_t k = 0; k < c->parts[i]->name_count; k++)
+            c->parts[i]->names[k]->uses += c->uses;
 }
 
 /* The conjunct whose texts are in the fewest rules finds it best. */
 static void choose_guard(struct work *w, struct condition *c)
 {
-    struct cel_guard guard;
-    uint32_t best = UINT32_MAX, best_part = 0;
+    const struct part *best = NULL;
+    uint32_t least = UINT32_MAX;
     for (uint32_t i = 0; i < c->count; i++) {
+        const struct part *p = c->parts[i];
         uint32_t most = 0;
-        if (!cel_guard(c->parts[i]->test, &guard))
-            continue;
-        for (uint32_t k = 0; k < guard.count; k++) {
-            const uint32_t uses = name_of(w, guard.fact, guard.texts[k])->uses;
-            most = uses > most ? uses : most;
-        }
-        if (most < best) {
-            best = most;
-            best_part = i;
+        for (uint32_t k = 0; k < p->name_count; k++)
+            most = p->names[k]->uses > most ? p->names[k]->uses : most;
+        if (p->name_count && most < least) {
+            least = most;
+            best = p;
         }
     }
-    if (best == UINT32_MAX || !cel_guard(c->parts[best_part]->test, &guard))
+    if (!best)
         return;
-    uint32_t *texts = arena_array(w->scratch, uint32_t, guard.count);
-    for (uint32_t k = 0; k < guard.count; k++) {
-        struct name *name = name_of(w, guard.fact, guard.texts[k]);
-        if (!name->number)
-            name->number = ++w->name_count;
-        texts[k] = name->number;
+    uint32_t *texts = arena_array(w->scratch, uint32_t, best->name_count);
+    for (uint32_t k = 0; k < best->name_count; k++) {
+        if (!best->names[k]->number)
+            best->names[k]->number = ++w->name_count;
+        texts[k] = best->names[k]->number;
     }
-    c->compiled.guard = guard.fact;
+    c->compiled.guard = best->names[0]->fact;
     c->compiled.texts = texts;
-    c->compiled.text_count = guard.count;
+    c->compiled.text_count = best->name_count;
 }
 
 static void make_names(struct work *w)
@@ -212,10 +216,8 @@ const struct compiled_clause *compile_clauses(struct arena *a, struct arena *scr
         const struct rule *r = &rules->list[i];
         if (!r->when)
             continue;
-        if (!(of_rule[i] = map_get(&w.conditions, r->when_text))) {
-            of_rule[i] = make_condition(&w, r);
-            map_set(&w.conditions, r->when_text, of_rule[i]);
-        }
+        void **at = map_at(&w.conditions, r->when_text);
+        of_rule[i] = *at = *at ? *at : make_condition(&w, r);
         /* A rule of several patterns may be come to several times. One that names segments of
          * the path is asked as a whole, and nothing of it remembered. */
         const uint32_t uses = r->path_count > 1 ? 2 : 1;
@@ -225,7 +227,7 @@ const struct compiled_clause *compile_clauses(struct arena *a, struct arena *scr
     }
     number_parts(&w, is_read_twice);
     for (uint32_t i = 0; i < w.condition_count; i++)
-        count_names(&w, w.condition_list[i]);
+        count_names(w.condition_list[i]);
     for (uint32_t i = 0; i < w.condition_count; i++)
         choose_guard(&w, w.condition_list[i]);
     for (uint32_t i = 0; i < rules->count; i++)

@@ -271,8 +271,9 @@ bool load_file(struct loader *l, const struct yaml *n, struct slice *out)
 bool load_unique(struct loader *l, struct map *seen, struct slice id, const struct yaml *map,
                  void *value)
 {
-    if (!map_get(seen, id)) {
-        (void)map_set(seen, id, value);
+    void **at = map_at(seen, id);
+    if (!*at) {
+        *at = value;
         return true;
     }
     const struct yaml *n = yaml_get(map, SLICE("id"));
@@ -322,13 +323,13 @@ static uint32_t leading_blanks(struct slice text)
 struct place load_text_place(struct loader *l, const struct yaml *n)
 {
     struct place place = yaml_place(n);
-    if (yaml_is_plain(n))
-        return place;
-    const struct slice source = load_source_at(l, place.line, place.column);
-    if (source.len && (source.ptr[0] == '"' || source.ptr[0] == '\''))
+    if (yaml_is_quoted(n))
         place.column++;
-    else /* a block: its mark is the first column of its first line */
-        place.column = leading_blanks(source) - leading_blanks(yaml_text(n)) + 1;
+    if (yaml_is_plain(n) || yaml_is_quoted(n))
+        return place;
+    /* A block: its mark is the first column of its first line. */
+    const struct slice source = load_source_at(l, place.line, place.column);
+    place.column = leading_blanks(source) - leading_blanks(yaml_text(n)) + 1;
     return place;
 }
 

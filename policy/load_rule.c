@@ -247,19 +247,28 @@ static void load_effect(struct loader *l, const struct yaml *map, struct rule *r
     load_reach(l, effect, rule, options);
 }
 
-/* What the patterns call segments; a name may stand there twice. */
-static struct slices segment_names(struct loader *l, const struct rule *rule)
+/* What the patterns call segments, into `out` where there is one; a name may stand there twice. */
+static uint32_t list_segment_names(const struct rule *rule, struct slice *out)
 {
-    uint32_t room = 0, count = 0;
-    for (uint32_t i = 0; i < rule->path_count; i++)
-        room += rule->paths[i].count;
-    struct slice *names = arena_array(l->a, struct slice, room);
+    uint32_t count = 0;
     for (uint32_t i = 0; i < rule->path_count; i++) {
         const struct pattern *p = &rule->paths[i];
-        for (uint32_t k = 0; k < p->count; k++)
-            if (p->segments[k].kind == PATTERN_ONE && p->segments[k].text.len)
-                names[count++] = p->segments[k].text;
+        for (uint32_t k = 0; k < p->count; k++) {
+            if (p->segments[k].kind != PATTERN_ONE || !p->segments[k].text.len)
+                continue;
+            if (out)
+                out[count] = p->segments[k].text;
+            count++;
+        }
     }
+    return count;
+}
+
+static struct slices segment_names(struct loader *l, const struct rule *rule)
+{
+    const uint32_t count = list_segment_names(rule, NULL);
+    struct slice *names = arena_array(l->a, struct slice, count);
+    (void)list_segment_names(rule, names); // the same, so it fits
     return (struct slices){names, count};
 }
 

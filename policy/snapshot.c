@@ -28,15 +28,7 @@ struct build {
 static void sealed_init(struct sealed *out, struct slice bytes, const uint8_t *payload_digest)
 {
     out->bytes = mem_slice(bytes);
-    sha256(out->digest, bytes);
     memcpy(out->payload_digest, payload_digest, sizeof(out->payload_digest));
-}
-
-static bool is_sealed_as(const struct sealed *sealed, struct slice bytes)
-{
-    uint8_t digest[SHA256_BYTES];
-    sha256(digest, bytes);
-    return memcmp(sealed->digest, digest, sizeof(digest)) == 0;
 }
 
 static struct charter_ref *charter_ref(struct charter_ref *r)
@@ -222,7 +214,7 @@ static void build_charter(struct build *b)
     const struct snapshot_document *d = find_document(b->input, SLICE(""));
     struct fault kept = {0};
     bool is_same =
-        d && b->last && b->last->charter && is_sealed_as(&b->last->charter->sealed, d->bytes);
+        d && b->last && b->last->charter && slice_eq(b->last->charter->sealed.bytes, d->bytes);
     if (d && !is_same)
         b->s->charter = try_charter(b, d->bytes, status);
     if (!b->s->charter)
@@ -366,7 +358,7 @@ static struct bundle_ref *choose_bundle(struct build *b, const struct charter_en
         return NULL;
     struct document_status *status = add_status(b->s, entity->id);
     struct fault kept = {0};
-    bool is_same = d && last && is_sealed_as(&last->sealed, d->bytes);
+    bool is_same = d && last && slice_eq(last->sealed.bytes, d->bytes);
     struct bundle_ref *r = NULL;
     if (d && !is_same)
         r = try_bundle(b, entity, d->bytes, status);

@@ -51,7 +51,6 @@ struct snapshot {
 /* A verified document as it came, kept to be verified again by the keys then in force. */
 struct sealed {
     struct slice bytes;         /* the envelope; owned */
-    uint8_t digest[32];         /* of the envelope */
     uint8_t payload_digest[32]; /* what serials are remembered with */
 };
 
