@@ -39,7 +39,8 @@ static int number(struct slice *words)
     uint64_t value = 0;
     struct slice word = slice_cut(words, ' ');
     const bool is_below = slice_starts(word, SLICE("-"));
-    (void)slice_u64(slice_skip(word, is_below ? 1 : 0), 10000, &value);
+    if (!slice_u64(slice_skip(word, is_below ? 1 : 0), 10000, &value))
+        return 0;
     return is_below ? -(int)value : (int)value;
 }
 
