@@ -47,8 +47,9 @@ static void session_settle(struct session *s, const struct keyring *k)
     identity_user(&s->user, &s->arena, s->identity, s->entity,
                   k ? keyring_audit_key(k, s->entity) : SLICE(""));
     s->user.expires = s->ends;
-    s->authenticated_at =
-        s->identity->authenticated_at.s ? s->identity->authenticated_at : s->created;
+    s->facts = (struct facts_session){.began = s->created,
+                                      .authenticated_at = s->identity->authenticated_at,
+                                      .methods = s->user.amr};
     user_statement(&s->arena, &s->user, &s->statement, &s->statement_hash);
 }
 

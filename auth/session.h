@@ -30,26 +30,26 @@ struct session {
     struct slice entity;
     struct slice application; /* its id: a session is good there only */
     struct slice host;
-    struct slice handle;          /* SESSION_HANDLE_CHARS */
-    struct facts_user user;       /* `expires` is `ends`; hash and key as a token's are made */
-    struct slice statement;       /* as token_statement(): all that an assertion says of the user */
-    uint64_t statement_hash;      /* table_hash() of it */
-    struct identity *identity;    /* what the provider said last; borrowed from the session */
-    bool is_unbound;              /* no device certificate: never good where one is required */
-    uint8_t certificate[32];      /* SHA-256 of the DER that it is bound to; zero when unbound */
-    struct slice device;          /* facts_device.id of it; empty when unbound */
-    struct wall created;          /* this sign-in */
-    uint64_t revoked_until;       /* the entity's last revocation that was known then */
-    struct wall authenticated_at; /* the provider's auth_time, or `created` without one */
-    struct wall ends;             /* in any case */
-    int64_t idle_s;               /* after so long without a request it is over */
-    struct wall seen;             /* the last request that was written down: may be a minute old */
-    int64_t refresh_after_s;      /* identity->known_at must not be older; 0: it may */
-    int64_t refresh_grace_s;      /* but so much, while the provider is away */
-    struct slice language;        /* chosen by the person: "nl", "fr", "de", "en"; may be empty */
-    int64_t asked_acr_level;      /* a step-up to this level ... */
-    struct wall asked_at;         /* ... was asked for then; s == 0: never */
-    uint64_t version;             /* 1, 2, ...: each writing of the record is one more */
+    struct slice handle;        /* SESSION_HANDLE_CHARS */
+    struct facts_user user;     /* `expires` is `ends`; hash and key as a token's are made */
+    struct facts_session facts; /* of what stands here, as rules ask for it */
+    struct slice statement;     /* as token_statement(): all that an assertion says of the user */
+    uint64_t statement_hash;    /* table_hash() of it */
+    struct identity *identity;  /* what the provider said last; borrowed from the session */
+    bool is_unbound;            /* no device certificate: never good where one is required */
+    uint8_t certificate[32];    /* SHA-256 of the DER that it is bound to; zero when unbound */
+    struct slice device;        /* facts_device.id of it; empty when unbound */
+    struct wall created;        /* this sign-in */
+    uint64_t revoked_until;     /* the entity's last revocation that was known then */
+    struct wall ends;           /* in any case */
+    int64_t idle_s;             /* after so long without a request it is over */
+    struct wall seen;           /* the last request that was written down: may be a minute old */
+    int64_t refresh_after_s;    /* identity->known_at must not be older; 0: it may */
+    int64_t refresh_grace_s;    /* but so much, while the provider is away */
+    struct slice language;      /* chosen by the person: "nl", "fr", "de", "en"; may be empty */
+    int64_t asked_acr_level;    /* a step-up to this level ... */
+    struct wall asked_at;       /* ... was asked for then; s == 0: never */
+    uint64_t version;           /* 1, 2, ...: each writing of the record is one more */
     struct arena arena;
 };
 

@@ -5,7 +5,8 @@
  *   {"bundle": TEXT, "baseline": TEXT}   from here on by the first application of this bundle; the
  *                                        baseline is the forbids of a bundle, and its permits as
  *                                        requirements
- *   {"method": "GET", "path": "/a", "now": 0, "user": {...} or null, "device": ..., "service": ...}
+ *   {"method": "GET", "path": "/a", "now": 0, "user": {...} or null, "device": ..., "service": ...,
+ *    "session": ...}
  *
  * With --rounds N all requests are read first, judged N times, and the time of a decision is
  * written instead, in nanoseconds of this thread's CPU: the least and the median of the rounds. */
@@ -36,6 +37,7 @@ struct asked {
     struct facts_user user;
     struct facts_device device;
     struct facts_service service;
+    struct facts_session session;
     struct request request;
     struct facts facts;
     bool is_refused; /* by the path alone */
@@ -157,6 +159,23 @@ static void read_people(struct asked *q, const json_t *line, struct arena *a)
     q->facts.service = json_is_object(service) ? &q->service : NULL;
 }
 
+/* How many seconds ago; not said: missing. */
+static struct wall moment_of(const struct asked *q, const json_t *object, const char *age)
+{
+    const json_t *seconds = json_object_get(object, age);
+    return (struct wall){seconds ? q->facts.now.s - json_integer_value(seconds) : 0};
+}
+
+static void read_session(struct asked *q, const json_t *line, struct arena *a)
+{
+    const json_t *session = json_object_get(line, "session");
+    q->session =
+        (struct facts_session){.began = moment_of(q, session, "age"),
+                               .authenticated_at = moment_of(q, session, "authentication_age"),
+                               .methods = keep_all(a, session, "methods")};
+    q->facts.session = json_is_object(session) ? &q->session : NULL;
+}
+
 static struct asked *read_asked(const struct law *law, const json_t *line, struct arena *a)
 {
     struct asked *q = arena_new(a, struct asked);
@@ -171,6 +190,7 @@ static struct asked *read_asked(const struct law *law, const json_t *line, struc
     q->is_refused =
         target_parse(&q->request, keep(a, line, "path"), app->paths, a) != REASON_PERMITTED;
     read_people(q, line, a);
+    read_session(q, line, a);
     query_read_for_rules(&law->snapshot, &q->facts, a);
     return q;
 }

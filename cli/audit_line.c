@@ -322,7 +322,7 @@ static void read_user(const struct audit_line *l, const struct application *app,
     out->user = (struct facts_user){
         .provider = l->provider, .groups = read_roles(l->roles, a), .acr_level = l->acr_level};
     out->facts.user = &out->user;
-    out->has_groups = is_whole(l->roles);
+    out->facts.session = &out->session; /* or it was a token: only notes tell */
 }
 
 static void read_device(const struct audit_line *l, const struct bundle *b, struct recorded *out)
@@ -391,8 +391,13 @@ static bool holds(struct slices names, struct slice name)
 static void read_notes(const struct audit_line *l, const struct application *app,
                        struct recorded *out, struct arena *a)
 {
-    const struct fact_parts parts = {out->facts.user ? &out->user : NULL,
-                                     out->facts.device ? &out->device : NULL, &out->request};
+    bool lacks_session = false;
+    const struct fact_parts parts = {.user = out->facts.user ? &out->user : NULL,
+                                     .device = out->facts.device ? &out->device : NULL,
+                                     .request = &out->request,
+                                     .session = out->facts.session ? &out->session : NULL,
+                                     .lacks_session = &lacks_session,
+                                     .now = out->facts.now};
     struct slices headers;
     bool has_headers = true;
     if (!l->notes.len)
@@ -400,6 +405,8 @@ static void read_notes(const struct audit_line *l, const struct application *app
     out->unknown &= ~fact_notes_read(l->notes, &parts, &headers, a);
     for (uint32_t i = 0; i < app->rules->headers.count; i++)
         has_headers = has_headers && holds(headers, app->rules->headers.at[i]);
+    if (lacks_session)
+        out->facts.session = NULL;
     if (has_headers)
         out->unknown &= ~CEL_BIT_HEADERS;
     if (out->request.has_query)

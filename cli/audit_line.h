@@ -64,6 +64,7 @@ struct recorded {
     struct facts_user user;
     struct facts_device device;
     struct facts_service service;
+    struct facts_session session;
     uint64_t unknown;   /* facts that were there, and that the line does not hold */
     bool has_groups;    /* the line itself says all of them */
     const char *no_way; /* it can't be judged at all: why; or NULL */

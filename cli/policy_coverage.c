@@ -13,8 +13,8 @@ struct coverage {
     const struct policy_test **first;
 };
 
-static void note_test(struct coverage *c, const struct policy_test *t,
-                      const struct application *app, struct wall now)
+static void note_test(struct coverage *c, struct policy_test *t, const struct application *app,
+                      struct wall now)
 {
     struct request request;
     struct facts facts;

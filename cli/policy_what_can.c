@@ -23,6 +23,7 @@ struct what_can {
     struct facts_user user;
     struct facts_device device;
     struct facts_service service;
+    struct facts_session session; /* all of it is unknown */
     struct facts facts;
     uint64_t unknown;
 };
@@ -49,6 +50,7 @@ static void read_user(struct what_can *w)
     if (!w->groups && !w->scopes && !w->level && !w->provider && !w->user_id)
         return;
     w->facts.user = &w->user;
+    w->facts.session = &w->session;
     w->user.groups = read_list(w, w->groups);
     w->user.scopes = read_list(w, w->scopes);
     w->user.provider = slice_of(w->provider ? w->provider : "");

@@ -182,6 +182,7 @@ static int answer(struct who_can *w)
     static const struct facts_user user;
     static const struct facts_device device;
     static const struct facts_service service;
+    static const struct facts_session session;
     const struct application *app = ground_application(&w->ground, w->words[0]);
     if (!app)
         return EXIT_TROUBLE;
@@ -192,6 +193,7 @@ static int answer(struct who_can *w)
     w->facts = (struct facts){.user = &user,
                               .device = &device,
                               .service = &service,
+                              .session = &session,
                               .app = app,
                               .request = &w->request,
                               .now = policy_now()};

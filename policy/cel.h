@@ -111,7 +111,8 @@ const struct cel *cel_copy(const struct cel *atom, struct arena *a);
 struct slice cel_key(const struct cel *c, struct arena *a);
 bool cel_reads_device(const struct cel *c); /* could lack a device */
 bool cel_reads_query(const struct cel *c);  /* asks for request.query_parameters */
-bool cel_reads_time(const struct cel *c);   /* may say another thing a second later */
+bool cel_reads_time(const struct cel *c);   /* may say another thing a second later ... */
+bool cel_reads_age(const struct cel *c);    /* ... where there is a session */
 
 /* Facts by whose texts an index can find conditions. */
 enum cel_guard_fact {

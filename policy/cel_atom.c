@@ -97,19 +97,25 @@ bool cel_reads_device(const struct cel *c)
     return reads_device(c->root);
 }
 
-static bool reads_time(const struct cel_step *s)
+/* The value of one of these; that a fact is there at all is not changed by time. */
+static bool reads_value(const struct cel_step *s, uint64_t facts)
 {
     if (s->op == OP_FACT)
-        return s->fact == CEL_FACT_request_time;
+        return facts >> s->fact & 1;
     for (uint32_t i = 0; has_args(s) && i < s->count; i++)
-        if (reads_time(s->args[i]))
+        if (reads_value(s->args[i], facts))
             return true;
     return false;
 }
 
 bool cel_reads_time(const struct cel *c)
 {
-    return reads_time(c->root);
+    return reads_value(c->root, CEL_BIT(request_time));
+}
+
+bool cel_reads_age(const struct cel *c)
+{
+    return reads_value(c->root, CEL_BIT(session_age) | CEL_BIT(session_authentication_age));
 }
 
 static bool reads_query(const struct cel_step *s)

@@ -10,6 +10,7 @@
 #include "base/field_name.h"
 #include "belfry/request.h"
 #include "policy/bundle.h"
+#include "policy/cel_time_in.h"
 #include "policy/regex.h"
 
 /* --- what goes wrong, and where things are made --- */
@@ -47,7 +48,7 @@ bool cel_scratch_text(struct cel_frame *f, struct slice text, union cel_value *o
 
 /* --- facts --- */
 
-enum root { ROOT_user, ROOT_device, ROOT_service, ROOT_app, ROOT_request };
+enum root { ROOT_user, ROOT_device, ROOT_service, ROOT_session, ROOT_app, ROOT_request };
 
 static const struct {
     enum root root;
@@ -67,6 +68,8 @@ static bool has_root(const struct facts *f, enum root root)
         return f->device != NULL;
     case ROOT_service:
         return f->service != NULL;
+    case ROOT_session:
+        return f->session != NULL;
     case ROOT_app:
         return f->app != NULL;
     case ROOT_request:
@@ -79,6 +82,13 @@ static struct cel_list list_of(const struct slice *at, uint32_t count)
 {
     // A value begins with the slice that it may be, and is no larger (see cel_in.h).
     return (struct cel_list){(const union cel_value *)(const void *)at, count};
+}
+
+/* Gateways' clocks differ by seconds: what began in the future has begun now. */
+static bool read_age(const struct facts *f, struct wall since, union cel_value *out)
+{
+    const int64_t age_s = f->now.s > since.s ? f->now.s - since.s : 0;
+    return since.s && !__builtin_mul_overflow(age_s, CEL_NS, &out->i);
 }
 
 /* The fact's value; its root is present. False where it is missing: no text but a query is ever
@@ -107,6 +117,7 @@ static bool read_fact(struct cel_frame *r, enum cel_fact fact, union cel_value *
         TEXTS(user, groups)
         TEXTS(user, scopes)
         TEXTS(user, amr)
+        TEXTS(session, methods)
         TEXT(device, id)
         TEXT(device, certificate)
         TEXT(device, authority)
@@ -147,6 +158,10 @@ static bool read_fact(struct cel_frame *r, enum cel_fact fact, union cel_value *
     case CEL_FACT_device_attributes:
         out->list = list_of(f->device->attributes.at, f->device->attributes.count);
         return f->device->attributes.at != NULL;
+    case CEL_FACT_session_age:
+        return read_age(f, f->session->began, out);
+    case CEL_FACT_session_authentication_age:
+        return read_age(f, f->session->authenticated_at, out);
     case CEL_FACT_request_method:
         out->s = f->request->method_name;
         return out->s.len > 0;
@@ -190,13 +205,14 @@ bool cel_fact_read(const struct facts *facts, enum cel_fact fact, union cel_valu
     return read_fact(&frame, fact, out);
 }
 
-/* Remembers the first fact that was missing, and every part that was absent. */
+/* Remembers the first fact that was missing, and every part that was absent. Who signs in has a
+ * session; whose token it is has none, and gets none by that. */
 static void note_missing(struct cel_frame *r, enum cel_fact fact)
 {
     const enum root root = fact_names[fact].root;
     if (!r->notes.missing.len)
         r->notes.missing = fact_names[fact].name;
-    r->notes.lacks_user |= root == ROOT_user && !r->facts->user;
+    r->notes.lacks_user |= (root == ROOT_user || root == ROOT_session) && !r->facts->user;
     r->notes.lacks_device |= root == ROOT_device && !r->facts->device;
 }
 

@@ -48,6 +48,7 @@ struct baseline {
     /* By charter_compile. */
     bool has_shadow;              /* some rule of it is in shadow */
     bool reads_time;              /* some requirement does */
+    bool reads_age;               /* of a session */
     bool reads_query;             /* some requirement asks for the query's parameters */
     uint64_t reads;               /* all facts that its conditions name */
     const struct rules *rules[2]; /* of the forbids; [1] where case is folded */

@@ -334,6 +334,7 @@ static struct rules *compile(struct arena *a, const struct rule *list, uint32_t 
         rules->has_step_up |= list[i].remedy == REMEDY_STEP_UP;
     for (uint32_t i = 0; i < rules->atom_count; i++) {
         rules->reads_time |= cel_reads_time(rules->atoms[i]);
+        rules->reads_age |= cel_reads_age(rules->atoms[i]);
         rules->reads_query |= cel_reads_query(rules->atoms[i]);
     }
     arena_fini(&scratch);
@@ -388,6 +389,8 @@ void charter_compile(struct charter *c)
         b->has_shadow |= b->requirements[i].is_shadow;
     for (uint32_t i = 0; i < b->requirement_count; i++)
         b->reads_time |= b->requirements[i].when && cel_reads_time(b->requirements[i].when);
+    for (uint32_t i = 0; i < b->requirement_count; i++)
+        b->reads_age |= b->requirements[i].when && cel_reads_age(b->requirements[i].when);
     for (uint32_t i = 0; i < b->requirement_count; i++)
         b->reads_query |= b->requirements[i].when && cel_reads_query(b->requirements[i].when);
     for (uint32_t i = 0; i < b->forbid_count; i++)

@@ -101,6 +101,7 @@ struct rules {
     struct guard_names names;
     bool has_step_up;      /* some permit rule says remedy: step_up */
     bool reads_time;       /* some condition does */
+    bool reads_age;        /* of a session */
     bool reads_query;      /* asks for the query's parameters */
     uint64_t reads;        /* all facts that conditions name, those of rules in shadow too */
     struct slices headers; /* and which headers */

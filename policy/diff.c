@@ -317,7 +317,7 @@ static void prepare(struct search *s, const struct diff_side *before, const stru
     s->has_other_app = x && y && !(slice_eq(x->id, y->id) && slice_eq(x->entity, y->entity));
     map_init(&s->leaves);
     map_init(&s->variables);
-    diff_people_init(&s->people);
+    diff_people_init(&s->people, s->now);
     for (int i = 0; i < ROOT_COUNT; i++)
         s->roots[i] = (struct variable){.kind = OF_ROOT, .value = -1, .count = 2};
     if (asks_for_none(x) && asks_for_none(y))

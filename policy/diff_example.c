@@ -159,6 +159,8 @@ static const struct variable *make_example(const struct search *s, struct exampl
     e->facts.user = e->has[ROOT_USER] ? &e->people.user : NULL;
     e->facts.device = e->has[ROOT_DEVICE] ? &e->people.device : NULL;
     e->facts.service = e->has[ROOT_SERVICE] ? &e->people.service : NULL;
+    e->has[ROOT_SESSION] = e->has[ROOT_SESSION] && e->has[ROOT_USER];
+    e->facts.session = e->has[ROOT_SESSION] ? &e->people.session : NULL;
     return opaque;
 }
 

@@ -8,11 +8,16 @@ enum fact_type { STRING, INT, BOOL, STRINGS, TIMESTAMP, DURATION, MAP, LISTS };
 #define PLACE_user(name) offsetof(struct people, user.name)
 #define PLACE_device(name) offsetof(struct people, device.name)
 #define PLACE_service(name) offsetof(struct people, service.name)
+#define PLACE_session(name) PLACE_session_##name
+#define PLACE_session_age offsetof(struct people, session.began)
+#define PLACE_session_authentication_age offsetof(struct people, session.authenticated_at)
+#define PLACE_session_methods offsetof(struct people, session.methods)
 #define PLACE_app(name) 0
 #define PLACE_request(name) 0
 #define OWNER_user ROOT_USER
 #define OWNER_device ROOT_DEVICE
 #define OWNER_service ROOT_SERVICE
+#define OWNER_session ROOT_SESSION
 #define OWNER_app ROOT_OF_THE_ASKING
 #define OWNER_request ROOT_OF_THE_ASKING
 
@@ -33,9 +38,10 @@ int diff_root_of(enum cel_fact fact)
 
 struct slice diff_root_name(int root)
 {
-    return root == ROOT_USER     ? SLICE("user")
-           : root == ROOT_DEVICE ? SLICE("device")
-                                 : SLICE("service");
+    return root == ROOT_USER      ? SLICE("user")
+           : root == ROOT_DEVICE  ? SLICE("device")
+           : root == ROOT_SERVICE ? SLICE("service")
+                                  : SLICE("session");
 }
 
 static void *place_of(struct people *p, enum cel_fact fact, enum fact_type type)
@@ -66,14 +72,19 @@ enum said *diff_said_at(struct people *p, enum cel_fact fact)
     return place_of(p, fact, BOOL);
 }
 
+struct wall *diff_moment_at(struct people *p, enum cel_fact fact)
+{
+    return place_of(p, fact, DURATION);
+}
+
 static struct slice text_at_rest(enum cel_fact fact)
 {
     return cel_fact_may_be_missing(fact) ? SLICE("") : ANOTHER;
 }
 
-void diff_people_init(struct people *p)
+void diff_people_init(struct people *p, struct wall now)
 {
-    *p = (struct people){.user = {.acr_level = 0}};
+    *p = (struct people){.session = {.began = now}, .now = now};
     for (enum cel_fact fact = 0; fact < CEL_FACT_COUNT; fact++)
         if (diff_text_at(p, fact))
             *diff_text_at(p, fact) = text_at_rest(fact);
@@ -98,6 +109,9 @@ static struct slice words_of(struct people *p, enum cel_fact fact, struct arena 
     const struct slice *text = diff_text_at(p, fact);
     const int64_t *number = diff_number_at(p, fact);
     const enum said *said = diff_said_at(p, fact);
+    const struct wall *since = diff_moment_at(p, fact);
+    if (since && since->s && (cel_fact_may_be_missing(fact) || since->s != p->now.s))
+        return arena_printf(a, "%.*s = %llds", SLICE_ARG(name), (long long)(p->now.s - since->s));
     if (list && list->count)
         return words_of_list(list, name, a);
     if (text && !slice_eq(*text, text_at_rest(fact)))

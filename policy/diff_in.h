@@ -31,13 +31,22 @@ bool diff_paths(const struct diff_pattern *patterns, uint32_t count, bool fold, 
 /* ---- facts ---- */
 
 /* Whose fact it is. Those of the request and the application are always there. */
-enum { ROOT_USER, ROOT_DEVICE, ROOT_SERVICE, ROOT_COUNT, ROOT_OF_THE_ASKING = ROOT_COUNT };
+enum {
+    ROOT_USER,
+    ROOT_DEVICE,
+    ROOT_SERVICE,
+    ROOT_SESSION, /* of the user */
+    ROOT_COUNT,
+    ROOT_OF_THE_ASKING = ROOT_COUNT
+};
 
 /* Whoever asks. */
 struct people {
     struct facts_user user;
     struct facts_device device;
     struct facts_service service;
+    struct facts_session session;
+    struct wall now; /* ages are counted from it */
 };
 
 /* What a fact of one text is where it is none that some rule waits for. */
@@ -50,7 +59,10 @@ struct slice *diff_text_at(struct people *p, enum cel_fact fact);
 struct slices *diff_list_at(struct people *p, enum cel_fact fact);
 int64_t *diff_number_at(struct people *p, enum cel_fact fact);
 enum said *diff_said_at(struct people *p, enum cel_fact fact);
-void diff_people_init(struct people *p); /* as they are where nothing is known of them */
+/* Of an age: since when; 0 is missing. */
+struct wall *diff_moment_at(struct people *p, enum cel_fact fact);
+void diff_people_init(struct people *p,
+                      struct wall now); /* as they are where nothing is known of them */
 /* What somebody would have to be for these facts: user.groups = ["x"]. `has`: by root. */
 struct slices diff_words(struct people *p, const bool has[ROOT_COUNT], struct arena *a);
 
@@ -59,6 +71,7 @@ struct slices diff_words(struct people *p, const bool has[ROOT_COUNT], struct ar
 enum reply { IS_FALSE, IS_TRUE, IS_AN_ERROR, IS_OPEN };
 
 #define VALUES_MAX 64 /* of one fact */
+#define NO_AGE (-1)
 
 /* Something that can have several values; `value` is the number of one, -1: none yet. */
 struct variable {
@@ -67,6 +80,7 @@ struct variable {
         OF_MEMBER, /* out, in */
         OF_TEXT,   /* texts; an empty one is missing */
         OF_NUMBER,
+        OF_AGE,   /* numbers, of seconds; NO_AGE is missing */
         OF_SAID,  /* enum said */
         OF_OPAQUE /* enum reply */
     } kind;

@@ -8,6 +8,8 @@
  * Owns: which step is which, and the values that can make a difference to it. */
 #include "policy/diff_in.h"
 
+#include "policy/cel_time_in.h"
+
 #define OF_APPLICATION (CEL_BIT(app_id) | CEL_BIT(app_host) | CEL_BIT(app_entity))
 
 static struct variable *variable_of(struct search *s, struct slice name)
@@ -36,7 +38,7 @@ static void add_text(struct search *s, struct variable *v, struct slice text)
 
 static void add_number(struct search *s, struct variable *v, int64_t number)
 {
-    if (number < 0 || number > INT32_MAX)
+    if (number < (v->kind == OF_AGE ? NO_AGE : 0) || number > INT32_MAX)
         return;
     for (uint32_t i = 0; i < v->count; i++)
         if (v->numbers[i] == number)
@@ -55,7 +57,7 @@ static void add_number(struct search *s, struct variable *v, int64_t number)
 static void add_around(struct search *s, struct variable *v, int64_t number)
 {
     for (int64_t by = -1; by <= 1; by++)
-        if (number > INT32_MIN && number < INT32_MAX)
+        if (number + by >= 0 && number < INT32_MAX)
             add_number(s, v, number + by);
 }
 
@@ -64,6 +66,8 @@ static void add_values(struct search *s, struct variable *v, const struct cel_st
     const struct cel_list *list = &constant->value.list;
     if (v->kind == OF_NUMBER && constant->type->kind == KIND_INT)
         add_around(s, v, constant->value.i);
+    if (v->kind == OF_AGE && constant->type->kind == KIND_DURATION)
+        add_around(s, v, constant->value.i / CEL_NS);
     if (v->kind == OF_NUMBER && constant->type->kind == KIND_LIST)
         for (size_t i = 0; i < list->count; i++)
             add_around(s, v, list->at[i].i);
@@ -79,16 +83,19 @@ static void add_values(struct search *s, struct variable *v, const struct cel_st
 static struct variable *variable_of_fact(struct search *s, enum cel_fact fact)
 {
     const bool is_text = diff_text_at(&s->people, fact), is_said = diff_said_at(&s->people, fact);
-    if (!is_text && !is_said && !diff_number_at(&s->people, fact))
+    const bool is_age = diff_moment_at(&s->people, fact);
+    if (!is_text && !is_said && !is_age && !diff_number_at(&s->people, fact))
         return NULL;
     struct variable *v = variable_of(s, cel_fact_name(fact));
     if (v->count)
         return v;
     v->fact = fact;
-    v->kind = is_text ? OF_TEXT : is_said ? OF_SAID : OF_NUMBER;
+    v->kind = is_text ? OF_TEXT : is_said ? OF_SAID : is_age ? OF_AGE : OF_NUMBER;
     if (v->kind == OF_SAID)
         v->count = SAID_YES + 1;
-    if (v->kind == OF_NUMBER)
+    if (v->kind == OF_AGE && cel_fact_may_be_missing(fact))
+        add_number(s, v, NO_AGE);
+    if (v->kind == OF_NUMBER || v->kind == OF_AGE)
         add_number(s, v, 0);
     if (v->kind == OF_TEXT && cel_fact_may_be_missing(fact))
         add_text(s, v, SLICE(""));
@@ -121,8 +128,9 @@ static enum cel_fact fact_compared(const struct cel_step *s)
     case OP_FACT: /* of a bool */
         return (enum cel_fact)s->fact;
     case OP_COMPARE:
-        return s->kind == KIND_INT || s->kind == KIND_BOOL ? fact_beside_constant(s)
-                                                           : CEL_FACT_COUNT;
+        return s->kind == KIND_INT || s->kind == KIND_BOOL || s->kind == KIND_DURATION
+                   ? fact_beside_constant(s)
+                   : CEL_FACT_COUNT;
     case OP_EQUAL_STRING:
         return fact_beside_constant(s);
     case OP_IN:
@@ -172,7 +180,7 @@ static unsigned roots_of(uint64_t reads)
     for (enum cel_fact fact = 0; fact < CEL_FACT_COUNT; fact++)
         if (reads >> fact & 1 && diff_root_of(fact) < ROOT_COUNT)
             roots |= 1u << diff_root_of(fact);
-    return roots;
+    return roots >> ROOT_SESSION & 1 ? roots | 1u << ROOT_USER : roots; /* whose session? */
 }
 
 static struct variable *variable_of_member(struct search *s, const struct cel_step *step)

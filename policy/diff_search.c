@@ -296,6 +296,9 @@ static void set_value(struct search *s, struct variable *v, int value)
     const int at = value < 0 ? 0 : value;
     if (v->kind == OF_NUMBER)
         *diff_number_at(&s->people, v->fact) = v->numbers[at];
+    if (v->kind == OF_AGE)
+        diff_moment_at(&s->people, v->fact)->s =
+            v->numbers[at] == NO_AGE ? 0 : s->now.s - v->numbers[at];
     if (v->kind == OF_SAID)
         *diff_said_at(&s->people, v->fact) = (enum said)at;
     if (v->kind == OF_TEXT)
@@ -303,6 +306,8 @@ static void set_value(struct search *s, struct variable *v, int value)
     s->facts.user = s->roots[ROOT_USER].value == 1 ? &s->people.user : NULL;
     s->facts.device = s->roots[ROOT_DEVICE].value == 1 ? &s->people.device : NULL;
     s->facts.service = s->roots[ROOT_SERVICE].value == 1 ? &s->people.service : NULL;
+    s->facts.session =
+        s->facts.user && s->roots[ROOT_SESSION].value == 1 ? &s->people.session : NULL;
 }
 
 /* What has to be known next; NULL: nothing more. */

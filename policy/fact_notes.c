@@ -5,6 +5,7 @@
 #include "policy/fact_notes.h"
 
 #include "policy/cel_in.h"
+#include "policy/cel_time_in.h"
 #include "policy/charter.h"
 #include "policy/compile.h"
 
@@ -14,7 +15,7 @@
 #define HEAD_BYTES 2
 #define HEADER_PREFIX "request.headers."
 
-enum form { FORM_MISSING, FORM_NO_ROOM, FORM_TEXT, FORM_TEXTS, FORM_NUMBER };
+enum form { FORM_MISSING, FORM_NO_ROOM, FORM_TEXT, FORM_TEXTS, FORM_NUMBER, FORM_NO_ROOT };
 
 /* What the line itself holds, or what follows from it (audit/ecs.c). The parameters of a query are
  * read from the query. */
@@ -26,6 +27,9 @@ static const uint64_t held =
     CEL_BIT(request_method) | CEL_BIT(request_path) | CEL_BIT(request_segments) |
     CEL_BIT(request_host) | CEL_BIT(request_query_parameters) | CEL_BIT(request_client_address) |
     CEL_BIT(request_protocol) | CEL_BIT(request_time);
+
+static const uint64_t of_session =
+    CEL_BIT(session_age) | CEL_BIT(session_authentication_age) | CEL_BIT(session_methods);
 
 /* ---- writing ---- */
 
@@ -114,16 +118,18 @@ static void note_fact(struct pen *p, const struct facts *facts, enum cel_fact fa
 {
     union cel_value v;
     char *const before = p->at;
-    if (!cel_fact_has_root(facts, fact))
-        return; /* the line says that there is none */
+    const bool has_root = cel_fact_has_root(facts, fact);
+    if (!has_root && (!facts->user || !(of_session >> fact & 1)))
+        return; /* the line says that there is none; of sessions it says nothing */
     if (!put_name(p, SLICE(""), cel_fact_name(fact))) {
         p->start[1] = true;
         p->at = before;
         return;
     }
     char *const value = p->at;
-    const bool ok = cel_fact_read(facts, fact, &v) ? put_value(p, cel_fact_type(fact)->kind, v)
-                                                   : put_form(p, FORM_MISSING);
+    const bool ok = !has_root                        ? put_form(p, FORM_NO_ROOT)
+                    : cel_fact_read(facts, fact, &v) ? put_value(p, cel_fact_type(fact)->kind, v)
+                                                     : put_form(p, FORM_MISSING);
     if (!ok)
         give_up(p, value);
 }
@@ -251,6 +257,7 @@ static bool take_note(struct slice *rest, struct note *out, struct arena *a)
     switch (out->form) {
     case FORM_MISSING:
     case FORM_NO_ROOM:
+    case FORM_NO_ROOT:
         return true;
     case FORM_TEXT:
         return take_text(rest, &out->text);
@@ -355,13 +362,39 @@ static bool set_device(struct facts_device *d, enum cel_fact fact, const struct 
     }
 }
 
+/* Notes have ages in nanoseconds. */
+static bool set_session(struct facts_session *s, enum cel_fact fact, const struct note *n,
+                        struct wall now)
+{
+    const struct wall since = {n->form == FORM_MISSING ? 0 : now.s - n->number / CEL_NS};
+    switch (fact) {
+    case CEL_FACT_session_age:
+        s->began = since;
+        return true;
+    case CEL_FACT_session_authentication_age:
+        s->authenticated_at = since;
+        return true;
+    case CEL_FACT_session_methods:
+        s->methods = n->texts;
+        return true;
+    default:
+        return false;
+    }
+}
+
 static uint64_t set_fact(const struct fact_parts *into, enum cel_fact fact, const struct note *n)
 {
+    if (n->form == FORM_NO_ROOT && into->session && of_session >> fact & 1) {
+        *into->lacks_session = true;
+        return of_session;
+    }
     if (n->form != FORM_MISSING && n->form != form_of(cel_fact_type(fact)->kind))
         return 0;
     if (into->user && set_user(into->user, fact, n))
         return 1ull << fact;
     if (into->device && set_device(into->device, fact, n))
+        return 1ull << fact;
+    if (into->session && set_session(into->session, fact, n, into->now))
         return 1ull << fact;
     if (fact != CEL_FACT_request_query || !into->request)
         return 0;

@@ -29,6 +29,9 @@ struct fact_parts {
     struct facts_user *user;
     struct facts_device *device;
     struct request *request; /* query and fields */
+    struct facts_session *session;
+    bool *lacks_session; /* beside it: set where there was none */
+    struct wall now;     /* when the decision was made: ages are counted from it */
 };
 /* The facts that are known now, also that they were missing, as bits; *headers: the fields, of
  * which all were noted that came. None of a form that is not understood. */

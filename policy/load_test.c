@@ -5,7 +5,7 @@
 #include "policy/load_in.h"
 #include "policy/policy_test.h"
 
-enum fact_type { STRING, STRINGS, INT, BOOL, TIMESTAMP, MAP };
+enum fact_type { STRING, STRINGS, INT, BOOL, TIMESTAMP, DURATION, MAP };
 
 struct fact {
     struct slice name;
@@ -23,6 +23,7 @@ struct fact {
 #define FACT_user(name, TYPE) FACT_OF(user, name, TYPE)
 #define FACT_device NO_FACT
 #define FACT_service NO_FACT
+#define FACT_session NO_FACT
 static const struct fact user_facts[] = {
 #include "policy/fact.def"
 };
@@ -42,6 +43,14 @@ static const struct fact device_facts[] = {
 static const struct fact service_facts[] = {
 #include "policy/fact.def"
 };
+#undef FACT_service
+#undef FACT_session
+
+#define FACT_service NO_FACT
+#define FACT_session(name, TYPE) {SLICE_INIT(#name), TYPE, offsetof(struct given_session, name)},
+static const struct fact session_facts[] = {
+#include "policy/fact.def"
+};
 
 #define MAX_FACTS 32
 _Static_assert(COUNT_OF(user_facts) <= MAX_FACTS && COUNT_OF(device_facts) <= MAX_FACTS,
@@ -52,6 +61,14 @@ static void load_said(struct loader *l, const struct yaml *n, const char *key, e
     bool is_so = false;
     if (n && yaml_bool(n, key, &is_so, l->out))
         *out = is_so ? SAID_YES : SAID_NO;
+}
+
+#define AGE_MAX_S 315360000 /* ten years */
+
+static void load_age(struct loader *l, const struct yaml *map, const char *key,
+                     struct given_age *out)
+{
+    out->is_given = load_duration_s(l, map, key, 0, AGE_MAX_S, &out->s);
 }
 
 /* Names and values in turn. */
@@ -95,6 +112,9 @@ static void load_fact(struct loader *l, const struct yaml *map, const struct fac
     case TIMESTAMP:
         if ((n = load_member(l, map, key, LOAD_OPTIONAL)))
             (void)yaml_time(n, key, &((struct wall *)at)->s, l->out);
+        break;
+    case DURATION:
+        load_age(l, map, key, at);
         break;
     case MAP:
         load_map_of_texts(l, map, key, at);
@@ -162,9 +182,9 @@ static void load_request_facts(struct loader *l, const struct yaml *given, struc
 
 static void load_given(struct loader *l, const struct yaml *map, struct policy_test *t)
 {
-    static const struct slice keys[] = {SLICE_INIT("user"), SLICE_INIT("device"),
-                                        SLICE_INIT("service"), SLICE_INIT("request"),
-                                        SLICE_INIT("now")};
+    static const struct slice keys[] = {SLICE_INIT("user"),    SLICE_INIT("device"),
+                                        SLICE_INIT("service"), SLICE_INIT("session"),
+                                        SLICE_INIT("request"), SLICE_INIT("now")};
     const struct yaml *given = load_map(l, map, "given", LOAD_OPTIONAL), *now;
     if (!given)
         return;
@@ -173,6 +193,11 @@ static void load_given(struct loader *l, const struct yaml *map, struct policy_t
     t->has_device = load_root(l, given, "device", device_facts, COUNT_OF(device_facts), &t->device);
     t->has_service =
         load_root(l, given, "service", service_facts, COUNT_OF(service_facts), &t->service);
+    t->has_session =
+        load_root(l, given, "session", session_facts, COUNT_OF(session_facts), &t->given_session);
+    if (t->has_session && !t->has_user) /* where it would be nobody's */
+        findings_error(l->out, yaml_place(yaml_get(given, SLICE("session"))), "missing-key",
+                       "the key 'user' is missing: a session is somebody's");
     load_request_facts(l, given, t);
     if ((now = load_member(l, given, "now", LOAD_OPTIONAL)))
         (void)yaml_time(now, "given.now", &t->now.s, l->out);

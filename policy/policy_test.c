@@ -135,9 +135,20 @@ enum reason policy_refused_before(const struct facts *facts, struct request *req
                                                             : REASON_PERMITTED;
 }
 
-void policy_test_facts(const struct policy_test *t, const struct application *app, struct wall now,
+static struct wall moment_of(const struct given_age *age, struct wall now)
+{
+    return (struct wall){age->is_given ? now.s - age->s : 0};
+}
+
+void policy_test_facts(struct policy_test *t, const struct application *app, struct wall now,
                        struct request *request, struct facts *out)
 {
+    const struct given_session *given = &t->given_session;
+    now = t->now.s ? t->now : now;
+    t->session =
+        (struct facts_session){.began = moment_of(&given->age, now),
+                               .authenticated_at = moment_of(&given->authentication_age, now),
+                               .methods = given->methods};
     *request = (struct request){.protocol = t->protocol,
                                 .method = t->method,
                                 .method_name = t->method_name,
@@ -149,14 +160,15 @@ void policy_test_facts(const struct policy_test *t, const struct application *ap
     *out = (struct facts){.user = t->has_user ? &t->user : NULL,
                           .device = t->has_device ? &t->device : NULL,
                           .service = t->has_service ? &t->service : NULL,
+                          .session = t->has_session ? &t->session : NULL,
                           .app = app,
                           .request = request,
                           .client_address =
                               t->client_address.len ? t->client_address : SLICE("127.0.0.1"),
-                          .now = t->now.s ? t->now : now};
+                          .now = now};
 }
 
-static void judge(const struct policy_test *t, const struct application *app,
+static void judge(struct policy_test *t, const struct application *app,
                   const struct baseline *baseline, struct wall now, struct arena *a,
                   struct decision *out)
 {
@@ -204,8 +216,8 @@ static void report(const struct policy_test *t, const struct decision *d, struct
                    SLICE_ARG(rule), SLICE_ARG(missing));
 }
 
-static bool run_one(const struct bundle *b, const struct baseline *baseline,
-                    const struct policy_test *t, struct wall now, struct findings *out)
+static bool run_one(const struct bundle *b, const struct baseline *baseline, struct policy_test *t,
+                    struct wall now, struct findings *out)
 {
     const struct application *app = policy_application_of(b, t->host);
     if (!app) {

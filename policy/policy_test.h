@@ -18,6 +18,17 @@ enum expectation {
     EXPECT_DENY,
 };
 
+/* How long ago; zeroed: it is missing. */
+struct given_age {
+    bool is_given;
+    int64_t s;
+};
+struct given_session {
+    struct given_age age;
+    struct given_age authentication_age;
+    struct slices methods;
+};
+
 struct policy_test {
     struct slice name;
     struct place place; /* of the test's first character */
@@ -27,9 +38,12 @@ struct policy_test {
     bool has_user;
     bool has_device;
     bool has_service;
+    bool has_session;
     struct facts_user user;
     struct facts_device device;
     struct facts_service service;
+    struct given_session given_session;
+    struct facts_session session; /* made of it, by policy_test_facts */
     struct slice client_address; /* given: { request: { client_address: ... } }; empty: 127.0.0.1 */
     enum protocol protocol;      /* given: { request: { protocol: h1 | h2 } } */
     struct field *fields; /* given: { request: { headers: { NAME: TEXT or [TEXT, ...] } } } */
@@ -64,7 +78,7 @@ struct application;
 struct facts;
 /* The facts of a test; the path of *request is not made yet (target_parse). Both point into the
  * test. */
-void policy_test_facts(const struct policy_test *t, const struct application *app, struct wall now,
+void policy_test_facts(struct policy_test *t, const struct application *app, struct wall now,
                        struct request *request, struct facts *out);
 
 /* What the gateway asks in front of the rules: a path with one reading (which is made of

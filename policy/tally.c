@@ -33,9 +33,12 @@ const struct rule *hearing_rule(const struct hearing *h, uint32_t number)
 void hearing_bound(const struct hearing *h, struct decision *out)
 {
     const struct rules *forbids = h->baseline->rules[h->app->paths.fold_case];
-    const bool reads_time = (h->app->rules && h->app->rules->reads_time) ||
-                            h->baseline->reads_time || (forbids && forbids->reads_time);
-    if (reads_time && out->valid_until_s > h->facts->now.s)
+    const struct rules *own = h->app->rules;
+    const bool reads_time =
+        (own && own->reads_time) || h->baseline->reads_time || (forbids && forbids->reads_time);
+    const bool reads_age =
+        (own && own->reads_age) || h->baseline->reads_age || (forbids && forbids->reads_age);
+    if ((reads_time || (reads_age && h->facts->session)) && out->valid_until_s > h->facts->now.s)
         out->valid_until_s = h->facts->now.s + 1;
 }
 

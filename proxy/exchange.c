@@ -360,6 +360,7 @@ static enum next use_session(struct exchange *x, struct session *s, struct slice
         session_touch(w, id, s);
     x->session = session_ref(s);
     x->facts.user = &x->session->user;
+    x->facts.session = &x->session->facts;
     why = limits_user(&w->limits, x->facts.user->key, loop_now(&w->loop));
     return why == REASON_PERMITTED ? NEXT : refuse(x, why, NULL);
 }

@@ -294,6 +294,7 @@ static enum next arrive(struct exchange *x)
         own_add_cookie(x, cookie_set(&x->arena, SLICE(COOKIE_SESSION), slice_of(w->new_id), 0));
     x->session = session_ref(w->session);
     x->facts.user = &x->session->user;
+    x->facts.session = &x->session->facts;
     if (w->new_id[0]) {
         x->deed = SLICE("sign-in");
         x->deed_session = x->session->handle;

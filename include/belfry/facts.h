@@ -67,6 +67,13 @@ struct facts_service {
     struct slice trust_domain; /* of the SPIFFE id */
 };
 
+/* Of a browser's session; a token has none. Made by auth/session. */
+struct facts_session {
+    struct wall began;            /* this sign-in */
+    struct wall authenticated_at; /* the provider's auth_time; s == 0 is missing */
+    struct slices methods;        /* the provider's amr */
+};
+
 /* A map as conditions read it (policy/cel_in.h): keys and values in turn, `count` pairs. */
 union cel_value;
 struct facts_map {
@@ -82,6 +89,7 @@ struct facts {
     const struct facts_user *user;       /* NULL: no identity */
     const struct facts_device *device;   /* NULL: no device */
     const struct facts_service *service; /* NULL: no service */
+    const struct facts_session *session; /* NULL: no session; never there without a user */
     const struct application *app;
     const struct request *request;
     struct slice client_address; /* text of the peer's address */

@@ -151,6 +151,11 @@ def parse(text):
             return ("list", out)
         if value in ("true", "false"):
             return ("is", value == "true")
+        if value == "duration":
+            need("(")
+            seconds = int(word()[1].removesuffix("s"))
+            need(")")
+            return ("is", seconds)
         if value in ("has", "size"):
             need("(")
             inner = ternary()
@@ -183,8 +188,8 @@ def value(tree, facts, names=()):
     if op in ("fact", "has"):
         _, root, name = tree if op == "fact" else tree[1]
         part = facts[root]
-        if part is None:
-            return Wrong([root])
+        if part is None:  # who signs in has a session; whose token it is has none
+            return Wrong([root] if root != "session" or facts["user"] else ["user"])
         found = part.get(name, 0 if name == "acr_level" else [] if name.endswith("s") else "")
         is_there = found != ""
         return is_there if op == "has" else found if is_there else Wrong()
@@ -327,6 +332,7 @@ class Policy:
 
     def judge(self, request):
         facts = {"user": request["user"], "device": request["device"], "service": request["service"],
+                 "session": request["session"],
                  "request": {"method": request["method"], "path": "/" + "/".join(segments_of(request["path"]))},
                  "asked": (self.app, request["path"])}
         fitting = [rule for rule in self.baseline + self.rules if rule.fits(self.app, request)]

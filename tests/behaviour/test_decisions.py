@@ -42,6 +42,8 @@ ATOMS = ["'tax' in user.groups", "'audit' in user.groups", "'nobody' in user.gro
          "'finance' in device.organizational_units", "device.common_name.startsWith('lap')", "request.method == 'GET'",
          "request.path.endsWith('b')", "user.groups.exists(g, g.startsWith('t'))", "user.groups.all(g, g != 'suspended')",
          "size(user.groups) < 2", "user.id.contains('2')", "device.trust != 'private'", "true", "false",
+         "session.age < duration('30s')", "session.authentication_age <= duration('20s')", "has(session.authentication_age)",
+         "'otp' in session.methods", "session.age >= duration('31s')",
          "user.id in ['fas:1', 'fas:2', 'fas:3', 'fas:4', 'fas:5', 'fas:6', 'fas:7', 'fas:8', 'fas:9']"]
 LEVELS = [f"user.acr_level {sign} {level}" for sign in (">=", ">") for level in (200, 300, 400, 450)]
 
@@ -134,9 +136,12 @@ def some_request(draw, options):
             "scopes": draw.choice([[], ["read"], ["write", "read"]]), "acr_level": draw.choice([0, 200, 300, 400, 500])}
     device = {"id": "laptops:1", "trust": draw.choice(["managed", "private"]), "common_name": draw.choice(["laptop", ""]),
               "organizational_units": draw.choice([[], ["finance"], ["x", "finance"]])}
+    user = user if draw.random() < 0.75 else None
+    session = {"age": draw.choice([0, 29, 30, 31]), "methods": draw.choice([[], ["pwd"], ["pwd", "otp"]]),
+               **({"authentication_age": draw.choice([19, 20, 21])} if draw.random() < 0.7 else {})}
     return {"method": draw.choice(["GET", "POST", "PUT", "PROPFIND"]), "path": path.replace("\u00e9", "%C3%A9")
-            .replace("\u00c9", "%C3%89"), "now": draw.choice([99, 100, 101]), "user": user if draw.random() < 0.75 else None,
-            "device": device if draw.random() < 0.7 else None,
+            .replace("\u00c9", "%C3%89"), "now": draw.choice([99, 100, 101]), "user": user,
+            "session": session if user and draw.random() < 0.7 else None, "device": device if draw.random() < 0.7 else None,
             "service": {"id": draw.choice(["robot", "other"])} if draw.random() < 0.3 else None}
 
 
@@ -272,11 +277,16 @@ def test_what_is_missing_never_helps():
     def without(draw, rules, baseline, asked):
         def lose(request):
             request = dict(request)
-            root = draw.choice(["user", "device", "service"])
+            root = draw.choice(["user", "device", "service", "session"])
             part = request[root]
             texts = [name for name in part or () if isinstance(part[name], str)]
-            request[root] = {**part, draw.choice(texts): ""} if texts and draw.random() < 0.5 else None
-            return request
+            if texts and draw.random() < 0.5:
+                request[root] = {**part, draw.choice(texts): ""}
+            elif "authentication_age" in (part or ()) and draw.random() < 0.5:
+                request[root] = {name: part[name] for name in part if name != "authentication_age"}
+            else:
+                request[root] = None
+            return request if request["user"] else {**request, "session": None}
 
         return rules, baseline, [lose(request) for request in asked]
 

@@ -11,12 +11,13 @@
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 /* Who is there. */
-enum { USER = 1, DEVICE = 2, SERVICE = 4, BARE = 8 /* optional facts are missing */ };
+enum { USER = 1, DEVICE = 2, SERVICE = 4, SESSION = 16, BARE = 8 /* optional facts are missing */ };
 
 struct world {
     struct facts_user user;
     struct facts_device device;
     struct facts_service service;
+    struct facts_session session;
     struct application app;
     struct request request;
     struct facts facts;
@@ -24,6 +25,7 @@ struct world {
 
 static const struct slice groups[] = {SLICE_INIT("tax-officers"), SLICE_INIT("staff")};
 static const struct slice units[] = {SLICE_INIT("tax"), SLICE_INIT("ICT"), SLICE_INIT("staff")};
+static const struct slice methods[] = {SLICE_INIT("pwd"), SLICE_INIT("otp")};
 static struct slice segments[] = {SLICE_INIT("declarations"), SLICE_INIT("2026 é")};
 
 static void world_fill(struct world *w, int who)
@@ -41,6 +43,7 @@ static void world_fill(struct world *w, int who)
                    .common_name = bare ? SLICE("") : SLICE("L-7"),
                    .organizational_units = {units, COUNT_OF(units)}},
         .service = {.id = SLICE("spiffe://finance.example/batch")},
+        .session = {.began = {1000}, .authenticated_at = {bare ? 0 : 400}, .methods = {methods, 2}},
         .app = {.id = SLICE("tax-desk"),
                 .host = SLICE("tax.localhost"),
                 .entity = SLICE("finance")},
@@ -50,11 +53,12 @@ static void world_fill(struct world *w, int who)
                     .decoded_path = SLICE("/declarations/2026 é"),
                     .path = {.segments = segments, .segment_count = COUNT_OF(segments)},
                     .has_query = !bare},
-        .facts = {.client_address = SLICE("192.0.2.7")},
+        .facts = {.client_address = SLICE("192.0.2.7"), .now = {4600}},
     };
     w->facts.user = who & USER ? &w->user : NULL;
     w->facts.device = who & DEVICE ? &w->device : NULL;
     w->facts.service = who & SERVICE ? &w->service : NULL;
+    w->facts.session = who & SESSION ? &w->session : NULL;
     w->facts.app = &w->app;
     w->facts.request = &w->request;
 }
@@ -209,8 +213,12 @@ Test(cel, facts_are_read_from_where_they_are)
         {"request.query == ''", T}, // "/a?" has a query, which is empty
         {"request.client_address.startsWith('192.0.2.')", T},
         {"has(user.acr) && has(user.groups) && has(request.query)", T},
+        {"session.age == duration('1h') && session.age < duration('61m')", T},
+        {"session.authentication_age.getMinutes() == 70", T},
+        {"'otp' in session.methods && !('sc' in session.methods)", T},
+        {"request.time - session.age == timestamp(1000)", T},
     };
-    all_rows(rows, COUNT_OF(rows), USER | DEVICE | SERVICE);
+    all_rows(rows, COUNT_OF(rows), USER | DEVICE | SERVICE | SESSION);
 }
 
 Test(cel, operators_bind_as_the_grammar_says)
@@ -336,6 +344,12 @@ Test(cel, a_missing_fact_is_named_with_what_would_help)
         {"has(device.common_name)", 0, E, "device.common_name", false, true},
         {"has(service.id)", USER, E, "service.id", false, false},
         {"has(user.acr) && user.acr == 'x'", USER | BARE, F, "", false, false},
+        {"session.age < duration('1h')", USER, E, "session.age", false, false},
+        {"session.age < duration('1h')", DEVICE, E, "session.age", true, false},
+        {"session.authentication_age < duration('1h')", USER | SESSION | BARE, E,
+         "session.authentication_age", false, false},
+        {"has(session.authentication_age)", USER | SESSION | BARE, F, "", false, false},
+        {"has(session.methods)", USER, E, "session.methods", false, false},
         {"size(user.groups) == 0", USER | BARE, T, "", false, false},
         {"user.acr_level == 0", USER | BARE, T, "", false, false},
     };
@@ -523,7 +537,7 @@ Test(cel, unknown_names_come_with_the_nearest_one)
         {"device.groups == []", "unknown-fact", 0, 7, "did you mean 'user.groups'?"},
         {"user.shoe_size == 1", "unknown-fact", 0, 5, "acr_level"},
         {"usr.id == 'x'", "unknown-name", 0, 0, "did you mean 'user.id'?"},
-        {"session.id == 'x'", "unknown-name", 0, 0, "facts begin with"},
+        {"account.id == 'x'", "unknown-name", 0, 0, "facts begin with"},
         {"admin in user.groups", "unknown-name", 0, 0, "quotes"},
         {"user.id.startswith('x')", "unknown-function", 0, 8, "did you mean 'startsWith'?"},
         {"frobnicate(1)", "unknown-function", 0, 0, "allowed are"},

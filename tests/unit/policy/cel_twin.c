@@ -110,10 +110,11 @@ static const struct slice texts[] = {
 };
 
 struct world {
-    struct slice lists[4][6];
+    struct slice lists[5][6];
     struct facts_user user;
     struct facts_device device;
     struct facts_service service;
+    struct facts_session session;
     struct application app;
     struct request request;
     struct facts facts;
@@ -157,11 +158,13 @@ static void world_fill(struct world *w, struct chance *c)
     w->user.groups = some_list(c, w->lists[0]);
     w->user.amr = some_list(c, w->lists[1]);
     w->device.uris = some_list(c, w->lists[2]);
+    w->session.methods = some_list(c, w->lists[4]);
     w->request.path.segment_count = some_list(c, w->lists[3]).count;
     w->request.path.segments = w->lists[3];
     w->facts.user = once_in(c, 4) ? NULL : &w->user;
     w->facts.device = once_in(c, 4) ? NULL : &w->device;
     w->facts.service = once_in(c, 4) ? NULL : &w->service;
+    w->facts.session = !w->facts.user || once_in(c, 4) ? NULL : &w->session;
     w->facts.app = &w->app;
     w->facts.request = &w->request;
 }
@@ -179,6 +182,7 @@ static const struct {
     {"device.common_name", {STRING, 0}},
     {"device.uris", {STRING, 1}},
     {"service.id", {STRING, 0}},
+    {"session.methods", {STRING, 1}},
     {"app.id", {STRING, 0}},
     {"request.method", {STRING, 0}},
     {"request.path", {STRING, 0}},
@@ -229,6 +233,9 @@ static struct value fact_value(const struct world *w, const char *name, struct a
             return list_value(a, d->uris.at, d->uris.count);
         return text_or_missing(name, !strcmp(field, "trust") ? d->trust : d->common_name);
     }
+    if (!strcmp(field, "methods"))
+        return w->facts.session ? list_value(a, w->session.methods.at, w->session.methods.count)
+                                : error(name, w->facts.user ? 0 : LACKS_USER);
     if (name[0] == 's')
         return w->facts.service ? (struct value){.s = w->service.id} : error(name, 0);
     if (name[0] == 'a')
@@ -595,7 +602,8 @@ static struct value evaluate(struct twin *w, const struct tree *t)
         return loop(w, t);
     if (t->kind == HAS) {
         struct value v = fact_value(w->w, t->word, w->a);
-        const bool has_root = !(v.lacks || (t->word[0] == 's' && !w->w->facts.service));
+        const bool is_never_empty = t->word[0] == 's'; // missing only with its root
+        const bool has_root = !v.lacks && !(v.missing && is_never_empty);
         return v.missing && !has_root ? v : truth(!v.missing);
     }
     if (t->kind == TERNARY) {

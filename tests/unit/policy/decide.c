@@ -795,6 +795,32 @@ Test(decide, stands_for_a_second_where_some_rule_asks_for_the_time)
     world_fini(&w);
 }
 
+Test(decide, stands_for_a_second_where_some_rule_asks_how_old_a_session_is)
+{
+    WORLD(w, STRICT, {.id = "p", .effect = RULE_PERMIT, .paths = "/a"},
+          {.id = "not-after-an-hour",
+           .effect = RULE_FORBID,
+           .when = "has(session.age) && session.age >= duration('1h')"});
+    const struct facts_session session = {.began = {1000}};
+    ask_for(&w, METHOD_GET, "/a");
+    w.facts.now.s = 4599;
+    w.facts.session = &session;
+    expect(&w, DECISION_PERMIT, REASON_PERMITTED, "p");
+    cr_expect_eq(decided(&w).valid_until_s, 4600);
+    w.facts.now.s = 4600;
+    expect(&w, DECISION_DENY, REASON_FORBIDDEN, "not-after-an-hour");
+    world_fini(&w);
+}
+
+Test(decide, stands_where_a_rule_asks_how_old_a_session_is_and_there_is_none)
+{
+    WORLD(w, STRICT, {.id = "p", .effect = RULE_PERMIT, .paths = "/a"},
+          {.id = "young", .effect = RULE_PERMIT, .when = "session.age < duration('1h')"});
+    ask_for(&w, METHOD_GET, "/a");
+    cr_expect_eq(decided(&w).valid_until_s, INT64_MAX);
+    world_fini(&w);
+}
+
 /* ---- generated policies ---- */
 
 static uint64_t draw(uint64_t *seed, uint64_t below)
@@ -826,6 +852,8 @@ static const char *const some_conditions[] = {
     "has(user.acr) && device.common_name == 'x'",
     "service.id == 'robot'",
     "user.acr_level < 400 || device.trust == 'managed'",
+    "session.age < duration('60s')",
+    "'otp' in session.methods || user.acr_level >= 400",
     "false",
 };
 static const char *const some_segments[] = {"a",  "b",        "A",        "c",    "x-1",
@@ -931,6 +959,8 @@ static void draw_people(uint64_t *seed, struct world *w)
     static const int64_t levels[] = {0, 300, 400, 450, 500};
     static const struct slice units[] = {SLICE_INIT("finance")}, scopes[] = {SLICE_INIT("read")};
     static const struct facts_service robot = {.id = SLICE_INIT("robot")};
+    static const struct slice methods[] = {SLICE_INIT("otp")};
+    static const struct facts_session session = {.began = {40}, .methods = {methods, 1}};
     w->user = tax_officer;
     w->user.groups = (struct slices){groups, (uint32_t)draw(seed, 3)};
     if (!draw(seed, 20))
@@ -943,6 +973,7 @@ static void draw_people(uint64_t *seed, struct world *w)
     w->user.scopes = (struct slices){scopes, (uint32_t)draw(seed, 2)};
     w->facts.service = draw(seed, 3) ? NULL : &robot;
     w->facts.user = draw(seed, 3) ? &w->user : NULL;
+    w->facts.session = w->facts.user && draw(seed, 2) ? &session : NULL;
     w->facts.device = draw(seed, 3) ? &w->device : NULL;
     w->facts.now.s = 99 + (int64_t)draw(seed, 3);
 }

@@ -18,10 +18,12 @@ static struct field fields[] = {{SLICE_INIT("X_Case"), SLICE_INIT("12")},
                                 {SLICE_INIT("x-other"), SLICE_INIT("no")}};
 static struct facts_user user;
 static struct facts_device device;
+static struct facts_session session;
 static struct request request;
 static struct rules rules;
 static struct application app;
 static struct facts facts;
+static bool lacks_session; /* as read back */
 
 static void begin(void)
 {
@@ -50,11 +52,17 @@ static void begin(void)
                                    .compliant = SAID_NO,
                                    .last_seen = {1700000000},
                                    .attributes = {pairs, 2}};
+    session = (struct facts_session){.began = {900}, .authenticated_at = {400}, .methods = texts};
     request = (struct request){
         .query = SLICE("a=b"), .has_query = true, .fields = fields, .field_count = 2};
     rules = (struct rules){.reads = ~0ull, .headers = {&header, 1}};
     app = (struct application){.rules = &rules};
-    facts = (struct facts){.user = &user, .device = &device, .request = &request, .app = &app};
+    facts = (struct facts){.user = &user,
+                           .device = &device,
+                           .session = &session,
+                           .request = &request,
+                           .app = &app,
+                           .now = {1000}};
 }
 
 static void end(void)
@@ -76,19 +84,25 @@ static uint64_t read_back(struct slice notes, uint64_t *same, struct slices *hea
 {
     static struct facts_user u;
     static struct facts_device d;
+    static struct facts_session s;
     static struct request r;
     u = (struct facts_user){.id = SLICE("")};
     d = (struct facts_device){.id = SLICE("")};
     r = (struct request){.query = SLICE("")};
-    const struct fact_parts into = {&u, &d, &r};
-    const struct facts back = {.user = &u, .device = &d, .request = &r, .app = &app};
+    s = (struct facts_session){.began = {0}};
+    lacks_session = false;
+    const struct wall now = {5000}; /* by another clock: ages are as old */
+    const struct fact_parts into = {&u, &d, &r, &s, &lacks_session, now};
+    const struct facts back = {
+        .user = &u, .device = &d, .session = &s, .request = &r, .app = &app, .now = now};
     const uint64_t known = fact_notes_read(notes, &into, headers, &arena);
     *same = 0;
     for (uint32_t i = 0; i < CEL_FACT_COUNT; i++) {
         union cel_value a, b;
         if (!(known >> i & 1))
             continue;
-        const bool has = cel_fact_read(&facts, (enum cel_fact)i, &a);
+        const bool has = cel_fact_has_root(&facts, (enum cel_fact)i) &&
+                         cel_fact_read(&facts, (enum cel_fact)i, &a);
         if (has == cel_fact_read(&back, (enum cel_fact)i, &b) &&
             (!has || cel_equal(a, b, cel_fact_type((enum cel_fact)i))))
             *same |= 1ull << i;
@@ -114,12 +128,30 @@ Test(fact_notes, tell_what_was_missing)
     uint64_t same;
     user.acr = SLICE("");
     device.compliant = SAID_NOTHING;
+    session.authenticated_at.s = 0;
     device.attributes = (struct slices){NULL, 0};
     request = (struct request){.field_count = 0};
     const uint64_t known = read_back(written(false), &same, &headers);
     cr_expect_eq(known | CEL_BIT_HEADERS, fact_notes_alone(&facts));
     cr_expect_eq(known & ~same & ~CEL_BIT(request_query_parameters), 0);
     cr_expect_eq(headers.count, 1, "the header was looked for");
+}
+
+Test(fact_notes, tell_that_there_was_no_session)
+{
+    struct slices headers;
+    uint64_t same;
+    const uint64_t of_session =
+        CEL_BIT(session_age) | CEL_BIT(session_authentication_age) | CEL_BIT(session_methods);
+    rules.headers.count = 0;
+    rules.reads = CEL_BIT(session_age);
+    (void)read_back(written(true), &same, &headers);
+    cr_expect_not(lacks_session);
+    facts.session = NULL;
+    cr_expect_eq(read_back(written(true), &same, &headers), of_session);
+    cr_expect(lacks_session);
+    facts.user = NULL;
+    cr_expect_eq(written(true).len, 0, "the line says that there is nobody");
 }
 
 Test(fact_notes, hold_what_rules_name_and_nothing_else)
