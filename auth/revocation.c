@@ -198,6 +198,7 @@ bool revoked_head_open(const struct keyring *k, struct slice entity, struct slic
 struct revoked_list {
     _Atomic uint32_t references;
     struct slice entity;
+    uint64_t reach;                    /* number of the last entry that nobody has told of */
     struct map at[REVOKED_KIND_COUNT]; /* subject → struct revoked_entry */
     struct arena arena;
 };
@@ -213,6 +214,12 @@ struct revoked_list *revoked_list_new(struct slice entity)
     return l;
 }
 
+bool revoked_is_told(const struct revoked_entry *e)
+{
+    return e->kind == REVOKED_SESSION && slice_eq(e->by, SLICE(REVOKED_BY_GATEWAY)) &&
+           slice_eq(e->reason, SLICE(REVOKED_SIGNED_OUT));
+}
+
 void revoked_list_add(struct revoked_list *l, const struct revoked_entry *e)
 {
     struct revoked_entry *own = map_get(&l->at[e->kind], e->subject);
@@ -225,6 +232,8 @@ void revoked_list_add(struct revoked_list *l, const struct revoked_entry *e)
     own->subject = subject;
     own->by = arena_copy(&l->arena, e->by);
     own->reason = arena_copy(&l->arena, e->reason);
+    if (e->n > l->reach && !revoked_is_told(e))
+        l->reach = e->n;
 }
 
 uint32_t revoked_list_count(const struct revoked_list *l, struct wall now)
@@ -308,23 +317,30 @@ static bool ends_what_began(const struct revoked_entry *e, struct wall began)
     return e && began.s <= e->at.s;
 }
 
-static bool certificate_is_revoked(const struct revoked_list *l, const struct facts_device *d,
-                                   struct wall now)
+static const struct revoked_entry *
+entry_of_certificate(const struct revoked_list *l, const struct facts_device *d, struct wall now)
 {
     char name[7 + 64] = "sha256:";
     if (!l->at[REVOKED_DEVICE].count || d->certificate.len != 64)
-        return false;
+        return NULL;
     memcpy(name + 7, d->certificate.ptr, 64);
-    return revoked_list_find(l, REVOKED_DEVICE, slice_from(name, sizeof name), now) != NULL;
+    return revoked_list_find(l, REVOKED_DEVICE, slice_from(name, sizeof name), now);
+}
+
+static const struct revoked_entry *entry_of_device(const struct revoked_list *l,
+                                                   const struct facts_device *d, struct wall now)
+{
+    const struct revoked_entry *e = revoked_list_find(l, REVOKED_DEVICE, d->id, now);
+    if (!e)
+        e = revoked_list_find(l, REVOKED_AUTHORITY, d->authority, now);
+    return e ? e : entry_of_certificate(l, d, now);
 }
 
 bool revocations_device(const struct revocations *t, struct slice entity,
                         const struct facts_device *device, struct wall now)
 {
     const struct revoked_list *l = list_of(t, entity);
-    return l && (revoked_list_find(l, REVOKED_DEVICE, device->id, now) ||
-                 revoked_list_find(l, REVOKED_AUTHORITY, device->authority, now) ||
-                 certificate_is_revoked(l, device, now));
+    return l && entry_of_device(l, device, now);
 }
 
 /* "PROVIDER:ID" without a byte allocated; false where it is longer than any entry's subject. */
@@ -356,19 +372,57 @@ static bool ends_session(const struct revoked_entry *e, const struct session *s)
     return e->n > s->revoked_until;
 }
 
+static const struct revoked_entry *if_it_ends(const struct revoked_entry *e,
+                                              const struct session *s)
+{
+    return ends_session(e, s) ? e : NULL;
+}
+
+static const struct revoked_entry *entry_of_session(const struct revoked_list *l,
+                                                    const struct session *s, struct wall now)
+{
+    char room[REVOKED_SUBJECT_MAX];
+    struct slice sign_in;
+    const struct revoked_entry *e = revoked_list_find(l, REVOKED_SESSION, s->handle, now);
+    if (!e)
+        e = if_it_ends(revoked_list_find(l, REVOKED_USER, s->user.id, now), s);
+    if (!e)
+        e = if_it_ends(revoked_list_find(l, REVOKED_SESSIONS, s->user.id, now), s);
+    if (!e && l->at[REVOKED_SIGN_IN].count &&
+        join(room, s->user.provider, s->identity->session, SLICE(""), &sign_in))
+        e = if_it_ends(revoked_list_find(l, REVOKED_SIGN_IN, sign_in, now), s);
+    return e;
+}
+
 bool revocations_session(const struct revocations *t, const struct session *s, struct wall now)
 {
     const struct revoked_list *l = list_of(t, s->entity);
-    char room[REVOKED_SUBJECT_MAX];
-    struct slice sign_in;
-    if (!l)
-        return false;
-    return revoked_list_find(l, REVOKED_SESSION, s->handle, now) ||
-           ends_session(revoked_list_find(l, REVOKED_USER, s->user.id, now), s) ||
-           ends_session(revoked_list_find(l, REVOKED_SESSIONS, s->user.id, now), s) ||
-           (l->at[REVOKED_SIGN_IN].count &&
-            join(room, s->user.provider, s->identity->session, SLICE(""), &sign_in) &&
-            ends_session(revoked_list_find(l, REVOKED_SIGN_IN, sign_in, now), s));
+    return l && entry_of_session(l, s, now);
+}
+
+const struct revoked_entry *revocations_end_of(const struct revocations *t, const struct session *s,
+                                               struct wall now)
+{
+    const struct revoked_list *l = list_of(t, s->entity);
+    const struct revoked_entry *e = l ? entry_of_session(l, s, now) : NULL;
+    struct slice rest = s->device; /* AUTHORITY:NAME */
+    char hex[64];
+    if (!l || e || s->is_unbound)
+        return e;
+    hex_encode(hex, s->certificate, sizeof s->certificate);
+    const struct facts_device device = {.id = s->device,
+                                        .authority = slice_cut(&rest, ':'),
+                                        .certificate = slice_from(hex, sizeof hex)};
+    return entry_of_device(l, &device, now);
+}
+
+uint64_t revocations_reach(const struct revocations *t)
+{
+    uint64_t reach = 0;
+    size_t walk = 0;
+    for (const struct map_entry *it; (it = map_next(&t->lists, &walk));)
+        reach += ((const struct revoked_list *)it->value)->reach;
+    return reach;
 }
 
 bool revocations_has_tokens(const struct revocations *t, struct slice entity)

@@ -50,6 +50,11 @@ struct revoked_entry {
     struct slice reason; /* may be empty */
     uint64_t n;
 };
+#define REVOKED_BY_GATEWAY "gateway"
+#define REVOKED_SIGNED_OUT "signed out"
+/* A person signed out of one session: whoever did that for them has told of it (proxy/event_of.h).
+ */
+bool revoked_is_told(const struct revoked_entry *e);
 
 struct revoked_head {
     uint64_t first;           /* the oldest entry that is kept; last + 1: none */
@@ -105,6 +110,11 @@ struct session;
 bool revocations_device(const struct revocations *t, struct slice entity,
                         const struct facts_device *device, struct wall now);
 bool revocations_session(const struct revocations *t, const struct session *s, struct wall now);
+/* The entry by which that is so, or by which its device was taken back; NULL: none. */
+const struct revoked_entry *revocations_end_of(const struct revocations *t, const struct session *s,
+                                               struct wall now);
+/* Another number whenever there is another entry that can end a session which nobody tells of. */
+uint64_t revocations_reach(const struct revocations *t);
 struct revocable_token {
     struct slice user; /* facts_user.id */
     struct slice provider;

@@ -309,6 +309,20 @@ struct session *session_with(const struct session *s, const struct session_chang
     return next;
 }
 
+struct session *session_open(const struct keyring *k, const char *name, struct slice sealed)
+{
+    struct buf plain;
+    struct session *s = NULL;
+    buf_init(&plain, SESSION_MAX_BYTES + 1);
+    if (vault_open(k, VAULT_SESSION, slice_of(name), sealed, &plain))
+        s = session_parse(buf_slice(&plain),
+                          slice_skip(slice_of(name), sizeof SESSION_NAME_PREFIX - 1), k);
+    if (plain.ptr)
+        wipe(plain.ptr, plain.room);
+    buf_fini(&plain);
+    return s;
+}
+
 /* ---- judging ---- */
 
 bool session_is_over(const struct session *s, struct wall now)
@@ -316,6 +330,12 @@ bool session_is_over(const struct session *s, struct wall now)
     /* Gateways' clocks differ by seconds; who was seen in the future was not seen longer ago. */
     return now.s >= s->ends.s || now.s - s->seen.s >= s->idle_s ||
            now.s + SESSION_IDLE_MIN_S < s->created.s;
+}
+
+struct wall session_due(const struct session *s)
+{
+    const int64_t idle_s = s->seen.s + s->idle_s;
+    return (struct wall){idle_s < s->ends.s ? idle_s : s->ends.s};
 }
 
 bool session_wants_touch(const struct session *s, struct wall now)

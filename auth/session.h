@@ -20,6 +20,7 @@
 #define SESSION_ID_BYTES 32
 #define SESSION_ID_CHARS 43 /* of the cookie's value, in base64url */
 #define SESSION_HANDLE_CHARS 43
+#define SESSION_NAME_PREFIX "belfry:session:" /* and the handle: the record's name in the store */
 #define SESSION_MAX_BYTES (IDENTITY_MAX_BYTES + 4096) /* of a record, before it is sealed */
 #define SESSION_SEEN_EVERY_S 60   /* how often, at most, it is written that somebody is there */
 #define SESSION_IDLE_MIN_S 300    /* so that what is not written for a minute ends nobody's */
@@ -86,6 +87,9 @@ MUST_USE bool session_print(const struct session *s, struct buf *out);
 /* NULL: not what session_print writes. */
 struct session *session_parse(struct slice text, struct slice handle, const struct keyring *k);
 
+/* Of a record as it lies in the store under that name; NULL: not ours, or not whole. */
+struct session *session_open(const struct keyring *k, const char *name, struct slice sealed);
+
 /* One change of a record. */
 enum session_change {
     SESSION_SEEN,     /* somebody was there at `at`; nothing where a later moment is written */
@@ -110,6 +114,8 @@ struct identity *session_identity_copy(struct arena *a, const struct identity *f
 
 /* Both limits, and the clock set back behind its beginning. */
 bool session_is_over(const struct session *s, struct wall now);
+/* The moment at which it is over, unless somebody is seen before. */
+struct wall session_due(const struct session *s);
 /* Somebody uses it, and that should be written down (session_desk_touch). */
 bool session_wants_touch(const struct session *s, struct wall now);
 /* The provider must be asked again before what it said counts. */

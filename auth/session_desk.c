@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 
+#include "auth/session_ends.h"
 #include "base/codec.h"
 #include "base/entropy.h"
 #include "base/mem.h"
@@ -16,7 +17,6 @@
 #define TRIES 4               /* of a change that others overtake */
 #define REFRESH_LOOK_MS 200   /* how often it is looked whether the other gateway is through */
 #define AFTERLIFE_S 600       /* entries outlive what they end by what clocks may differ */
-#define NAME_PREFIX "belfry:session:"
 
 struct session_desk {
     struct records *records;
@@ -122,15 +122,16 @@ static bool is_ready(const struct session_desk *d)
 
 static struct slice handle_of(const char *name)
 {
-    return slice_skip(slice_of(name), sizeof NAME_PREFIX - 1);
+    return slice_skip(slice_of(name), sizeof SESSION_NAME_PREFIX - 1);
 }
 
-/* How long the store keeps the record from now on: to the nearer of its ends. */
+/* How long the store keeps the record from now on: past the nearer of its ends, so that its end can
+ * be told. */
 static int64_t life_ms(const struct session *s, struct wall now)
 {
     const int64_t idle_s = s->idle_s + SESSION_SEEN_EVERY_S;
     const int64_t left_s = s->ends.s - now.s;
-    return (left_s < idle_s ? left_s : idle_s) * 1000;
+    return ((left_s < idle_s ? left_s : idle_s) + AFTERLIFE_S) * 1000;
 }
 
 static struct slice number(char room[24], int64_t n)
@@ -153,13 +154,8 @@ static bool seal(struct session_desk *d, const char *name, const struct session 
 static struct session *open_record(struct session_desk *d, const char *name, const char *entity,
                                    struct slice sealed)
 {
-    struct buf plain;
-    struct session *s = NULL;
     const struct wall now = loop_wall(d->loop);
-    buf_init(&plain, SESSION_MAX_BYTES + 1);
-    if (vault_open(records_keys(d->records), VAULT_SESSION, slice_of(name), sealed, &plain))
-        s = session_parse(buf_slice(&plain), handle_of(name), records_keys(d->records));
-    wipe_buf(&plain);
+    struct session *s = session_open(records_keys(d->records), name, sealed);
     if (!s || (slice_eq(s->entity, slice_of(entity)) && !session_is_over(s, now) &&
                !revocations_session(revocation_desk_table(d->revocations), s, now)))
         return s;
@@ -169,9 +165,11 @@ static struct session *open_record(struct session_desk *d, const char *name, con
 
 /* ---- create ---- */
 
-/* The record, and its name in the list of the person's sessions, of which only so many are kept. */
+/* The record, its name in the list of the person's sessions, of which only so many are kept, and in
+ * the index of all. */
 static const char create_script[] =
     "if not redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2], 'NX') then return 0 end\n"
+    "redis.call('ZADD', KEYS[3], ARGV[8], ARGV[5])\n"
     "redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', ARGV[3])\n"
     "redis.call('ZADD', KEYS[2], ARGV[4], ARGV[5])\n"
     "redis.call('ZREMRANGEBYRANK', KEYS[2], 0, -1 - tonumber(ARGV[6]))\n"
@@ -218,7 +216,7 @@ void session_desk_create(struct session_desk *d, const struct session_start *sta
 {
     struct asking *a = ask(d, start->entity, done, owner);
     uint8_t random[SESSION_ID_BYTES];
-    char list[VAULT_NAME_ROOM], life[24], now[24], ends[24], most[24], longest[24];
+    char list[VAULT_NAME_ROOM], life[24], now[24], ends[24], most[24], longest[24], due[24];
     struct buf sealed;
     entropy_bytes(random, sizeof random);
     id_out[base64url_encode(id_out, random, sizeof random)] = '\0';
@@ -227,15 +225,16 @@ void session_desk_create(struct session_desk *d, const struct session_start *sta
     const struct wall wall = loop_wall(d->loop);
     if (begin_session(a, start, id_out) && list_name(d, start->entity, a->session->user.id, list) &&
         seal(d, a->name, a->session, &sealed))
-        send_or_say(a, on_created,
-                    (struct slice[]){SLICE("EVAL"),
-                                     slice_from(create_script, sizeof create_script - 1),
-                                     SLICE("2"), slice_of(a->name), slice_of(list),
-                                     buf_slice(&sealed), number(life, life_ms(a->session, wall)),
-                                     number(now, wall.s), number(ends, a->session->ends.s),
-                                     a->session->handle, number(most, SESSION_LIST_MAX),
-                                     number(longest, (int64_t)SESSION_LIFE_MAX_S * 1000)},
-                    12);
+        send_or_say(
+            a, on_created,
+            (struct slice[]){SLICE("EVAL"), slice_from(create_script, sizeof create_script - 1),
+                             SLICE("3"), slice_of(a->name), slice_of(list), SLICE(SESSION_INDEX),
+                             buf_slice(&sealed), number(life, life_ms(a->session, wall)),
+                             number(now, wall.s), number(ends, a->session->ends.s),
+                             a->session->handle, number(most, SESSION_LIST_MAX),
+                             number(longest, (int64_t)SESSION_LIFE_MAX_S * 1000),
+                             number(due, session_due(a->session).s)},
+            14);
     else
         answer(a, SESSION_AWAY, NULL);
     buf_fini(&sealed);
@@ -285,7 +284,7 @@ void session_desk_load(struct session_desk *d, struct slice entity, struct slice
 static bool name_of_handle(struct asking *a, struct slice handle)
 {
     return session_id_is_valid(handle) &&
-           snprintf(a->name, sizeof a->name, NAME_PREFIX "%.*s", SLICE_ARG(handle)) > 0;
+           snprintf(a->name, sizeof a->name, SESSION_NAME_PREFIX "%.*s", SLICE_ARG(handle)) > 0;
 }
 
 void session_desk_find(struct session_desk *d, struct slice entity, struct slice handle,
@@ -304,6 +303,7 @@ void session_desk_find(struct session_desk *d, struct slice entity, struct slice
 
 static const char change_script[] = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end\n"
                                     "redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])\n"
+                                    "redis.call('ZADD', KEYS[2], ARGV[4], ARGV[5])\n"
                                     "return 1\n";
 
 static void read_to_change(struct asking *a);
@@ -326,18 +326,19 @@ static void on_changed(void *owner, const redisReply *reply)
 
 static void write_change(struct asking *a, struct session *take)
 {
-    char life[24];
+    char life[24], due[24];
     struct buf sealed;
     buf_init(&sealed, RECORD_MAX_BYTES + VAULT_OVERHEAD);
     session_unref(a->session);
     a->session = take;
     if (seal(a->desk, a->name, take, &sealed))
-        send_or_say(
-            a, on_changed,
-            (struct slice[]){SLICE("EVAL"), slice_from(change_script, sizeof change_script - 1),
-                             SLICE("1"), slice_of(a->name), buf_slice(&a->old), buf_slice(&sealed),
-                             number(life, life_ms(take, loop_wall(a->desk->loop)))},
-            7);
+        send_or_say(a, on_changed,
+                    (struct slice[]){
+                        SLICE("EVAL"), slice_from(change_script, sizeof change_script - 1),
+                        SLICE("2"), slice_of(a->name), SLICE(SESSION_INDEX), buf_slice(&a->old),
+                        buf_slice(&sealed), number(life, life_ms(take, loop_wall(a->desk->loop))),
+                        number(due, session_due(take).s), take->handle},
+                    10);
     else
         answer(a, SESSION_AWAY, NULL);
     buf_fini(&sealed);
@@ -506,6 +507,11 @@ void session_desk_refresh(struct session_desk *d, struct session *s, session_don
 
 /* ---- end ---- */
 
+static void forget(struct session_desk *d, const struct slice *arguments, size_t count)
+{
+    (void)!redis_send(d->redis, COMMAND_LIMIT_MS, on_unlocked, d, arguments, count);
+}
+
 /* The entry is what ends it; that the record goes too is order. */
 static void on_end_noted(void *owner, enum record_answer what, struct slice plain)
 {
@@ -516,26 +522,43 @@ static void on_end_noted(void *owner, enum record_answer what, struct slice plai
         return;
     }
     metric_add(a->desk->metrics, METRIC_SESSIONS_ENDED_TOTAL, 1);
-    if (a->name[0])
-        (void)!redis_send(a->desk->redis, COMMAND_LIMIT_MS, on_unlocked, a->desk,
-                          (struct slice[]){SLICE("DEL"), slice_of(a->name)}, 2);
+    if (a->name[0]) {
+        forget(a->desk, (struct slice[]){SLICE("DEL"), slice_of(a->name)}, 2);
+        forget(a->desk, (struct slice[]){SLICE("ZREM"), SLICE(SESSION_INDEX), handle_of(a->name)},
+               3);
+    }
     answer(a, SESSION_HERE, NULL);
+}
+
+static struct revoked_entry entry_of(const struct session_desk *d, const struct session *s,
+                                     struct slice why)
+{
+    return (struct revoked_entry){.kind = REVOKED_SESSION,
+                                  .subject = s->handle,
+                                  .at = loop_wall(d->loop),
+                                  .until = {s->ends.s + AFTERLIFE_S},
+                                  .by = SLICE(REVOKED_BY_GATEWAY),
+                                  .reason = why};
 }
 
 void session_desk_end(struct session_desk *d, const struct session *s, session_done *done,
                       void *owner)
 {
     struct asking *a = ask(d, s->entity, done, owner);
-    const struct revoked_entry e = {.kind = REVOKED_SESSION,
-                                    .subject = s->handle,
-                                    .at = loop_wall(d->loop),
-                                    .until = {s->ends.s + AFTERLIFE_S},
-                                    .by = SLICE("gateway"),
-                                    .reason = SLICE("signed out")};
+    const struct revoked_entry e = entry_of(d, s, SLICE(REVOKED_SIGNED_OUT));
     if (name_of_handle(a, s->handle))
         revocation_desk_add(d->revocations, s->entity, &e, on_end_noted, a);
     else
         answer(a, SESSION_NONE, NULL);
+}
+
+/* Its record stays, for its end to be told. */
+void session_desk_replace(struct session_desk *d, const struct session *s, session_done *done,
+                          void *owner)
+{
+    struct asking *a = ask(d, s->entity, done, owner);
+    const struct revoked_entry e = entry_of(d, s, SLICE("replaced by a newer sign-in"));
+    revocation_desk_add(d->revocations, s->entity, &e, on_end_noted, a);
 }
 
 void session_desk_end_all(struct session_desk *d, struct slice entity, struct slice provider,
@@ -550,8 +573,9 @@ void session_desk_end_all(struct session_desk *d, struct slice entity, struct sl
                        : user,
         .at = now,
         .until = {now.s + SESSION_LIFE_MAX_S + AFTERLIFE_S},
-        .by = SLICE("gateway"),
-        .reason = SLICE("signed out at the provider")};
+        .by = SLICE(REVOKED_BY_GATEWAY),
+        .reason = sid.len ? SLICE("signed out at the provider")
+                          : SLICE("all sessions of the person were ended")};
     revocation_desk_add(d->revocations, entity, &e, on_end_noted, a);
 }
 
@@ -571,7 +595,7 @@ static const char list_script[] =
     "ARGV[2])\n"
     "local all = {}\n"
     "for _, handle in ipairs(handles) do\n"
-    "    local record = redis.call('GET', '" NAME_PREFIX "' .. handle)\n"
+    "    local record = redis.call('GET', '" SESSION_NAME_PREFIX "' .. handle)\n"
     "    if record then all[#all + 1] = handle all[#all + 1] = record end\n"
     "end\n"
     "return all\n";

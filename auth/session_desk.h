@@ -54,6 +54,9 @@ void session_desk_refresh_failed(struct session_desk *d, const struct session *s
 /* Ends it: everywhere, at once. HERE with NULL: done. AWAY: the store could not be told. */
 void session_desk_end(struct session_desk *d, const struct session *s, session_done *done,
                       void *owner);
+/* The same, since a newer sign-in in its browser takes its place. */
+void session_desk_replace(struct session_desk *d, const struct session *s, session_done *done,
+                          void *owner);
 /* All sessions begun until now of one sign-in at the provider (`sid`), or of one person (`user`:
  * facts_user.id, "PROVIDER:SUB"); the other is empty. For back-channel logout. */
 void session_desk_end_all(struct session_desk *d, struct slice entity, struct slice provider,

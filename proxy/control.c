@@ -17,6 +17,7 @@
 #include "auth/issuer.h"
 #include "auth/oidc.h"
 #include "auth/session_desk.h"
+#include "auth/session_ends.h"
 #include "auth/status_desk.h"
 #include "base/fault.h"
 #include "base/file.h"
@@ -27,6 +28,7 @@
 #include "proxy/admin.h"
 #include "proxy/compiler.h"
 #include "proxy/errand.h"
+#include "proxy/event_of.h"
 #include "proxy/health.h"
 #include "proxy/listener.h"
 #include "proxy/resolver.h"
@@ -34,7 +36,8 @@
 #include "proxy/supervisor.h"
 #include "proxy/worker.h"
 
-#define WATCH_S 1 /* how often ages are looked at */
+#define TOLD_RING_BYTES 1048576 /* ends of some 2,000 sessions at once */
+#define WATCH_S 1               /* how often ages are looked at */
 #define RETRY_S 2 /* after what is new could not be activated: the disk may have room again */
 
 struct control {
@@ -57,6 +60,8 @@ struct control {
     struct health_desk *health;
     uint64_t book_number; /* of the last address book */
     struct audit_writer *audit;
+    struct audit_ring *told; /* what this thread tells the audit */
+    struct session_ends *ends;
     struct admin *admin;
     struct supervisor supervisor;
     atomic_int alive; /* how many editions there are */
@@ -108,13 +113,14 @@ static bool start_audit(struct control *c, struct fault *f)
                                .max_behind_ms = c->config->audit_max_behind_ms,
                                .is_synced = c->config->audit_synced,
                                .gateway = NULL};
-    struct audit_ring **rings = mem_array(struct audit_ring *, c->worker_count);
+    struct audit_ring **rings = mem_array(struct audit_ring *, c->worker_count + 1);
     char host[256] = "belfry";
     (void)gethostname(host, sizeof host - 1);
     s.gateway = host;
     for (uint32_t i = 0; i < c->worker_count; i++)
         rings[i] = c->workers[i]->audit;
-    c->audit = audit_writer_start(&s, rings, c->worker_count, &c->metrics, f);
+    rings[c->worker_count] = c->told = audit_ring_new(TOLD_RING_BYTES, &c->metrics);
+    c->audit = audit_writer_start(&s, rings, c->worker_count + 1, &c->metrics, f);
     mem_free(rings);
     return c->audit != NULL;
 }
@@ -144,6 +150,18 @@ static void on_revoked(void *owner, struct slice entity)
 {
     struct control *c = owner;
     revocation_desk_news(c->desks.revocations, entity);
+}
+
+static void on_session_end(void *owner, const struct session *s, const char *why)
+{
+    struct control *c = owner;
+    struct event event;
+    struct arena a;
+    arena_init(&a, NULL);
+    event_of_session_end(s, why, &a, &event);
+    if (!audit_publish(c->told, &event))
+        metric_add(&c->metrics, METRIC_AUDIT_ENDS_DROPPED_TOTAL, 1);
+    arena_fini(&a);
 }
 
 static void on_revocations(void *owner, struct revocations *take)
@@ -750,6 +768,8 @@ static bool start(struct control *c, struct fault *f)
                             (struct revocation_hooks){on_revocations, c});
     c->desks.sessions = session_desk_new(&c->loop, c->desks.records, c->desks.kept,
                                          c->desks.revocations, &c->metrics);
+    c->ends = session_ends_new(&c->loop, c->desks.records, c->desks.kept, c->desks.revocations,
+                               on_session_end, c);
     c->desks.inventories = inventory_desk_new(&c->loop, c->desks.records, &c->metrics,
                                               (struct inventory_hooks){on_inventory, c});
     c->store = store_new(&c->loop, &store,
@@ -775,6 +795,7 @@ static void stop(struct control *c)
     compiler_stop(c->compiler);
     store_free(c->store);
     redis_free(c->desks.records);
+    session_ends_free(c->ends);
     session_desk_free(c->desks.sessions);
     revocation_desk_free(c->desks.revocations);
     records_free(c->desks.kept);
@@ -790,6 +811,7 @@ static void stop(struct control *c)
     errands_drop_all(&c->desks);
     if (c->audit)
         audit_writer_stop(c->audit);
+    audit_ring_free(c->told);
     for (uint32_t i = 0; i < c->worker_count; i++)
         worker_free(c->workers[i]);
     mem_free(c->workers);

@@ -18,9 +18,8 @@ static int64_t now_us(clockid_t clock)
 
 /* Groups name roles, not persons; joined by commas as the event's format says. Where one has no
  * room, or holds a comma itself, "[cut]" stands for it, and not all are there. */
-static struct slice roles_of(const struct exchange *x, bool *has_all)
+static struct slice roles_of(const struct slices *groups, struct arena *a, bool *has_all)
 {
-    const struct slices *groups = &x->facts.user->groups;
     const struct slice cut = SLICE("[cut]");
     char text[512];
     size_t len = 0;
@@ -38,7 +37,7 @@ static struct slice roles_of(const struct exchange *x, bool *has_all)
         if (is_last)
             break;
     }
-    return arena_copy((struct arena *)(uintptr_t)&x->arena, (struct slice){text, len});
+    return arena_copy(a, (struct slice){text, len});
 }
 
 /* Says whether all groups are there. */
@@ -48,7 +47,8 @@ static bool who(const struct exchange *x, struct event *e)
     if (x->facts.user) {
         e->user_provider = x->facts.user->provider;
         e->user_hash = x->facts.user->hash;
-        e->user_roles = roles_of(x, &has_all);
+        e->user_roles =
+            roles_of(&x->facts.user->groups, (struct arena *)(uintptr_t)&x->arena, &has_all);
         e->acr_level = x->facts.user->acr_level;
     }
     if (x->facts.service)
@@ -151,4 +151,28 @@ void event_of_deed(const struct exchange *x, struct event *out)
     out->detail = slice_of(x->work ? x->work->detail : NULL);
     out->action = x->deed;
     out->session = x->deed_session;
+}
+
+void event_of_session_end(const struct session *s, const char *why, struct arena *a,
+                          struct event *out)
+{
+    struct slice rest = s->device; /* AUTHORITY:NAME */
+    bool has_all;
+    *out = (struct event){.kind = EVENT_SESSION,
+                          .is_permit = true,
+                          .reason = REASON_PERMITTED,
+                          .time_us = now_us(CLOCK_REALTIME),
+                          .entity = s->entity,
+                          .application = s->application,
+                          .host = s->host,
+                          .user_provider = s->user.provider,
+                          .user_hash = s->user.hash,
+                          .user_roles = roles_of(&s->user.groups, a, &has_all),
+                          .acr_level = s->user.acr_level,
+                          .device = s->device,
+                          .device_authority = slice_cut(&rest, ':'),
+                          .device_digest = s->is_unbound ? NULL : s->certificate,
+                          .detail = slice_of(why),
+                          .action = SLICE("session-end"),
+                          .session = s->handle};
 }

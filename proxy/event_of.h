@@ -10,3 +10,6 @@ void event_of_decision(const struct exchange *x, struct event *out);
 void event_of_end(const struct exchange *x, struct event *out);
 /* EVENT_SESSION: what x->deed says. */
 void event_of_deed(const struct exchange *x, struct event *out);
+/* EVENT_SESSION: of one that ended while nobody was there. `why` is borrowed, texts lie in `a`. */
+void event_of_session_end(const struct session *s, const char *why, struct arena *a,
+                          struct event *out);

@@ -343,7 +343,7 @@ static void session_is_made(void *owner, enum session_answer answer, struct sess
     w->list[0] = old; /* until the end of the work */
     w->count = old != NULL;
     if (old)
-        session_desk_end(w->desks->sessions, old, old_is_over, w);
+        session_desk_replace(w->desks->sessions, old, old_is_over, w);
     else
         finish(w, REASON_PERMITTED, NULL);
 }

@@ -323,6 +323,8 @@ def test_the_provider_ends_sessions_in_the_back_channel(world):
     told = until(lambda: [e for e in world.events() if e["event.action"] == "provider-logout" and
                           e["user.hash"] == began["user.hash"]], "the audit has it")
     assert told[-1]["belfry.provider"] == "fas"
+    until(lambda: [e["belfry.detail"] for e in world.events() if e["event.action"] == "session-end" and
+                   e["belfry.session"] == began["belfry.session"]] == ["signed out at the provider"], "and the session's end")
 
 
 def test_a_provider_that_ends_a_sign_in_on_its_way_back_ends_the_session_that_would_come_of_it(world):
@@ -548,7 +550,8 @@ def test_without_a_device_a_session_is_short_and_only_where_the_application_allo
 
 def test_the_audit_has_each_sign_in_and_each_end(world, anna):
     def deeds():
-        return [e for e in world.events() if e.get("event.category") == ["authentication", "session"]]
+        return [e for e in world.events() if e.get("event.category") == ["authentication", "session"] and
+                e["event.action"] != "session-end"]
 
     before = len(deeds())
     anna.open(TAX)
@@ -560,6 +563,11 @@ def test_the_audit_has_each_sign_in_and_each_end(world, anna):
     assert [e["event.action"] for e in told] == ["sign-in", "sign-out", "sign-in", "sessions-end"]
     assert [e["event.type"] for e in told] == [["start"], ["end"], ["start"], ["end"]]
     assert told[0]["belfry.session"] == told[1]["belfry.session"] != told[2]["belfry.session"]
+    end, = until(lambda: [e for e in world.events() if e["event.action"] == "session-end" and
+                          e["belfry.session"] == told[2]["belfry.session"]], "and each session that ended with all")
+    assert end["belfry.detail"] == "all sessions of the person were ended" and end["event.type"] == ["end"]
+    assert {name: end[name] for name in ("user.hash", "device.id", "belfry.provider")} == {
+        name: told[2][name] for name in ("user.hash", "device.id", "belfry.provider")}
     for e in told:
         assert re.fullmatch("[0-9a-f]{64}", e["user.hash"]) and e["user.hash"] == told[0]["user.hash"]
         assert e["device.id"] == "finance-laptops:laptop-0001" and e["belfry.provider"] == "fas" and e["event.id"]

@@ -155,7 +155,7 @@ Test(session_desk, nothing_of_a_session_can_be_read_in_the_store)
             cr_expect(!memmem(value->str, value->len, "anna", 4));
             cr_expect(!memmem(value->str, value->len, id, SESSION_ID_CHARS));
             redisReply *left = redisCommand(shop.side, "PTTL %s", key.ptr);
-            cr_expect(left->integer > 0 && left->integer <= 360000, "%lld", left->integer);
+            cr_expect(left->integer > 0 && left->integer <= 960000, "%lld", left->integer);
             freeReplyObject(left);
         }
         freeReplyObject(value);
