@@ -96,9 +96,9 @@ def origin_goes_on(gate):
 class Stream:
     """Server-sent events under way, over HTTP/1.1 or HTTP/2: the first has come."""
 
-    def __init__(self, world, host, http, cert=None, token=None):
+    def __init__(self, world, host, http, cert=None, token=None, cookie=None):
         self.world, self.http = world, http
-        headers = [("authorization", f"Bearer {token}")] if token else []
+        headers = [("authorization", f"Bearer {token}")] if token else [("cookie", cookie)] if cookie else []
         if http == "2":
             self.h2 = H2(world.tls(host, cert, alpn=("h2",)))
             self.stream = self.h2.begin(host, "/events", headers=headers)

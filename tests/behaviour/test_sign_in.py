@@ -16,6 +16,7 @@ from callers import BROWSER
 from devices import Authority
 from forger import Signer
 from sign_in import Browser
+from test_live import Stream
 from world import ROOT, World, until
 
 TAX, NOTES, EITHER, ANYWHERE = (f"{name}.finance.localhost" for name in ("tax", "strict", "maybe", "open"))
@@ -544,6 +545,22 @@ def test_without_a_device_a_session_is_short_and_only_where_the_application_allo
     assert session["ends"] - session["created"] == 3600
     assert anna.ask(anna.at(EITHER, "/")).status == 401, "there it is not allowed: no redirect"
     refused(world, anna.ask(anna.at(EITHER, "/.belfry/sign-in?to=/")), 403, "device_required")
+
+
+# What grows old while it is open
+
+@pytest.mark.parametrize("http", ["1.1", "2"])
+def test_a_stream_is_cut_when_its_session_is_too_old_for_its_rule(world, anna, http):
+    staff, young = """when: '"staff" in user.groups'""", """when: '"staff" in user.groups && session.age < duration("4s")'"""
+    world.update("finance", lambda text: text.replace(staff, young))
+    try:
+        anna.open(NOTES)
+        with Stream(world, NOTES, http, anna.cert, cookie=f"{COOKIE}={anna.cookie(NOTES)}") as stream:
+            stream.is_cut("denied")
+        assert anna.ask(anna.at(NOTES, "/")).status == 403
+    finally:
+        world.update("finance", lambda text: text.replace(young, staff))
+    assert anna.ask(anna.at(NOTES, "/")).status == 200, "the session itself is as good as before"
 
 
 # What the audit has of it
