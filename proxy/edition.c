@@ -19,15 +19,6 @@ static int64_t good_until(const struct snapshot *s, const struct bundle *b)
     return b && snapshot_end(s, b) < s->not_after_s ? snapshot_end(s, b) : s->not_after_s;
 }
 
-/* The view of an application of a bundle that has not changed since (they are the same objects:
- * the last edition holds them). NULL: to be made. */
-static struct view *kept_view(const struct edition *last, const struct edition_settings *s,
-                              const struct application *app)
-{
-    const struct door *door = s->reads_again ? NULL : edition_door(last, app->host);
-    return door && door->app == app ? view_ref(door->view) : NULL;
-}
-
 /* Authorities are parsed once for all hosts of an entity, which follow one another. Where they
  * don't parse, view_make says so of each host. */
 static void trust_of(struct view_settings *view, const struct bundle *bundle)
@@ -71,8 +62,12 @@ struct edition *edition_make(struct snapshot *take_snapshot, struct keyring *tak
         const struct application *app = e->snapshot->applications[i];
         const struct bundle *bundle = snapshot_bundle(e->snapshot, app->entity);
         struct fault why = {0};
-        struct view *made = kept_view(last, s, app);
-        if (!made) {
+        const struct door *was = edition_door(last, app->host);
+        struct view *made;
+        view.last = was && !s->reads_again ? was->view : NULL;
+        if (view.last && was->app == app) { /* the last edition holds it: the bundle is the same */
+            made = view_ref(view.last);
+        } else {
             view.app = app;
             trust_of(&view, bundle);
             made = view_make(&view, old, last ? last->door_count : 0, &why);
@@ -100,7 +95,6 @@ struct edition *edition_make(struct snapshot *take_snapshot, struct keyring *tak
                           .network_count = entity ? entity->upstream_network_count : 0,
                           .hsts = hsts_of(app, &e->arena)};
         if (app->upstream_count && upstream_is_tls(&app->upstreams[0])) {
-            const struct door *was = edition_door(last, app->host);
             e->doors[e->door_count].upstream_tls =
                 upstream_context_make(app, s->keys_dir, was ? was->upstream_tls : NULL, &why);
             if (!e->doors[e->door_count].upstream_tls)

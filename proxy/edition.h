@@ -41,7 +41,8 @@ struct edition_settings {
     const char *certificates_dir;
     const char *keys_dir;
     atomic_int *alive; /* how many editions there are; outlives them all */
-    bool reads_again;  /* the certificates of all hosts; else only where a bundle changed */
+    bool
+        reads_again; /* the certificates of all hosts; else only of those that are new or changed */
 };
 
 /* Takes both references. Hosts without a usable certificate have no door; each is told through

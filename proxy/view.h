@@ -27,10 +27,12 @@ struct view_settings {
     uint32_t authority_count;
     struct chain_trust *trust;    /* made of them for another host of the entity; NULL: not yet */
     const char *certificates_dir; /* HOST/fullchain.pem and HOST/key.pem below it */
+    struct view *last; /* the host's; stays if only files can have changed. NULL: they are read */
 };
 
-/* An equal one of `old` with one more reference, or a new one; NULL with a fault (no certificate, a
- * key that does not fit, a certificate that does not name the host or has expired). */
+/* `last`, or an equal one of `old`, with one more reference, or a new one; NULL with a fault (no
+ * certificate, a key that does not fit, a certificate that does not name the host or has expired).
+ */
 struct view *view_make(const struct view_settings *s, struct view *const *old, uint32_t old_count,
                        struct fault *f);
 struct view *view_ref(struct view *v);

@@ -127,6 +127,23 @@ Test(view, a_certificate_that_fits_makes_one_and_the_same_files_the_same_one)
     view_unref(v);
 }
 
+Test(view, files_are_read_again_only_where_the_host_changed_or_it_is_asked_for)
+{
+    struct fault f = {0};
+    put_certificate("a.example", -60, 3600);
+    struct view *v = make(NULL, &f);
+    cr_assert(v, "%s", f.text);
+    cr_assert_eq(unlink(in_dir("key.pem")), 0);
+    const struct view_settings s = {.app = &app, .certificates_dir = dir, .last = v};
+    struct view *kept = view_make(&s, NULL, 0, &f);
+    cr_expect_eq(kept, v);
+    view_unref(kept);
+    expect_refused("key.pem");
+    app.device = DEVICE_OPTIONAL;
+    cr_expect_null(view_make(&s, NULL, 0, &f));
+    view_unref(v);
+}
+
 Test(view, a_certificate_for_another_name_or_time_or_key_is_refused)
 {
     put_certificate("b.example", -60, 3600);
