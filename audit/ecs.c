@@ -39,6 +39,7 @@ static const struct {
     TEXT("belfry.missing",                       missing,          false),
     TEXT("rule.ruleset",                         ruleset,          false),
     TEXT("belfry.shadow.rule",                   shadow_rule,      false),
+    TEXT("belfry.shadow.bundle_rule",            trial_rule,       false),
     TEXT("belfry.detail",                        detail,           true),
     TEXT("belfry.provider",                      user_provider,    false),
     TEXT("belfry.session",                       session,          false),
@@ -337,6 +338,10 @@ bool ecs_print(struct buf *out, const struct event *e, const struct ecs_context 
     if (e->snapshot) {
         PUT(",\"belfry.snapshot\":");
         at = put_number(at, e->snapshot);
+    }
+    if (e->trial_serial) {
+        PUT(",\"belfry.shadow.bundle\":");
+        at = put_number(at, e->trial_serial);
     }
     if (e->count) {
         PUT(",\"belfry.count\":");

@@ -18,7 +18,7 @@ static const uint16_t text_fields[] = {
     FIELD(service),        FIELD(device),        FIELD(device_authority),
     FIELD(device_serial),  FIELD(detail),        FIELD(trace_id),
     FIELD(tls_version),    FIELD(tls_cipher),    FIELD(action),
-    FIELD(session),        FIELD(facts),
+    FIELD(session),        FIELD(facts),         FIELD(trial_rule),
 };
 #undef FIELD
 #define TEXT_FIELDS (sizeof text_fields / sizeof text_fields[0])
@@ -27,6 +27,7 @@ struct record {
     int64_t time_us;
     int64_t acr_level;
     uint64_t snapshot;
+    uint64_t trial_serial;
     uint64_t count;
     uint64_t bytes_in;
     uint64_t bytes_out;
@@ -120,6 +121,7 @@ static void record_put(char *at, const struct event *e)
     r->time_us = e->time_us;
     r->acr_level = e->acr_level;
     r->snapshot = e->snapshot;
+    r->trial_serial = e->trial_serial;
     r->count = e->count;
     r->bytes_in = e->bytes_in;
     r->bytes_out = e->bytes_out;
@@ -162,6 +164,7 @@ void record_read(struct slice record, struct event *out)
         .device_digest = r->has_device ? r->device_digest : NULL,
         .acr_level = r->acr_level,
         .snapshot = r->snapshot,
+        .trial_serial = r->trial_serial,
         .status = r->status,
         .http_major = r->http_major,
         .count = r->count,

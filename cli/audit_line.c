@@ -121,6 +121,8 @@ static const struct {
     {SLICE_INIT("tls.client.x509.serial_number"), offsetof(struct audit_line, device_serial)},
     {SLICE_INIT("http.version"), offsetof(struct audit_line, http_version)},
     {SLICE_INIT("belfry.shadow.rule"), offsetof(struct audit_line, shadow_rule)},
+    {SLICE_INIT("belfry.shadow.bundle"), offsetof(struct audit_line, trial)},
+    {SLICE_INIT("belfry.shadow.bundle_rule"), offsetof(struct audit_line, trial_rule)},
     {SLICE_INIT("belfry.facts"), offsetof(struct audit_line, facts)},
 };
 

@@ -33,8 +33,10 @@ struct audit_line {
     struct slice device_serial;
     struct slice http_version;
     struct slice shadow_rule; /* that would have made the other verdict */
-    struct slice facts;       /* sealed */
-    struct slice notes;       /* what was in there (policy/fact_notes.h), once it is opened */
+    struct slice trial;       /* serial of the bundle in shadow that would have; empty: none */
+    struct slice trial_rule;
+    struct slice facts; /* sealed */
+    struct slice notes; /* what was in there (policy/fact_notes.h), once it is opened */
     int64_t acr_level;
     uint64_t count; /* of requests that it stands for, at least 1 */
 };

@@ -83,7 +83,7 @@ int desk_take(const struct desk *d, enum store_shelf shelf, const char *name, st
     struct slice bytes = {NULL, 0};
     struct fault f;
     *p = (struct paper){.serial = 0};
-    if (!entity_id_is_valid(slice_of(name))) {
+    if (!document_name_is_valid(slice_of(name))) {
         (void)fault_set(&f, FAULT_CONFIG, "'%s' is no entity's id, and not 'charter'", name);
         return policy_trouble(&f);
     }
@@ -101,6 +101,13 @@ int desk_take(const struct desk *d, enum store_shelf shelf, const char *name, st
 }
 
 /* ---- judging ---- */
+
+/* Of a bundle; NULL: the charter does not name it. */
+static const struct charter_entity *entity_of(const struct desk *d, const struct paper *p)
+{
+    bool is_shadow;
+    return charter_entity(d->charter, document_entity(p->entity, &is_shadow));
+}
 
 /* The keys that may sign it now, and how many must; the room is for the most there may be. */
 struct keys {
@@ -130,7 +137,7 @@ static bool find_keys(const struct desk *d, const struct paper *p, struct keys *
     }
     if (!d->charter)
         return fault_set(why, FAULT_TRUST, "%s", d->no_charter);
-    const struct charter_entity *e = charter_entity(d->charter, p->entity);
+    const struct charter_entity *e = entity_of(d, p);
     if (!e)
         return fault_set(why, FAULT_TRUST, "the charter knows no entity '%.*s'",
                          SLICE_ARG(p->entity));
@@ -151,7 +158,7 @@ static bool is_delegated(const struct desk *d, const struct paper *p, struct fau
         return p->serial >= d->config->min_charter_serial ||
                fault_set(why, FAULT_TRUST, "trust.min_charter_serial asks for at least %lld",
                          (long long)d->config->min_charter_serial);
-    const struct charter_entity *e = charter_entity(d->charter, p->entity);
+    const struct charter_entity *e = entity_of(d, p);
     if (p->serial < e->min_serial)
         return fault_set(why, FAULT_TRUST, "the charter asks for a serial of at least %lld",
                          (long long)e->min_serial);
@@ -174,7 +181,7 @@ static uint32_t count_signed(const struct paper *p, const struct keys *keys)
 
 bool desk_knows(const struct desk *d, const struct paper *p)
 {
-    const struct charter_entity *e = d->charter ? charter_entity(d->charter, p->entity) : NULL;
+    const struct charter_entity *e = d->charter ? entity_of(d, p) : NULL;
     if (!d->config)
         return true;
     for (uint32_t i = 0; p->kind == DOCUMENT_CHARTER && i < d->config->federation_key_count; i++)
@@ -260,10 +267,36 @@ static void print_name(const struct paper *p)
                  SLICE_ARG(p->entity));
 }
 
+/* Gateways would pass over a bundle in shadow that is not above the one in force. */
+static int judge_trial(const struct desk *d, const struct paper *p)
+{
+    char entity[ENTITY_ID_MAX + 1];
+    struct paper in_force;
+    struct fault f;
+    if (!p->bundle || !p->bundle->is_shadow)
+        return EXIT_OK;
+    (void)snprintf(entity, sizeof(entity), "%.*s", SLICE_ARG(p->bundle->entity));
+    const int code = desk_take(d, STORE_DOCUMENT, entity, &in_force);
+    if (code != EXIT_OK)
+        return code;
+    const int64_t serial = in_force.serial;
+    paper_fini(&in_force);
+    if (p->serial > serial)
+        return EXIT_OK;
+    (void)fault_set(
+        &f, FAULT_TRUST,
+        "not published: in shadow it needs a serial above that of the bundle in force, %lld",
+        (long long)serial);
+    return policy_trouble(&f);
+}
+
 int desk_publish(const struct desk *d, const struct paper *p)
 {
     struct fault f;
     uint64_t n = 0;
+    const int code = judge_trial(d, p);
+    if (code != EXIT_OK)
+        return code;
     if (!store_publish(d->store, p->kind, p->entity, p->serial, p->bytes, &n, &f))
         return policy_trouble(&f);
     (void)printf("published ");

@@ -43,7 +43,7 @@ struct paper {
     enum document_kind kind;
     struct envelope envelope; /* its payload and signatures point into `bytes` */
     struct slice bytes;       /* owned: the envelope, or the payload alone */
-    struct slice entity;      /* owned; empty: the charter */
+    struct slice entity;      /* owned; the document's name (policy/serials.h) */
     struct slice drafted;     /* owned; what the shelf of drafts held when it was looked at */
     int64_t serial;
     int64_t not_after_s;
@@ -94,7 +94,7 @@ void desk_print_signatures(const struct desk *d, const struct paper *p, FILE *ou
 /* What is on that shelf of the store for NAME ("charter" or an entity): EXIT_OK with p->bytes empty
  * where there is none. */
 int desk_take(const struct desk *d, enum store_shelf shelf, const char *name, struct paper *p);
-/* The entity that NAME is: empty for "charter". */
+/* The document's name that NAME is: empty for "charter". */
 struct slice desk_entity(const char *name);
 /* Signs and makes `p` what it is then. */
 bool desk_sign(struct signers *s, struct paper *p, struct fault *f);

@@ -46,7 +46,7 @@ static bool read_bundle(struct paper *p, const char *name, struct findings *f)
         return false;
     p->serial = p->bundle->serial;
     p->not_after_s = p->bundle->not_after_s;
-    p->entity = mem_slice(p->bundle->entity);
+    p->entity = mem_slice(p->bundle->name);
     bundle_compile(p->bundle);
     bundle_review(p->bundle, policy_now(), f);
     return true;

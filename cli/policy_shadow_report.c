@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 /* `belfry policy shadow-report`: what rules and bundles in shadow would have decided otherwise, out
- * of the audit: by each of them how many requests, of how many persons and devices, from when to
+ * of the audit: by each rule how many requests, of how many persons and devices, from when to
  * when, and one to look at. Nothing is judged here: the gateway did that, with all facts. */
 #include <stdlib.h>
 
@@ -102,6 +102,14 @@ static void note(struct report *r, const struct audit_line *l, struct slice rule
     count_one(r, &s->devices, l->device_digest);
 }
 
+static struct slice trial_words(const struct audit_line *l, struct arena *a)
+{
+    return l->trial_rule.len ? arena_printf(a, "bundle %.*s in shadow, rule %.*s",
+                                            SLICE_ARG(l->trial), SLICE_ARG(l->trial_rule))
+                             : arena_printf(a, "bundle %.*s in shadow, where nothing permits it",
+                                            SLICE_ARG(l->trial));
+}
+
 static void take_line(void *owner, struct slice text)
 {
     struct report *r = owner;
@@ -113,10 +121,11 @@ static void take_line(void *owner, struct slice text)
         r->unread++;
     } else if (audit_line_is_judged(&l)) {
         r->decisions += l.count;
-        if (l.shadow_rule.len) {
+        r->changed += l.shadow_rule.len || l.trial.len ? l.count : 0;
+        if (l.shadow_rule.len)
             note(r, &l, arena_printf(&a, "rule %.*s", SLICE_ARG(l.shadow_rule)), &a);
-            r->changed += l.count;
-        }
+        if (l.trial.len)
+            note(r, &l, trial_words(&l, &a), &a);
     }
     arena_fini(&a);
 }

@@ -35,12 +35,22 @@ static void warn_unused_authorities(struct loader *l, const struct yaml *list)
                           SLICE_ARG(b->authorities[i].id));
 }
 
+static void load_mode(struct loader *l, const struct yaml *root)
+{
+    static const struct slice modes[] = {SLICE_INIT("shadow")};
+    struct bundle *b = l->bundle;
+    uint32_t choice;
+    b->is_shadow = load_choice(l, root, "mode", LOAD_OPTIONAL, modes, COUNT_OF(modes), &choice);
+    b->name = b->is_shadow ? arena_printf(l->a, "%.*s.shadow", SLICE_ARG(b->entity)) : b->entity;
+}
+
 static void load_bundle(struct loader *l, const struct yaml *root)
 {
     static const struct slice keys[] = {SLICE_INIT("belfry"),
                                         SLICE_INIT("entity"),
                                         SLICE_INIT("serial"),
                                         SLICE_INIT("not_after"),
+                                        SLICE_INIT("mode"),
                                         SLICE_INIT("identity_providers"),
                                         SLICE_INIT("device_authorities"),
                                         SLICE_INIT("sets"),
@@ -56,6 +66,7 @@ static void load_bundle(struct loader *l, const struct yaml *root)
         return; /* of a document of another kind every key would be wrong */
     (void)yaml_check_keys(root, "a bundle", keys, COUNT_OF(keys), l->out);
     (void)load_id(l, root, "entity", &b->entity);
+    load_mode(l, root);
     load_sets(l, root);
     load_providers(l, root);
     load_authorities(l, root);

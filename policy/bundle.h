@@ -259,6 +259,8 @@ struct application {
 struct bundle {
     struct arena arena;
     struct slice entity;
+    struct slice name; /* of the document (policy/serials.h) */
+    bool is_shadow;    /* mode: shadow: never decides */
     int64_t serial;
     int64_t not_after_s;
     struct provider *providers;

@@ -66,7 +66,7 @@ void documents_unref(struct documents *d)
 struct blob *documents_get(const struct documents *d, struct slice entity)
 {
     struct document key = {.entity = ""};
-    if (!d->count || entity.len > ENTITY_ID_MAX)
+    if (!d->count || entity.len > DOCUMENT_NAME_MAX)
         return NULL;
     memcpy(key.entity, entity.ptr ? entity.ptr : "", entity.len);
     const struct document *found = bsearch(&key, d->at, d->count, sizeof(*d->at), by_entity);

@@ -17,8 +17,8 @@ struct blob *blob_ref(struct blob *b);
 void blob_unref(struct blob *b); /* NULL is fine */
 
 struct document {
-    char entity[ENTITY_ID_MAX + 1]; /* empty: the charter */
-    struct blob *blob;              /* the envelope */
+    char entity[DOCUMENT_NAME_MAX + 1]; /* the document's name */
+    struct blob *blob;                  /* the envelope */
 };
 
 struct documents {

@@ -7,6 +7,8 @@
 
 #define HEAD "belfry-serials/v1"
 
+static const struct slice shadow_mark = SLICE_INIT(".shadow");
+
 bool entity_id_is_valid(struct slice id)
 {
     if (id.len == 0 || id.len > ENTITY_ID_MAX)
@@ -16,6 +18,18 @@ bool entity_id_is_valid(struct slice id)
               id.ptr[i] == '-'))
             return false;
     return true;
+}
+
+struct slice document_entity(struct slice name, bool *is_shadow)
+{
+    *is_shadow = slice_ends(name, shadow_mark);
+    return *is_shadow ? slice_from(name.ptr, name.len - shadow_mark.len) : name;
+}
+
+bool document_name_is_valid(struct slice name)
+{
+    bool is_shadow;
+    return entity_id_is_valid(document_entity(name, &is_shadow));
 }
 
 void serials_fini(struct serials *s)
@@ -69,10 +83,10 @@ bool serials_note(struct serials *s, struct slice entity, int64_t serial,
         }
         return true;
     }
-    if (entity.len && !entity_id_is_valid(entity))
+    if (entity.len && !document_name_is_valid(entity))
         return fault_set(f, FAULT_LIMIT, "'%.*s' is no entity's id", SLICE_ARG(entity));
-    if (s->count > ENTITIES_MAX) // one more than that: the charter's
-        return fault_set(f, FAULT_LIMIT, "more than %d entities", ENTITIES_MAX);
+    if (s->count > DOCUMENTS_MAX) // one more than that: the charter's
+        return fault_set(f, FAULT_LIMIT, "more than %d documents", DOCUMENTS_MAX);
     s->at = mem_grow(s->at, (size_t)s->count + 1, sizeof(*s->at));
     struct serial *new = &s->at[s->count++];
     *new = (struct serial){.serial = serial};
@@ -112,7 +126,7 @@ static bool parse_one(struct serials *s, struct slice line, struct fault *f)
     if (is_bundle)
         entity = slice_cut(&line, ' ');
     if ((!is_bundle && !slice_eq(kind, SLICE("charter"))) ||
-        (is_bundle && !entity_id_is_valid(entity)) || find(s, entity) ||
+        (is_bundle && !document_name_is_valid(entity)) || find(s, entity) ||
         !slice_u64(slice_cut(&line, ' '), (uint64_t)SERIAL_MAX, &serial) || !serial ||
         line.len != 2 * SHA256_BYTES || !hex_decode(digest, line))
         return fault_set(f, FAULT_SYNTAX, "the list of serials holds a line that is none");

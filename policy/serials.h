@@ -11,10 +11,14 @@
 
 #define ENTITY_ID_MAX 64
 #define ENTITIES_MAX 1000 /* of one federation: ministries, institutions, their agencies */
-#define SERIAL_MAX ((int64_t)1 << 53) /* what Lua and JSON hold exactly */
+/* A document's name: its entity's id; of a bundle in shadow that id and ".shadow", so that it has a
+ * place and serials of its own; empty for the charter. */
+#define DOCUMENT_NAME_MAX (ENTITY_ID_MAX + 7)
+#define DOCUMENTS_MAX (2 * ENTITIES_MAX) /* beside the charter */
+#define SERIAL_MAX ((int64_t)1 << 53)    /* what Lua and JSON hold exactly */
 
 struct serial {
-    char entity[ENTITY_ID_MAX + 1]; /* empty: the charter */
+    char entity[DOCUMENT_NAME_MAX + 1]; /* the document's name */
     int64_t serial;
     uint8_t digest[SHA256_BYTES]; /* SHA-256 of the payload */
 };
@@ -35,6 +39,10 @@ enum serial_verdict {
 
 /* [a-z0-9-]{1,64}: before an id becomes a file or key name. */
 bool entity_id_is_valid(struct slice id);
+/* The same of a document's name, but the charter's. */
+bool document_name_is_valid(struct slice name);
+/* Whose document has that name. */
+struct slice document_entity(struct slice name, bool *is_shadow);
 
 void serials_fini(struct serials *s);
 void serials_copy(struct serials *out,
@@ -44,7 +52,7 @@ void serials_copy(struct serials *out,
 const struct serial *serials_find(const struct serials *s, struct slice entity);
 enum serial_verdict serials_judge(const struct serials *s, struct slice entity, int64_t serial,
                                   const uint8_t digest[SHA256_BYTES]);
-/* Raises; never lowers. An invalid id, or one past ENTITIES_MAX, is false (FAULT_LIMIT). */
+/* Raises; never lowers. An invalid name, or one past DOCUMENTS_MAX, is false (FAULT_LIMIT). */
 MUST_USE bool serials_note(struct serials *s, struct slice entity, int64_t serial,
                            const uint8_t digest[SHA256_BYTES], struct fault *f);
 void serials_note_wall(struct serials *s, struct wall now); /* raises; never lowers */

@@ -73,9 +73,12 @@ void snapshot_unref(struct snapshot *s)
         return;
     for (uint32_t i = 0; i < s->bundle_count; i++)
         bundle_unref(s->bundles[i]);
+    for (uint32_t i = 0; i < s->shadow_count; i++)
+        bundle_unref(s->shadows[i]);
     charter_unref(s->charter);
     map_fini(&s->hosts);
     map_fini(&s->entities);
+    map_fini(&s->shadow_of);
     map_fini(&s->withdrawn);
     arena_fini(&s->arena);
     mem_free(s);
@@ -264,9 +267,8 @@ static bool is_verified(const struct build *b, const struct charter_entity *enti
 
 /* The last good bundle, as long as the charter in force carries it as a whole. */
 static struct bundle_ref *keep_bundle(const struct build *b, const struct charter_entity *entity,
-                                      struct fault *f)
+                                      struct bundle_ref *r, struct fault *f)
 {
-    struct bundle_ref *r = b->last ? map_get(&b->last->entities, entity->id) : NULL;
     struct envelope e;
     if (!r || (!is_verified(b, entity) && !verify_bundle(b, entity, r->sealed.bytes, &e, f)))
         return NULL;
@@ -288,6 +290,17 @@ static void withdraw(struct snapshot *s, struct slice host, struct slice entity,
     map_set(&s->withdrawn, w->host, w);
 }
 
+/* Its mode is in the signed bytes: under the other name it is refused, whoever put it there. */
+static bool has_its_name(const struct bundle *bundle, struct slice name, struct fault *f)
+{
+    if (slice_eq(bundle->name, name))
+        return true;
+    return fault_set(f, FAULT_TRUST,
+                     bundle->is_shadow
+                         ? "the bundle is in shadow, and lies in the place of one that decides"
+                         : "the bundle decides, and lies in the place of one in shadow");
+}
+
 static bool accept_bundle(const struct build *b, const struct charter_entity *entity,
                           struct bundle *bundle, const uint8_t *digest,
                           struct document_status *status)
@@ -297,11 +310,12 @@ static bool accept_bundle(const struct build *b, const struct charter_entity *en
     if (!slice_eq(bundle->entity, entity->id))
         return fault_set(f, FAULT_TRUST, "the bundle is of entity '%.*s', not of '%.*s'",
                          SLICE_ARG(bundle->entity), SLICE_ARG(entity->id));
-    if (!check_serial(b, entity->id, bundle->serial, entity->min_serial, digest, &verdict, f))
+    if (!has_its_name(bundle, status->entity, f) ||
+        !check_serial(b, bundle->name, bundle->serial, entity->min_serial, digest, &verdict, f))
         return false;
     if (b->input->now.s > snapshot_end(b->s, bundle)) {
         status->fate = FATE_EXPIRED;
-        for (uint32_t i = 0; i < bundle->application_count; i++)
+        for (uint32_t i = 0; !bundle->is_shadow && i < bundle->application_count; i++)
             if (delegation_has_application(entity, &bundle->applications[i], NULL))
                 withdraw(b->s, bundle->applications[i].host, entity->id, REASON_POLICY_EXPIRED);
         return fault_set(f, FAULT_TRUST, "the bundle's not_after has passed");
@@ -349,21 +363,23 @@ static struct bundle_ref *try_bundle(const struct build *b, const struct charter
     return out;
 }
 
-/* The bundle in force for the entity, or NULL; its status. */
-static struct bundle_ref *choose_bundle(struct build *b, const struct charter_entity *entity)
+/* The bundle of that name that is good now (of an entity, in force or in shadow), or NULL; its
+ * status. `last`: the one before. */
+static struct bundle_ref *choose_bundle(struct build *b, const struct charter_entity *entity,
+                                        struct slice name, struct bundle_ref *last,
+                                        struct document_status **out)
 {
-    const struct snapshot_document *d = find_document(b->input, entity->id);
-    struct bundle_ref *last = b->last ? map_get(&b->last->entities, entity->id) : NULL;
+    const struct snapshot_document *d = find_document(b->input, name);
     if (!d && !last)
         return NULL;
-    struct document_status *status = add_status(b->s, entity->id);
+    struct document_status *status = *out = add_status(b->s, name);
     struct fault kept = {0};
     bool is_same = d && last && slice_eq(last->sealed.bytes, d->bytes);
     struct bundle_ref *r = NULL;
     if (d && !is_same)
         r = try_bundle(b, entity, d->bytes, status);
     if (!r)
-        r = keep_bundle(b, entity, &kept);
+        r = keep_bundle(b, entity, last, &kept);
     if (is_same)
         status->fate = r ? FATE_UNCHANGED : FATE_REFUSED;
     if (!status->why.text[0])
@@ -393,14 +409,33 @@ static void add_bundle(struct build *b, const struct charter_entity *entity, str
     }
 }
 
+/* Also one that is over: it is known then, and not read again. */
+static void add_shadow(struct build *b, struct bundle_ref *r, struct document_status *status)
+{
+    b->s->shadows[b->s->shadow_count++] = r;
+    map_set(&b->s->shadow_of, r->bundle->entity, r);
+    if (!snapshot_shadow(b->s, r->bundle->entity))
+        status->fate = FATE_OVER;
+}
+
 static void build_bundles(struct build *b)
 {
     const struct charter *c = b->s->charter->charter;
+    const struct snapshot *last = b->last;
+    struct document_status *status;
     b->s->bundles = arena_array(&b->s->arena, struct bundle_ref *, c->entity_count);
+    b->s->shadows = arena_array(&b->s->arena, struct bundle_ref *, c->entity_count);
     for (uint32_t i = 0; i < c->entity_count; i++) {
-        struct bundle_ref *r = choose_bundle(b, &c->entities[i]);
+        const struct charter_entity *entity = &c->entities[i];
+        const struct slice name = arena_printf(&b->s->arena, "%.*s.shadow", SLICE_ARG(entity->id));
+        struct bundle_ref *r = choose_bundle(
+            b, entity, entity->id, last ? map_get(&last->entities, entity->id) : NULL, &status);
         if (r)
-            add_bundle(b, &c->entities[i], r);
+            add_bundle(b, entity, r);
+        r = choose_bundle(b, entity, name, last ? map_get(&last->shadow_of, entity->id) : NULL,
+                          &status);
+        if (r)
+            add_shadow(b, r, status);
     }
 }
 
@@ -409,7 +444,8 @@ static void refuse_strangers(struct build *b)
 {
     for (uint32_t i = 0; i < b->input->document_count; i++) {
         struct slice entity = b->input->documents[i].entity;
-        if (!entity.len || snapshot_entity(b->s, entity))
+        bool is_shadow;
+        if (!entity.len || snapshot_entity(b->s, document_entity(entity, &is_shadow)))
             continue;
         struct document_status *status = add_status(b->s, entity);
         status->fate = FATE_REFUSED;
@@ -477,9 +513,11 @@ struct snapshot *snapshot_build(const struct snapshot_input *input)
     arena_init(&s->arena, NULL);
     map_init(&s->hosts);
     map_init(&s->entities);
+    map_init(&s->shadow_of);
     map_init(&s->withdrawn);
     gather_serials(&b);
-    uint32_t room = 1 + input->document_count + (input->last ? input->last->bundle_count : 0);
+    uint32_t room = 1 + input->document_count +
+                    (input->last ? input->last->bundle_count + input->last->shadow_count : 0);
     s->status = arena_array(&s->arena, struct document_status, room);
 
     build_charter(&b);
@@ -499,7 +537,12 @@ bool snapshot_serials(const struct snapshot *s, struct serials *out, struct faul
         return false;
     for (uint32_t i = 0; i < s->bundle_count; i++) {
         const struct bundle_ref *r = s->bundles[i];
-        if (!serials_note(out, r->bundle->entity, r->bundle->serial, r->sealed.payload_digest, f))
+        if (!serials_note(out, r->bundle->name, r->bundle->serial, r->sealed.payload_digest, f))
+            return false;
+    }
+    for (uint32_t i = 0; i < s->shadow_count; i++) {
+        const struct bundle_ref *r = s->shadows[i];
+        if (!serials_note(out, r->bundle->name, r->bundle->serial, r->sealed.payload_digest, f))
             return false;
     }
     return true;
@@ -514,6 +557,15 @@ const struct bundle *snapshot_bundle(const struct snapshot *s, struct slice enti
 {
     const struct bundle_ref *r = map_get(&s->entities, entity);
     return r ? r->bundle : NULL;
+}
+
+/* A trial ends when the bundle in force has its serial or a higher one: the store can't bring back
+ * what was tried before. */
+const struct bundle *snapshot_shadow(const struct snapshot *s, struct slice entity)
+{
+    const struct bundle_ref *r = map_get(&s->shadow_of, entity);
+    const struct bundle *in_force = snapshot_bundle(s, entity);
+    return r && in_force && r->bundle->serial > in_force->serial ? r->bundle : NULL;
 }
 
 const struct charter_entity *snapshot_entity(const struct snapshot *s, struct slice entity)

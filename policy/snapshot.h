@@ -11,11 +11,19 @@
 #include "policy/charter.h"
 #include "policy/serials.h"
 
-/* What became of one document. A refused one never replaces a good one. */
-enum document_fate { FATE_ABSENT = 0, FATE_ACTIVE, FATE_UNCHANGED, FATE_REFUSED, FATE_EXPIRED };
+/* What became of one document. A refused one never replaces a good one. OVER: a bundle in shadow
+ * whose serial the one in force has reached. */
+enum document_fate {
+    FATE_ABSENT = 0,
+    FATE_ACTIVE,
+    FATE_UNCHANGED,
+    FATE_REFUSED,
+    FATE_EXPIRED,
+    FATE_OVER
+};
 
 struct document_status {
-    struct slice entity; /* empty: the charter */
+    struct slice entity; /* the document's name (policy/serials.h) */
     enum document_fate fate;
     int64_t serial;   /* of the active one; 0: none */
     struct fault why; /* with REFUSED, EXPIRED */
@@ -40,8 +48,11 @@ struct snapshot {
     uint32_t bundle_count;
     const struct application **applications; /* all that may be reached */
     uint32_t application_count;
-    struct map hosts;     /* host → struct application */
-    struct map entities;  /* entity → struct bundle_ref, of `bundles` */
+    struct map hosts;            /* host → struct application */
+    struct map entities;         /* entity → struct bundle_ref, of `bundles` */
+    struct bundle_ref **shadows; /* bundles in shadow: they decide nothing */
+    uint32_t shadow_count;
+    struct map shadow_of; /* entity → struct bundle_ref, of `shadows` */
     struct map withdrawn; /* host → struct withdrawn: names that are known and not served */
     struct document_status *status;
     uint32_t status_count;
@@ -67,7 +78,7 @@ struct bundle_ref {
 };
 
 struct snapshot_document {
-    struct slice entity; /* empty: the charter */
+    struct slice entity; /* the document's name */
     struct slice bytes;  /* the envelope */
 };
 
@@ -103,4 +114,6 @@ const struct application *snapshot_route(const struct snapshot *s, struct slice 
 /* The last second in which the bundle's applications are served, but for the charter's end. */
 int64_t snapshot_end(const struct snapshot *s, const struct bundle *b);
 const struct bundle *snapshot_bundle(const struct snapshot *s, struct slice entity);
+/* The one in shadow beside it; NULL where there is none, or its trial is over. */
+const struct bundle *snapshot_shadow(const struct snapshot *s, struct slice entity);
 const struct charter_entity *snapshot_entity(const struct snapshot *s, struct slice entity);

@@ -37,11 +37,11 @@
 /* One document, there or yet to come. Never removed: a store that hides one takes nothing away. */
 struct entry {
     struct store *store;
-    char entity[ENTITY_ID_MAX + 1]; // empty: the charter
-    int64_t serial;                 // with which it was last fetched; 0: not yet
-    int64_t told;                   // what the job's head or event says
-    bool is_wanted;                 // by the job
-    struct blob *blob;              // NULL: none yet
+    char entity[DOCUMENT_NAME_MAX + 1]; // the document's name
+    int64_t serial;                     // with which it was last fetched; 0: not yet
+    int64_t told;                       // what the job's head or event says
+    bool is_wanted;                     // by the job
+    struct blob *blob;                  // NULL: none yet
 };
 
 /* A moment of the store. */
@@ -73,7 +73,7 @@ struct store {
     bool is_failed;
     bool has_changed;
     struct head next;
-    struct entry *wanted[ENTITIES_MAX + 1];
+    struct entry *wanted[DOCUMENTS_MAX + 1];
     uint32_t wanted_count;
     uint32_t wanted_next;
     uint32_t in_flight;
@@ -125,13 +125,13 @@ static void hand_over(struct store *s)
 
 /* ---- entries ---- */
 
-/* NULL for what is no entity's id, and past the limit. */
+/* NULL for what is no document's name, and past the limit. */
 static struct entry *entry_get(struct store *s, struct slice entity)
 {
     struct entry *e = map_get(&s->entries, entity);
     if (e)
         return e;
-    if ((entity.len && !entity_id_is_valid(entity)) || s->entries.count > ENTITIES_MAX)
+    if ((entity.len && !document_name_is_valid(entity)) || s->entries.count > DOCUMENTS_MAX)
         return NULL;
     e = mem_new(struct entry);
     e->store = s;
@@ -250,7 +250,7 @@ static void on_document(void *owner, const redisReply *reply)
 /* One byte more than is allowed, so that what is too large is seen and yet not read. */
 static bool fetch(struct store *s, struct entry *e)
 {
-    char key[ENTITY_ID_MAX + 32];
+    char key[DOCUMENT_NAME_MAX + 32];
     char last[16];
     const int key_len = e->entity[0] ? snprintf(key, sizeof(key), "belfry:bundle:%s", e->entity)
                                      : snprintf(key, sizeof(key), "belfry:charter");
@@ -291,7 +291,7 @@ static bool field_entity(struct slice field, struct slice *entity)
         return true;
     }
     *entity = slice_skip(field, prefix.len);
-    return slice_starts(field, prefix) && entity_id_is_valid(*entity);
+    return slice_starts(field, prefix) && document_name_is_valid(*entity);
 }
 
 static void take_serials(struct store *s, const redisReply *reply, bool is_whole)

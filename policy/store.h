@@ -3,7 +3,7 @@
  * one's own memory. Nothing here is verified; that is the compiler's work, and whoever controls
  * Redis is expected to try. Redis holds
  *
- *     belfry:charter, belfry:bundle:ENTITY   envelopes
+ *     belfry:charter, belfry:bundle:ENTITY, belfry:bundle:ENTITY.shadow   envelopes
  *     belfry:serials   hash: "charter", "bundle:ENTITY" → serial
  *     belfry:epoch     random, set once: another one means another, or a restored, store
  *     belfry:count     the number n of the last event
@@ -53,7 +53,7 @@ uint64_t store_resyncs(const struct store *s); /* times that the whole store was
 
 /* What was verified and is to be remembered before it is activated. */
 struct store_memory {
-    struct slice entity;   /* empty: the charter */
+    struct slice entity;   /* the document's name */
     struct slice envelope; /* the exact bytes */
     int64_t serial;
 };

@@ -174,8 +174,8 @@ static void note_name(struct map *seen, struct store_names *names, struct slice 
 {
     const struct slice prefix = SLICE("bundle:");
     const struct slice entity = slice_skip(field, prefix.len);
-    if (!slice_starts(field, prefix) || !entity_id_is_valid(entity) || map_get(seen, entity) ||
-        names->count == ENTITIES_MAX)
+    if (!slice_starts(field, prefix) || !document_name_is_valid(entity) || map_get(seen, entity) ||
+        names->count == DOCUMENTS_MAX)
         return;
     memcpy(names->at[names->count], entity.ptr, entity.len);
     (void)map_set(seen, slice_of(names->at[names->count]), names);
@@ -203,7 +203,7 @@ static bool note_names(struct store_client *c, struct slice hash, struct map *se
 bool store_list(struct store_client *c, struct store_names *out, struct fault *f)
 {
     struct map seen;
-    struct store_names names = {.at = mem_zero(ENTITIES_MAX, sizeof(*out->at))};
+    struct store_names names = {.at = mem_zero(DOCUMENTS_MAX, sizeof(*out->at))};
     map_init(&seen);
     const bool is_listed = note_names(c, SLICE("belfry:serials"), &seen, &names, f) &&
                            note_names(c, SLICE(DRAFTS), &seen, &names, f);

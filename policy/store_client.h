@@ -6,7 +6,8 @@
  *     belfry:drafts         hash: NAME → an envelope that collects signatures
  *     belfry:history:NAME   list of the last STORE_HISTORY published envelopes, newest first
  *
- * NAME is "charter" or "bundle:ENTITY". Whoever reads them verifies them: the store is not trusted.
+ * NAME is "charter", "bundle:ENTITY" or "bundle:ENTITY.shadow". Whoever reads them verifies them:
+ * the store is not trusted.
  */
 #pragma once
 
@@ -29,7 +30,7 @@ redisReply *store_ask(struct store_client *c, const struct slice *arguments, int
                       struct fault *f);
 
 /* "charter" where `entity` is empty, else "bundle:ENTITY", behind `prefix`. */
-#define STORE_KEY_MAX (ENTITY_ID_MAX + 32)
+#define STORE_KEY_MAX (DOCUMENT_NAME_MAX + 32)
 struct slice store_key(char room[STORE_KEY_MAX], const char *prefix, struct slice entity);
 
 enum store_shelf { STORE_DOCUMENT, STORE_DRAFT };
@@ -42,9 +43,10 @@ MUST_USE bool store_get_old(struct store_client *c, struct slice entity, uint32_
 /* Puts a draft in the place of `old` (empty: of none). FAULT_TRUST where somebody was quicker. */
 MUST_USE bool store_put_draft(struct store_client *c, struct slice entity, struct slice old,
                               struct slice draft, struct fault *f);
-/* Every entity that has a document or a draft, sorted; the caller frees with mem_free. */
+/* The name of every bundle that has a document or a draft, sorted; the caller frees with mem_free.
+ */
 struct store_names {
-    char (*at)[ENTITY_ID_MAX + 1];
+    char (*at)[DOCUMENT_NAME_MAX + 1];
     uint32_t count;
 };
 MUST_USE bool store_list(struct store_client *c, struct store_names *out, struct fault *f);

@@ -15,7 +15,7 @@
 #include "policy/store.h"
 
 #define SERIALS_FILE "serials"
-#define SERIALS_MAX_BYTES (256u << 10) /* ENTITIES_MAX lines of at most 160 bytes */
+#define SERIALS_MAX_BYTES (512u << 10) /* DOCUMENTS_MAX lines of at most 170 bytes */
 #define FILE_MODE 0600
 
 static bool path_make(char out[PATH_MAX], const char *dir, const char *name, struct fault *f)
@@ -28,11 +28,11 @@ static bool path_make(char out[PATH_MAX], const char *dir, const char *name, str
 static bool remember_document(const char *dir, const struct store_memory *m, struct serials *known,
                               struct fault *f)
 {
-    char name[ENTITY_ID_MAX + 32];
+    char name[DOCUMENT_NAME_MAX + 32];
     char path[PATH_MAX];
     struct envelope e;
     uint8_t digest[SHA256_BYTES];
-    if (m->entity.len && !entity_id_is_valid(m->entity))
+    if (m->entity.len && !document_name_is_valid(m->entity))
         return fault_set(f, FAULT_LIMIT, "'%.*s' is no entity's id", SLICE_ARG(m->entity));
     if (!envelope_open(&e, m->envelope, f))
         return false;
@@ -87,7 +87,7 @@ static bool name_is_bundle(const char *name, struct slice *entity)
         return false;
     s.len -= suffix.len;
     *entity = slice_skip(s, prefix.len);
-    return entity_id_is_valid(*entity);
+    return document_name_is_valid(*entity);
 }
 
 static bool recall_document(const char *dir, const char *name, struct slice entity,
@@ -110,8 +110,8 @@ static bool recall_documents(DIR *folder, const char *dir, struct document *at, 
         struct slice entity = {"", 0};
         if (strcmp(entry->d_name, "charter.signed") != 0 && !name_is_bundle(entry->d_name, &entity))
             continue;
-        if (*count > ENTITIES_MAX)
-            return fault_set(f, FAULT_LIMIT, "more than %d entities", ENTITIES_MAX);
+        if (*count > DOCUMENTS_MAX)
+            return fault_set(f, FAULT_LIMIT, "more than %d documents", DOCUMENTS_MAX);
         if (!recall_document(dir, entry->d_name, entity, &at[*count], f))
             return false;
         (*count)++;
@@ -155,7 +155,7 @@ bool store_recall(const char *state_dir, struct documents **out, struct serials 
         *out = documents_new_take(NULL, 0);
         return true;
     }
-    at = mem_array(struct document, ENTITIES_MAX + 1);
+    at = mem_array(struct document, DOCUMENTS_MAX + 1);
     if (!recall_documents(folder, state_dir, at, &count, f) ||
         !recall_serials(state_dir, known, f)) {
         (void)fault_within(f, "cannot recall from '%s'", state_dir);

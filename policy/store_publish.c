@@ -46,7 +46,7 @@ bool store_publish(struct store_client *c, enum document_kind kind, struct slice
     uint8_t random[16];
     char epoch[32], object[STORE_KEY_MAX], history[STORE_KEY_MAX], field[STORE_KEY_MAX];
     char number[24], most[12];
-    if (kind == DOCUMENT_CHARTER ? entity.len != 0 : !entity_id_is_valid(entity))
+    if (kind == DOCUMENT_CHARTER ? entity.len != 0 : !document_name_is_valid(entity))
         return fault_set(f, FAULT_CONFIG, "'%.*s' is no entity's id", SLICE_ARG(entity));
     if (serial < 1 || serial > SERIAL_MAX)
         return fault_set(f, FAULT_CONFIG, "a serial must be from 1 to 2^53");

@@ -103,7 +103,7 @@ static bool add_memory(struct compiler *c, struct store_memory *m, struct slice 
 static bool remember(struct compiler *c, const struct config *config, const struct snapshot *s,
                      struct fault *f)
 {
-    struct store_memory *m = mem_array(struct store_memory, s->bundle_count + 1);
+    struct store_memory *m = mem_array(struct store_memory, s->bundle_count + s->shadow_count + 1);
     size_t count = 0;
     bool ok = true;
     if (s->charter)
@@ -111,7 +111,11 @@ static bool remember(struct compiler *c, const struct config *config, const stru
             add_memory(c, &m[count], SLICE(""), s->charter->charter->serial, &s->charter->sealed);
     for (uint32_t i = 0; i < s->bundle_count; i++) {
         const struct bundle_ref *b = s->bundles[i];
-        count += add_memory(c, &m[count], b->bundle->entity, b->bundle->serial, &b->sealed);
+        count += add_memory(c, &m[count], b->bundle->name, b->bundle->serial, &b->sealed);
+    }
+    for (uint32_t i = 0; i < s->shadow_count; i++) {
+        const struct bundle_ref *b = s->shadows[i];
+        count += add_memory(c, &m[count], b->bundle->name, b->bundle->serial, &b->sealed);
     }
     if (count)
         ok = store_remember(config->state_dir.ptr, &c->known, m, count, (struct wall){time(NULL)},

@@ -5,6 +5,7 @@
 
 #include "base/fault.h"
 #include "base/mem.h"
+#include "policy/policy_test.h"
 
 static struct view **views_of(const struct edition *e)
 {
@@ -84,12 +85,16 @@ struct edition *edition_make(struct snapshot *take_snapshot, struct keyring *tak
             missing(owner, &why);
             continue;
         }
+        const struct bundle *shadow = snapshot_shadow(e->snapshot, app->entity);
         const struct charter_entity *entity =
             charter_entity(e->snapshot->charter->charter, app->entity);
         e->doors[e->door_count] =
             (struct door){.app = app,
                           .bundle = bundle,
                           .view = made,
+                          .shadow = shadow,
+                          .shadow_app = shadow ? policy_application_of(shadow, app->host) : NULL,
+                          .shadow_until_s = shadow ? good_until(e->snapshot, shadow) : 0,
                           .good_until_s = good_until(e->snapshot, bundle),
                           .networks = entity ? entity->upstream_networks : NULL,
                           .network_count = entity ? entity->upstream_network_count : 0,

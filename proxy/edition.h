@@ -15,7 +15,10 @@
 /* Where a host leads: to its application, through its view. */
 struct door {
     const struct application *app;
-    const struct bundle *bundle; /* that it is of */
+    const struct bundle *bundle;          /* that it is of */
+    const struct bundle *shadow;          /* the entity's bundle on trial; NULL: none */
+    const struct application *shadow_app; /* what that has of this host; NULL: nothing */
+    int64_t shadow_until_s;
     struct view *view;
     int64_t good_until_s; /* the earlier end of charter and bundle */
     /* The entity's upstream_networks, of the charter in force: no connection leads elsewhere. */

@@ -66,8 +66,8 @@ static bool who(const struct exchange *x, struct event *e)
 static void why(const struct exchange *x, struct event *e, bool has_groups)
 {
     char room[FACT_NOTES_MAX] __attribute__((uninitialized));
-    const size_t len =
-        fact_notes_write(room, x->held->edition->snapshot, &x->facts, NULL, has_groups);
+    const size_t len = fact_notes_write(room, x->held->edition->snapshot, &x->facts,
+                                        x->door ? x->door->shadow_app : NULL, has_groups);
     if (!len)
         return;
     e->facts = arena_copy((struct arena *)(uintptr_t)&x->arena, slice_from(room, len));
@@ -116,6 +116,8 @@ void event_of_decision(const struct exchange *x, struct event *out)
     out->missing = x->decision.missing;
     out->ruleset = x->decision.is_baseline ? SLICE("baseline") : SLICE("");
     out->shadow_rule = x->decision.shadow.rule;
+    out->trial_rule = x->trial.rule;
+    out->trial_serial = x->trial.differs ? (uint64_t)x->trial.serial : 0;
     out->detail = slice_of(x->detail);
     if (out->is_permit)
         out->status = 0; /* the application's is in the end's event */

@@ -557,6 +557,8 @@ static enum next decision(struct exchange *x)
         metric_add(&x->worker->metrics, METRIC_SHADOW_DIFFERENCES_TOTAL, 1);
     if (x->is_to_be_judged) /* the keys of now are not there */
         return refuse(x, REASON_KEYS_UNAVAILABLE, NULL);
+    if (x->door->shadow)
+        trial_judge(x);
     if (x->decision.verdict != DECISION_PERMIT)
         return refuse_or_lead(x, x->decision.reason, NULL);
     x->reason = REASON_PERMITTED;

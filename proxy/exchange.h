@@ -12,6 +12,7 @@
 #include "proxy/errand.h"
 #include "proxy/pace.h"
 #include "proxy/session_errand.h"
+#include "proxy/trial.h"
 #include "proxy/uplink.h"
 #include "proxy/websocket.h"
 
@@ -78,6 +79,7 @@ struct exchange {
     struct request request;
     struct facts facts;
     struct decision decision;
+    struct trial trial;
     const struct token *token;
     struct {
         bool is_asked;      /* of the store */

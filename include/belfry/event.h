@@ -31,6 +31,7 @@ struct event {
     struct slice missing;
     struct slice ruleset;     /* "baseline" where the rule is the charter's */
     struct slice shadow_rule; /* in shadow: would have made the other verdict; empty: none */
+    struct slice trial_rule;  /* of the bundle in shadow that would have decided otherwise */
     struct slice method;
     struct slice host;
     struct slice path; /* canonical, redacted by the writer */
@@ -48,8 +49,9 @@ struct event {
     struct slice trace_id; /* 32 hex digits */
     int64_t acr_level;
     uint64_t snapshot;
-    uint16_t status;    /* of the answer; 0 when not known */
-    uint8_t http_major; /* 1 or 2 */
+    uint64_t trial_serial; /* of that bundle; 0: none would have */
+    uint16_t status;       /* of the answer; 0 when not known */
+    uint8_t http_major;    /* 1 or 2 */
     struct slice tls_version;
     struct slice tls_cipher;
     uint64_t count; /* EVENT_REFUSAL: how many were folded into this one; 0: it stands for itself */

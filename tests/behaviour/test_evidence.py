@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: EUPL-1.2
-"""What decisions were made on lies sealed in their audit lines: replay and explain judge by it again, whoever has the key."""
+"""What decisions were made on lies sealed in their audit lines: replay and explain judge by it again, whoever has the key. And bundles in
+shadow, which decide nothing, while audit, metrics and shadow-report say what they would have done."""
 
 import json
 import re
 import subprocess
 
 import pytest
+import redis
 
 from conftest import check_end
 from forger import Signer
+from test_hostile_store import put
 from world import World, until
 
 HOST = "evidence.finance.localhost"
@@ -160,3 +163,93 @@ def test_the_ring_is_rotated_and_both_keys_open_what_they_sealed(gate):
     assert policy(gate, "replay", same, "--audit", log, "--keys", gate.ring, code=0)["sealed"] == 0
     assert policy(gate, "replay", same, "--audit", log, "--keys", made, code=4)["sealed"] == 1
     assert policy(gate, "replay", same, "--audit", log, "--keys", old, code=4)["sealed"] == 1
+
+
+# Bundles in shadow
+
+SHADOW = "belfry_shadow_bundle_differences_total"
+
+
+def publish_trial(gate, *changes, serial=None):
+    """The bundle in force with changes, in shadow, with the next serial but some."""
+    text = gate.policy_file("finance").read_text()
+    in_force = int(re.search(r"(?m)^serial: (\d+)$", text)[1])
+    serial = serial or in_force + 5
+    for before, after in ((f"serial: {in_force}\n", f"serial: {serial}\nmode: shadow\n"), *changes):
+        assert before in text
+        text = text.replace(before, after, 1)
+    path = gate.folder / "policy/trial.yaml"
+    path.write_text(text)
+    before = gate.metric("belfry_snapshot")
+    said = gate.command("policy", "publish", path, *gate.key_words("finance"), "--store", gate.store)
+    assert f"fod-finance.shadow, serial {serial}" in said
+    until(lambda: gate.metric("belfry_snapshot") > before, "it does not come")
+    return serial
+
+
+def seen(event):
+    return event.get("belfry.shadow.bundle"), event.get("belfry.shadow.bundle_rule")
+
+
+def end_trial(gate):
+    """The next bundle in force has a higher serial."""
+    for _ in range(6):
+        gate.edit("finance", lambda text: text)
+    gate.update("finance", lambda text: text)
+
+
+def test_a_bundle_in_shadow_decides_nothing_and_is_reported(gate, signer):
+    before = gate.metric(SHADOW)
+    serial = publish_trial(gate, ('["/query"]', '["/question"]'), ('"read" in user.scopes', "true"))
+    token = signer.token(OWN, "own-api", payload={"client_id": "portal", "scope": "write"})
+    events = [ask(gate, "/query?case=a+b", 200), ask(gate, "/question?case=a+b", 403), ask(gate, "/client/1", 403, token=token),
+              ask(gate, "/header", 200, headers=["x-case-id: 12"])]
+    assert [seen(event) for event in events] == [(serial, None), (serial, "by-query"), (serial, "by-client"), (None, None)]
+    until(lambda: gate.metric(SHADOW) == before + 3, "it is not counted")
+    assert gate.metric("belfry_bundles_refused_total") == 0
+    said = policy(gate, "shadow-report", "--audit", log_of(gate, *events), code=1)
+    name = f"bundle {serial} in shadow"
+    assert {(one["rule"], one["becomes"], one["requests"], one["persons"]) for one in said["shadows"]} == {
+        (f"{name}, where nothing permits it", "deny", 1, 0), (f"{name}, rule by-query", "permit", 1, 0),
+        (f"{name}, rule by-client", "permit", 1, 1)}
+    # What only the bundle in shadow asks for is on record too: it can be replayed before it is in force.
+    same = changed_bundle(gate, "serial: ", "serial: 1")
+    assert policy(gate, "replay", same, "--audit", log_of(gate, *events), "--keys", gate.ring, code=0)["unknown"] == 0
+    end_trial(gate)
+    assert seen(ask(gate, "/query?case=a+b", 200)) == (None, None), "the trial is over"
+
+
+def test_a_bundle_in_shadow_below_the_one_in_force_is_not_published(gate):
+    path = gate.folder / "policy/trial.yaml"
+    path.write_text(gate.policy_file("finance").read_text().replace("\nnot_after:", "\nmode: shadow\nnot_after:", 1))
+    done = subprocess.run([gate.belfry, "policy", "publish", path, *gate.key_words("finance"), "--store", gate.store],
+                          capture_output=True, text=True, timeout=30)
+    assert done.returncode == 1 and "needs a serial above" in done.stderr
+
+
+def test_a_bundle_in_shadow_that_has_not_the_host_or_the_provider(gate, signer):
+    token = signer.token(OWN, "own-api", payload={"client_id": "portal", "scope": "read"})
+    serial = publish_trial(gate, (f"host: {HOST}\n    device: none\n    identity_providers: [own]", f"host: {HOST}\n    device: none"))
+    assert seen(ask(gate, "/client/1", 200, token=token)) == (serial, None)
+    assert seen(ask(gate, "/query?case=a+b", 200)) == (None, None)
+    serial = publish_trial(gate, (f"host: {HOST}", "host: live-free.finance.localhost"), serial=serial + 1)
+    assert seen(ask(gate, "/query?case=a+b", 200)) == (serial, None)
+    end_trial(gate)
+
+
+def test_a_trial_goes_on_after_a_restart_and_a_store_can_not_change_its_mode(gate):
+    store = gate.store_itself = redis.Redis(unix_socket_path=str(gate.redis_socket))
+    old = store.get("belfry:bundle:fod-finance.shadow")
+    serial = publish_trial(gate, ('["/query"]', '["/question"]'))
+    trial, live = store.get("belfry:bundle:fod-finance.shadow"), store.get("belfry:bundle:fod-finance")
+    log = len(gate.log_text())
+    for key, document, words in (("bundle:fod-finance", trial, "lies in the place of one that decides"),
+                                 ("bundle:fod-finance.shadow", live, "lies in the place of one in shadow"),
+                                 ("bundle:fod-finance.shadow", old, "is older than one seen before")):
+        put(gate, key, document, 900)
+        until(lambda: words in gate.log_text()[log:], "nobody is alarmed")
+        assert seen(ask(gate, "/query?case=a+b", 200)) == (serial, None)
+    gate.stop("gateway")
+    gate.start_gateway()
+    gate.wait_gateway()
+    assert seen(ask(gate, "/query?case=a+b", 200)) == (serial, None)

@@ -112,6 +112,7 @@ def hostile_documents(world):
         "a signature and an empty one": bare(envelope(newer, own, f"signature: {finance} \n".encode())),
         "a good signature beside a bad one of a known key": bare(
             envelope(newer, line(world, "bundle", newer, "health", finance), own)),
+        "a bundle in shadow in the place of one that decides": yaml("mode: shadow\n"),
         "a signature of another text": bare(envelope(newer, line(world, "bundle", payload, "finance"))),
         "a head in other letters": bare(envelope(newer, own).replace(b"belfry-signed", b"Belfry-signed", 1)),
         "lines that end as on another system": bare(envelope(newer, own.replace(b"\n", b"\r\n"))),

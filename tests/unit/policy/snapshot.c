@@ -66,6 +66,7 @@ struct bundle_spec {
     int signer;
     enum document_kind kind;
     bool is_unsigned;
+    bool is_shadow;
 };
 
 static const struct bundle_spec good_bundle = {.entity = "fin",
@@ -171,11 +172,11 @@ static struct slice bundle_text(struct scene *s, const struct bundle_spec *b)
 {
     return arena_printf(
         &s->a,
-        "belfry: entity/v1\nentity: %s\nserial: %lld\nnot_after: %s\nidentity_providers:\n"
+        "belfry: entity/v1\nentity: %s\nserial: %lld\nnot_after: %s\n%sidentity_providers:\n"
         "  - { id: idp, issuer: \"%s\", audiences: [x] }\napplications:\n%.*s%.*s"
         "tests:\n  - { name: t, request: \"GET https://%s/a\", expect: %s }\n",
-        b->entity, (long long)b->serial, b->not_after, b->issuer,
-        SLICE_ARG(application_text(s, b, b->host)),
+        b->entity, (long long)b->serial, b->not_after, b->is_shadow ? "mode: shadow\n" : "",
+        b->issuer, SLICE_ARG(application_text(s, b, b->host)),
         SLICE_ARG(application_text(s, b, b->second_host)), b->host, b->expected);
 }
 
@@ -812,6 +813,138 @@ Test(snapshot, tells_the_serials_of_what_is_active)
     remember(&s, n);
     cr_expect_eq(serials_find(&s.known, SLICE(""))->serial, 10);
     cr_expect_eq(serials_find(&s.known, SLICE("fin"))->serial, 5); /* not the refused 99 */
+    snapshot_unref(n);
+    scene_fini(&s);
+}
+
+/* ---- in shadow ---- */
+
+static struct bundle_spec trial_of(int64_t serial)
+{
+    struct bundle_spec trial = good_bundle;
+    trial.serial = serial;
+    trial.second_host = NULL;
+    trial.permitted = "/b";
+    trial.expected = "deny";
+    trial.is_shadow = true;
+    return trial;
+}
+
+static int64_t trial_serial(const struct snapshot *s)
+{
+    const struct bundle *b = snapshot_shadow(s, SLICE("fin"));
+    return b ? b->serial : 0;
+}
+
+Test(snapshot, has_a_bundle_in_shadow_beside_the_one_in_force)
+{
+    struct scene s;
+    scene_init(&s);
+    struct snapshot *n = build_good(&s);
+    const struct bundle_spec trial = trial_of(6);
+    put_bundle(&s, "fin.shadow", &trial);
+    n = build(&s, n);
+    cr_expect_eq(status_of(n, "fin.shadow")->fate, FATE_ACTIVE, "%s",
+                 status_of(n, "fin.shadow")->why.text);
+    cr_expect_eq(trial_serial(n), 6);
+    cr_expect_eq(snapshot_bundle(n, SLICE("fin"))->serial, 5);
+    cr_expect_eq(n->application_count, 2, "it serves nothing and takes nothing away");
+    cr_expect_eq(route(n, "vat.fin.localhost"), REASON_PERMITTED);
+    remember(&s, n);
+    cr_expect_eq(serials_find(&s.known, SLICE("fin.shadow"))->serial, 6);
+    cr_expect_eq(serials_find(&s.known, SLICE("fin"))->serial, 5);
+    s.input.document_count = 0; /* the store hides all */
+    n = build(&s, n);
+    cr_expect_eq(trial_serial(n), 6);
+    snapshot_unref(n);
+    scene_fini(&s);
+}
+
+Test(snapshot, refuses_a_bundle_in_the_place_of_the_other_mode)
+{
+    struct scene s;
+    scene_init(&s);
+    struct snapshot *n = build_good(&s);
+    const struct bundle_spec trial = trial_of(6);
+    struct bundle_spec deciding = good_bundle;
+    deciding.serial = 6;
+    put_bundle(&s, "fin", &trial);
+    put_bundle(&s, "fin.shadow", &deciding);
+    n = build(&s, n);
+    cr_expect_eq(status_of(n, "fin")->fate, FATE_REFUSED);
+    cr_expect_eq(status_of(n, "fin.shadow")->fate, FATE_REFUSED);
+    cr_expect_eq(snapshot_bundle(n, SLICE("fin"))->serial, 5);
+    cr_expect_not(snapshot_bundle(n, SLICE("fin"))->is_shadow);
+    cr_expect_eq(trial_serial(n), 0);
+    snapshot_unref(n);
+    scene_fini(&s);
+}
+
+Test(snapshot, refuses_each_bundle_in_shadow_that_does_not_hold)
+{
+    struct scene s;
+    scene_init(&s);
+    struct snapshot *n = build_good(&s);
+    struct bundle_spec trial = trial_of(7);
+    put_bundle(&s, "fin.shadow", &trial);
+    n = build(&s, n);
+    struct bundle_spec bad[] = {trial_of(6), trial_of(8), trial_of(8), trial_of(8), trial_of(8)};
+    bad[1].signer = STRANGER;
+    bad[2].host = "care.soc.localhost";
+    bad[3].expected = "permit";
+    bad[4].entity = "soc";
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        put_bundle(&s, "fin.shadow", &bad[i]);
+        n = build(&s, n);
+        cr_expect_eq(status_of(n, "fin.shadow")->fate, FATE_REFUSED, "%zu", i);
+        cr_expect_eq(trial_serial(n), 7, "%zu", i);
+    }
+    put_bundle(&s, "nobody.shadow", &trial);
+    n = build(&s, n);
+    cr_expect_eq(status_of(n, "nobody.shadow")->fate, FATE_REFUSED);
+    snapshot_unref(n);
+    scene_fini(&s);
+}
+
+Test(snapshot, ends_a_trial_when_the_bundle_in_force_has_its_serial)
+{
+    struct scene s;
+    scene_init(&s);
+    struct snapshot *n = build_good(&s);
+    const struct bundle_spec trial = trial_of(6);
+    struct bundle_spec next = good_bundle;
+    next.serial = 6;
+    put_bundle(&s, "fin.shadow", &trial);
+    n = build(&s, n);
+    cr_expect_eq(trial_serial(n), 6);
+    put_bundle(&s, "fin", &next);
+    n = build(&s, n);
+    cr_expect_eq(snapshot_bundle(n, SLICE("fin"))->serial, 6);
+    cr_expect_eq(trial_serial(n), 0);
+    cr_expect_eq(status_of(n, "fin.shadow")->fate, FATE_OVER, "nobody is alarmed");
+    const struct bundle_spec second = trial_of(7);
+    put_bundle(&s, "fin.shadow", &second);
+    n = build(&s, n);
+    cr_expect_eq(trial_serial(n), 7);
+    snapshot_unref(n);
+    scene_fini(&s);
+}
+
+Test(snapshot, drops_a_trial_whose_key_is_revoked)
+{
+    struct scene s;
+    scene_init(&s);
+    struct snapshot *n = build_good(&s);
+    const struct bundle_spec trial = trial_of(6);
+    put_bundle(&s, "fin.shadow", &trial);
+    n = build(&s, n);
+    struct charter_spec other = good_charter;
+    other.serial = 11;
+    other.fin_key = STRANGER;
+    put_charter(&s, &other);
+    n = build(&s, n);
+    cr_expect_eq(trial_serial(n), 0);
+    cr_expect_eq(n->shadow_count, 0);
     snapshot_unref(n);
     scene_fini(&s);
 }

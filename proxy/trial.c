@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: EUPL-1.2
+/* Credentials were judged by the bundle in force: what they say is taken where the bundle in shadow
+ * has a provider or an authority of the same name, and else they would be refused there. */
+#include "proxy/trial.h"
+
+#include "policy/decide.h"
+#include "policy/query.h"
+#include "proxy/exchange.h"
+
+static bool takes_user(const struct application *app, const struct facts_user *user)
+{
+    for (uint32_t i = 0; i < app->provider_count; i++)
+        if (slice_eq(app->providers[i]->id, user->provider))
+            return true;
+    return false;
+}
+
+static const struct authority *authority_of(const struct bundle *b, struct slice id)
+{
+    for (uint32_t i = 0; i < b->authority_count; i++)
+        if (slice_eq(b->authorities[i].id, id))
+            return &b->authorities[i];
+    return NULL;
+}
+
+/* Whether they come as far as the rules; with a device as that bundle sees it. */
+static bool is_let_to_rules(const struct bundle *b, const struct application *app,
+                            struct facts *facts, struct facts_device *room)
+{
+    const bool needs_device =
+        app->device == DEVICE_REQUIRED_BY_TLS || app->device == DEVICE_REQUIRED;
+    if ((facts->user && !takes_user(app, facts->user)) ||
+        (needs_device && !facts->device && !facts->service))
+        return false;
+    if (!facts->device)
+        return true;
+    const struct authority *authority = authority_of(b, facts->device->authority);
+    if (!authority)
+        return false;
+    *room = *facts->device;
+    room->trust = authority->trust;
+    facts->device = room;
+    return true;
+}
+
+void trial_judge(struct exchange *x)
+{
+    const struct door *door = x->door;
+    const struct snapshot *s = x->held->edition->snapshot;
+    struct facts facts = x->facts;
+    struct facts_device device __attribute__((uninitialized));
+    struct decision d = {.verdict = DECISION_DENY};
+    if (facts.now.s > door->shadow_until_s)
+        return;
+    facts.app = door->shadow_app;
+    if (facts.app && is_let_to_rules(door->shadow, facts.app, &facts, &device)) {
+        query_read_for_rules(s, &facts, &x->arena);
+        decide(s, &facts, &d);
+    }
+    if (d.verdict == x->decision.verdict)
+        return;
+    x->trial = (struct trial){.differs = true,
+                              .serial = door->shadow->serial,
+                              .rule = d.reason == REASON_DENIED ? SLICE("") : d.rule};
+    metric_add(&x->worker->metrics, METRIC_SHADOW_BUNDLE_DIFFERENCES_TOTAL, 1);
+}
