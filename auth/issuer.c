@@ -3,8 +3,11 @@
  *
  *     follow ──► FETCHING ──good──► RESTING (until 3/4 of the set's life) ──► FETCHING
  *                   │  ▲
- *                 bad  └─── PAUSING (1 s, doubled up to 60 s; the last good set stays) or a wish
+ *                 bad  └─── PAUSING (1 s, doubled up to 60 s; the last good set stays)
  *                   └────────────►
+ *
+ * A wish cuts RESTING short (ISSUER_REFETCH_MS after the last fetch's beginning) and PAUSING
+ * (ISSUER_AWAY_MS); one that comes while FETCHING has the next fetch, where there is a set already.
  *
  *     FETCHING  `fetch` is set; the timer rests. Discovery first where there is no jwks_uri.
  *     others    `fetch` is NULL; the timer runs. Where the bundle holds the keys there is none.
@@ -44,10 +47,10 @@ struct followed {
     struct key_set *set;             /* NULL: none yet */
     struct fetch *fetch;
     ev_timer due;
-    int64_t pause_s; /* after the last failure; 0: the last fetch was good */
-    bool was_wished;
-    struct mono wished_at; /* when a wish last began a fetch */
-    struct link wishes;
+    int64_t pause_s;      /* after the last failure; 0: the last fetch was good */
+    struct mono begun_at; /* the last fetch */
+    struct link wishes;   /* the fetch that is under way, or comes next, answers them */
+    struct link late;     /* came while one was: what it brings may be older than their key */
 };
 
 /* Somebody who waits for the end of a fetch. */
@@ -123,11 +126,29 @@ static bool is_url_allowed(const struct followed *p, struct slice url, struct fa
 
 /* One fetch, from its beginning to its end */
 
-static void rest_for(struct followed *p, int64_t seconds)
+static void rest_for_ms(struct followed *p, int64_t ms)
 {
     ev_timer_stop(p->desk->loop->ev, &p->due);
-    ev_timer_set(&p->due, (double)seconds, 0.);
+    ev_timer_set(&p->due, (double)ms / 1000, 0.);
     ev_timer_start(p->desk->loop->ev, &p->due);
+}
+
+static void rest_for(struct followed *p, int64_t seconds)
+{
+    rest_for_ms(p, seconds * 1000);
+}
+
+/* Of ISSUER_REFETCH_MS or the like, counted from the last fetch's beginning: what is left. */
+static int64_t left_ms(const struct followed *p, int64_t of_ms)
+{
+    return p->begun_at.ms + of_ms - loop_now(p->desk->loop).ms;
+}
+
+/* Of wishes, while the provider answers. */
+static void rest_until_slot(struct followed *p)
+{
+    const int64_t ms = left_ms(p, ISSUER_REFETCH_MS);
+    rest_for_ms(p, ms > 0 ? ms : 0);
 }
 
 static void end_bad(struct followed *p, const struct fault *why)
@@ -139,6 +160,7 @@ static void end_bad(struct followed *p, const struct fault *why)
     metric_add(p->desk->metrics, METRIC_JWKS_FAILURES_TOTAL, 1);
     p->pause_s = !p->pause_s ? 1 : p->pause_s * 2 < PAUSE_MAX_S ? p->pause_s * 2 : PAUSE_MAX_S;
     rest_for(p, p->pause_s);
+    list_move(&p->late, &p->wishes);
     wishes_answer(p);
 }
 
@@ -158,6 +180,9 @@ static void end_good(struct followed *p, struct key_set *take, int64_t max_age_s
     rest_for(p, life_of(max_age_s) * 3 / 4);
     publish(p->desk);
     wishes_answer(p);
+    list_move(&p->late, &p->wishes);
+    if (!p->fetch && !list_is_empty(&p->wishes))
+        rest_until_slot(p);
 }
 
 static struct key_set *keys_read(const struct followed *p, struct slice text, struct fault *f)
@@ -235,6 +260,7 @@ static void fetch_begin(struct followed *p)
     if (p->fetch || p->provider->jwks.len)
         return;
     ev_timer_stop(p->desk->loop->ev, &p->due);
+    p->begun_at = loop_now(p->desk->loop);
     const bool has_begun = p->provider->jwks_uri.len
                                ? get(p, p->provider->jwks_uri, on_keys, &fault)
                                : discovery_begin(p, &fault);
@@ -268,6 +294,7 @@ static struct followed *followed_new(struct issuer_desk *d, const struct provide
     p->desk = d;
     p->provider = provider;
     list_init(&p->wishes);
+    list_init(&p->late);
     ev_init(&p->due, on_due);
     p->due.data = p;
     if (!provider->jwks.len)
@@ -287,6 +314,7 @@ static void followed_free(struct followed *p)
     link_remove(&p->link);
     fetch_cancel(p->fetch);
     ev_timer_stop(p->desk->loop->ev, &p->due);
+    list_move(&p->late, &p->wishes);
     while (!list_is_empty(&p->wishes)) {
         struct issuer_wish *wish = container_of(p->wishes.next, struct issuer_wish, link);
         link_remove(&wish->link);
@@ -389,6 +417,7 @@ void issuer_desk_follow(struct issuer_desk *d, struct snapshot *s)
     }
     while (!list_is_empty(&before)) {
         struct followed *p = container_of(before.next, struct followed, link);
+        list_move(&p->late, &p->wishes);
         wishes_answer(p);
         followed_free(p);
     }
@@ -399,22 +428,19 @@ struct issuer_wish *issuer_desk_want(struct issuer_desk *d, const uint8_t provid
                                      void (*answered)(void *owner), void *owner)
 {
     struct followed *p = followed_find(d, provider_digest);
-    if (p && !p->fetch && !p->provider->jwks.len) {
-        const struct mono now = loop_now(d->loop);
-        if (!p->was_wished || now.ms - p->wished_at.ms >= ISSUER_REFETCH_MIN_S * 1000) {
-            p->was_wished = true;
-            p->wished_at = now;
-            fetch_begin(p);
-        }
-    }
-    if (!p || !p->fetch) {
+    const bool is_late = p && p->fetch && p->set;
+    if (p && !p->fetch && left_ms(p, p->pause_s ? ISSUER_AWAY_MS : ISSUER_REFETCH_MS) <= 0)
+        fetch_begin(p);
+    if (!p || p->provider->jwks.len || (!p->fetch && p->pause_s)) {
         answered(owner);
         return NULL;
     }
+    if (!p->fetch)
+        rest_until_slot(p);
     struct issuer_wish *wish = mem_new(struct issuer_wish);
     wish->answered = answered;
     wish->owner = owner;
-    list_push(&p->wishes, &wish->link);
+    list_push(is_late ? &p->late : &p->wishes, &wish->link);
     return wish;
 }
 

@@ -39,11 +39,15 @@ void issuer_desk_free(struct issuer_desk *d);
  * providers stay, and where only settings changed that say nothing of the keys' place, the set goes
  * on under the new digest while it is fetched again. */
 void issuer_desk_follow(struct issuer_desk *d, struct snapshot *s);
-/* A worker met a kid that the set lacks, or has no set: refetch now unless that provider was
- * refetched for this within ISSUER_REFETCH_MIN_S, or is under way. `answered` runs once, maybe at
- * once: look again. */
-#define ISSUER_REFETCH_MIN_S 5 /* a flood of unknown kids makes at most one fetch in this time */
-struct issuer_wish;            /* NULL: answered already. Gone when it is answered */
+/* A worker met a kid that the set lacks, or has no set. `answered` runs once, maybe at once: look
+ * again. Where there is a set it runs after a fetch that began later than the wish, so that a key
+ * that was published before its token came is found; all who wish meanwhile share that fetch, and
+ * between the beginnings of two lie ISSUER_REFETCH_MS, however many kids are unknown: so long a
+ * flood keeps a new key from being known, and no longer. While the provider is away it is asked for
+ * a wish every ISSUER_AWAY_MS, and between that wishes are answered at once. */
+#define ISSUER_REFETCH_MS 500 /* less than a request waits for keys: it needs no second try */
+#define ISSUER_AWAY_MS 2000
+struct issuer_wish; /* NULL: answered already. Gone when it is answered */
 struct issuer_wish *issuer_desk_want(struct issuer_desk *d, const uint8_t provider_digest[32],
                                      void (*answered)(void *owner), void *owner);
 /* Whether its set is as the provider told it last: false while it is away, or does not answer. */

@@ -30,3 +30,5 @@ void buckets_fini(struct buckets *b);
 /* One token at `per_s` a second; false where there is none, and then nothing is taken. A rate of 0
  * is no limit. */
 bool buckets_take(struct buckets *b, uint64_t key, int64_t per_s, int64_t now_ns);
+/* Would there be one? Nothing is taken, and a key that is not in debt has no place. */
+bool buckets_has(const struct buckets *b, uint64_t key, int64_t per_s, int64_t now_ns);

@@ -264,14 +264,26 @@ bool exchange_bearer(struct slice authorization, struct slice *token, bool *is_w
     return *is_with_proof || slice_eq_nocase(scheme, SLICE("bearer"));
 }
 
+/* Of who showed only forged ones lately nothing is waited for; but the provider is asked all the
+ * same, so that who shares their address has a new key a moment later. */
 static enum next wait_for_keys(struct exchange *x, const struct provider *wanted, enum reason why)
 {
+    struct worker *w = x->worker;
+    const struct limits_of *who = &x->connection->limited;
+    const bool is_unknown = why == REASON_TOKEN_KEY_UNKNOWN;
     if (errand_is_over(x, ERRAND_KEYS) && !x->keys_are_current) /* it may well be good */
         return refuse(x, REASON_KEYS_UNAVAILABLE, NULL);
+    if (errand_is_over(x, ERRAND_KEYS) && is_unknown)
+        limits_forged(&w->limits, who, loop_now(&w->loop));
     if (errand_is_over(x, ERRAND_KEYS) || !wanted)
         return refuse(x, why, NULL);
-    if (!x->errand)
-        errand_send(x, errand_for_keys(wanted->digest), KEYS_WAIT_MS);
+    if (x->errand)
+        return WAIT;
+    if (is_unknown && limits_is_forger(&w->limits, who, loop_now(&w->loop))) {
+        errand_post(w, errand_for_keys(wanted->digest));
+        return refuse(x, why, NULL);
+    }
+    errand_send(x, errand_for_keys(wanted->digest), KEYS_WAIT_MS);
     return WAIT;
 }
 

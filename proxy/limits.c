@@ -14,6 +14,9 @@
 #define OF_HANDSHAKES 0xc2b2ae3d27d4eb4fu
 #define OF_DEVICE 0x165667b19e3779f9u
 #define OF_USER 0x27d4eb2f165667c5u
+#define OF_FORGED 0x85ebca77c2b2ae63u
+
+#define FORGED_PER_S 1 /* five at once */
 
 void limits_init(struct limits *l, const struct config *config)
 {
@@ -93,4 +96,19 @@ enum reason limits_user(struct limits *l, uint64_t user, struct mono now)
     return buckets_take(&l->rates, user ^ OF_USER, l->config->max_user_requests, now.ms * MS_NS)
                ? REASON_PERMITTED
                : REASON_RATE_USER;
+}
+
+static uint64_t forger_of(const struct limits_of *who)
+{
+    return (who->device ? who->device : who->address) ^ OF_FORGED;
+}
+
+void limits_forged(struct limits *l, const struct limits_of *who, struct mono now)
+{
+    (void)buckets_take(&l->rates, forger_of(who), FORGED_PER_S, now.ms * MS_NS);
+}
+
+bool limits_is_forger(const struct limits *l, const struct limits_of *who, struct mono now)
+{
+    return !buckets_has(&l->rates, forger_of(who), FORGED_PER_S, now.ms * MS_NS);
 }

@@ -45,3 +45,10 @@ void limits_leave(struct limits *l, const struct limits_of *who);
 enum reason limits_request(struct limits *l, const struct limits_of *who, struct mono now);
 /* The same request, once its user is known. */
 enum reason limits_user(struct limits *l, uint64_t user, struct mono now);
+
+/* They showed a token under the name of a key that its provider, just asked, does not have. The
+ * device counts where there is one, so that who shares an address with a forger is not taken for
+ * him. */
+void limits_forged(struct limits *l, const struct limits_of *who, struct mono now);
+/* More of such than mistakes would explain, a moment ago: theirs are not worth waiting for. */
+bool limits_is_forger(const struct limits *l, const struct limits_of *who, struct mono now);

@@ -389,7 +389,7 @@ def test_a_flood_of_unknown_kids_makes_few_fetches_and_takes_nobody_his_access(w
         assert world.ask(TOKEN, token=mine.sign({**header, "kid": f"l{i}"}, payload)).status == 401
     took_s = time.monotonic() - began
     assert [r.target for r in world.origin.requests] == ["/good"]
-    assert world.metric("belfry_jwks_fetches_total") - fetches <= 1 + took_s / 5
+    assert world.metric("belfry_jwks_fetches_total") - fetches <= 2 + 2 * took_s
 
 
 class Load:
@@ -436,13 +436,25 @@ def test_a_rotation_under_load_refuses_nobody_and_a_flood_beside_it_neither(new_
         tokens += [world.token("finance", name, alg=alg) for name in ("anna", "bart") for alg in ("ES256", "RS256")]
         assert {split(token)[0]["kid"] for token in tokens[2:]}.isdisjoint({header["kid"]})
         load.more()
-        assert world.metric("belfry_jwks_fetches_total") - fetches == 1  # eight connections, two keys, two workers
+        # Of eight connections, for two keys, on two workers: one, and one more for who came while that was under way.
+        assert world.metric("belfry_jwks_fetches_total") - fetches in (1, 2)
         began = time.monotonic()
         with Load(world, [mine.sign({**header, "kid": f"k{i}"}, payload) for i in range(300)], 4) as flood:
             load.more(400)
             until(lambda: flood.asked >= 300, "the flood is none", limit_s=30)
+            # Keys that are new in its midst: on a device of their own nobody is refused for them; at the flood's own
+            # address it takes as long as the provider is not asked.
+            provider(world, "finance", "POST", "/demo/rotate")
+            fresh = [world.token("finance", "anna", alg=alg) for alg in ("ES256", "RS256")]
+            assert [world.ask(TAX, "/declarations/1", cert="laptop-0001", token=token).status for token in fresh] == [
+                200, 200]
+            provider(world, "finance", "POST", "/demo/rotate")
+            late = world.token("finance", "anna")
+            rotated = time.monotonic()
+            until(lambda: world.ask(TOKEN, token=late).status == 200, "the flood keeps a key away", limit_s=10)
+            assert time.monotonic() - rotated < 0.5 + 1.5  # the pause, and a busy machine
         assert {answer.problem for answer in flood.wrong} == {"invalid_token"} and len(flood.wrong) == flood.asked
-        assert world.metric("belfry_jwks_fetches_total") - fetches <= 2 + (time.monotonic() - began) / 5
+        assert world.metric("belfry_jwks_fetches_total") - fetches <= 2 + 2 * (time.monotonic() - began)
     assert not load.wrong
 
 

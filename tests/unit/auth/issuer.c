@@ -160,21 +160,56 @@ Test(issuer, keys_are_found_by_discovery)
     cr_expect_eq(metric_get(&metrics, METRIC_JWKS_FETCHES_TOTAL), 1);
 }
 
+static void want_often(int count)
+{
+    for (int i = 0; i < count; i++)
+        issuer_desk_want(desk, provider.digest, on_answered, NULL);
+}
+
 Test(issuer, an_unknown_kid_fetches_once_however_often_it_is_met)
 {
     issuer_desk_follow(desk, &snapshots[0]);
     run_until_tables(2);
     https_answer(server, "/keys", 200, keys[1]);
-    for (int i = 0; i < 100; i++)
-        issuer_desk_want(desk, provider.digest, on_answered, NULL);
+    want_often(100);
     cr_expect_eq(answers, 0, "they wait for the fetch");
     run_until_answers(100);
     cr_expect(slice_eq(set_now()->keys[0].kid, SLICE("new")));
     cr_expect_eq(https_requests(server, "/keys"), 2);
-    for (int i = 0; i < 100; i++)
-        issuer_desk_want(desk, provider.digest, on_answered, NULL);
-    cr_expect_eq(answers, 200, "within the bound they are answered at once");
-    cr_expect_eq(https_requests(server, "/keys"), 2);
+}
+
+Test(issuer, a_flood_of_unknown_kids_keeps_a_new_key_from_nobody_and_has_two_fetches_a_second)
+{
+    issuer_desk_follow(desk, &snapshots[0]);
+    run_until_tables(2);
+    const struct mono began = loop_now(&loop);
+    for (unsigned i = 1; i <= 4; i++) { // each round as soon as the one before has its answer
+        want_often(100);
+        cr_expect_eq(answers, (i - 1) * 100, "nobody is told before it was looked");
+        if (i == 4)
+            https_answer(server, "/keys", 200, keys[1]);
+        run_until_answers(i * 100);
+    }
+    cr_expect(slice_eq(set_now()->keys[0].kid, SLICE("new")), "who asked in the flood's midst");
+    const int64_t took_ms = loop_now(&loop).ms - began.ms;
+    cr_expect(took_ms >= 3 * ISSUER_REFETCH_MS, "%lld ms", (long long)took_ms);
+    cr_expect_eq(https_requests(server, "/keys"), 5);
+}
+
+Test(issuer, what_was_under_way_before_a_wish_is_no_answer_to_it)
+{
+    issuer_desk_follow(desk, &snapshots[0]);
+    run_until_tables(2);
+    want_often(1);
+    while (https_requests(server, "/keys") < 2) // its request is there, with the old keys
+        ev_run(loop.ev, EVRUN_ONCE);
+    https_answer(server, "/keys", 200, keys[1]);
+    want_often(1);
+    run_until_answers(1);
+    cr_expect_eq(answers, 1, "the late one waits on");
+    run_until_answers(2);
+    cr_expect(slice_eq(set_now()->keys[0].kid, SLICE("new")));
+    cr_expect_eq(https_requests(server, "/keys"), 3);
 }
 
 Test(issuer, the_last_good_set_stays_when_a_fetch_fails)

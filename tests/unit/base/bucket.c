@@ -69,3 +69,16 @@ Test(bucket, gives_in_all_no_more_than_one_for_each_place_however_many_names_are
         n += taken(table_hash(slice_from((const char *)&name, sizeof name)), 1, now, 2);
     cr_expect_leq(n, 4 * 8 * BUCKET_SAVES_S, "%d", n);
 }
+
+Test(bucket, is_asked_without_taking_anything)
+{
+    for (int i = 0; i < 100; i++)
+        cr_assert(buckets_has(&b, 7, 1, 0), "who owes nothing has some");
+    for (int i = 0; i < BUCKET_SAVES_S; i++) {
+        cr_expect(buckets_has(&b, 7, 1, 0), "%d", i);
+        cr_expect(buckets_take(&b, 7, 1, 0), "%d", i);
+    }
+    cr_expect_not(buckets_has(&b, 7, 1, 0));
+    cr_expect(buckets_has(&b, 8, 1, 0), "another has his own");
+    cr_expect(buckets_has(&b, 7, 1, SECOND));
+}
