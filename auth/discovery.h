@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 /* What a provider says of itself (OpenID Connect Discovery §3, RFC 8414 §2): where its endpoints
- * are and what it can. Pure: fetching is issuer.c's and oidc.c's. */
+ * are and what it can. Pure: fetching is issuer.c's and oidc_discovery.c's. */
 #pragma once
 
 #include "base/arena.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 /* What a provider says of a person after a sign-in, judged (OpenID Connect Core §3.1.3.7, §5.3.2,
- * §12.2) and made into an identity. Pure: the bytes were fetched by oidc.c. A provider's mistake is
- * a fault for its log; it never holds a token. */
+ * §12.2) and made into an identity. Pure: the bytes were fetched by oidc_redeem.c. A provider's
+ * mistake is a fault for its log; it never holds a token. */
 #pragma once
 
 #include "auth/identity.h"
