@@ -12,8 +12,10 @@
 #include "policy/path.h"
 
 #define DPOP_MAX_BYTES 8192 /* with an RSA key of 4096 bits it has 2 KiB */
-#define DPOP_WINDOW_S 60    /* an `iat` so far behind us is taken (RFC 9449 §11.1) */
-#define DPOP_AHEAD_S 30     /* and so far before us: clocks differ */
+/* An `iat` so far behind us is taken (RFC 9449 §11.1): a minute, and what clocks differ. Where ours
+ * is set forward by a minute, nobody is refused who has just made one. */
+#define DPOP_WINDOW_S 90
+#define DPOP_AHEAD_S 30 /* and so far before us: clocks differ */
 #define DPOP_CACHE_ENTRIES 8192
 /* RFC 9449 §5.1, for challenges. All that are here are asymmetric (§4.2). */
 #define DPOP_ALGORITHMS "ES256 ES384 EdDSA PS256 PS384 PS512 RS256 RS384 RS512"

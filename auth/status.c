@@ -163,8 +163,8 @@ static void judge_leaf(const struct statuses *t, const struct status_authority *
         if (!out->wants)
             end_at(out, o->wanted_again_s);
     } else {
-        out->wants =
-            !found.is_revoked && !found.is_good && (a->lacks_crl || a->follows_certificates);
+        out->wants = !found.is_revoked && !found.is_good &&
+                     (found.is_spoken || a->lacks_crl || a->follows_certificates);
     }
     if (found.is_revoked || o->answer.verdict == OCSP_REVOKED) {
         refuse(out, REASON_DEVICE_REVOKED, "its certificate is revoked");

@@ -381,12 +381,15 @@ static void follow_points(struct watched *w, X509 *leaf)
     CRL_DIST_POINTS_free(points);
 }
 
-/* The first fetch, and the first after a start with a list that is over. */
-static bool is_on_its_way(const struct source *s)
+/* The first one, and the first after one that is over, which was of the last start, or is over
+ * since the clock was set: it is asked for at once. Later ones keep nobody waiting. */
+static bool is_coming(struct source *s)
 {
-    const bool is_first = !s->crl || !s->pause_s;
-    return (s->fetch || s->job) && is_first &&
-           !source_is_usable(s, loop_wall(s->watched->desk->loop));
+    if (source_is_usable(s, loop_wall(s->watched->desk->loop)) || (s->crl && s->pause_s))
+        return false;
+    if (s->crl)
+        source_begin(s);
+    return s->fetch || s->job;
 }
 
 bool sources_want(struct watched *w, X509 *leaf, void (*answered)(void *owner), void *owner)
@@ -395,7 +398,7 @@ bool sources_want(struct watched *w, X509 *leaf, void (*answered)(void *owner), 
         follow_points(w, leaf);
     list_each (at, &w->sources) {
         struct source *s = container_of(at, struct source, link);
-        if (!is_on_its_way(s))
+        if (!is_coming(s))
             continue;
         wish_add(&s->wishes, answered, owner);
         return true;

@@ -174,7 +174,7 @@ def wrong_proofs(gate, prover, token):
         "no iat": (proof(without=["iat"]), "dpop_proof"),
         "an iat in words": (proof(payload={"iat": str(now)}), "dpop_proof"),
         "of yesterday": (proof(payload={"iat": now - 86400}), "dpop_proof"),
-        "too old": (proof(payload={"iat": now - 75}), "dpop_proof"),
+        "too old": (proof(payload={"iat": now - 105}), "dpop_proof"),
         "of the future": (proof(payload={"iat": now + 75}), "dpop_proof"),
         "over": (proof(payload={"exp": now - 60}), "dpop_proof"),
         "no jti": (proof(without=["jti"]), "dpop_proof"),

@@ -6,6 +6,7 @@ table "When something is away" of docs/operations.md names these tests, row by r
 import contextlib
 import email.utils
 import html
+import json
 import os
 import re
 import signal
@@ -18,7 +19,7 @@ import pytest
 from callers import read_answer
 from conftest import check_end
 from devices import Authority
-from forger import Signer, split
+from forger import Prover, Signer, split
 from revocation import StatusServer, make_answer, make_crl, request_of
 from test_inventory import device as inventory
 from test_revocation import watched
@@ -410,6 +411,116 @@ def test_the_clock_is_set_by_a_minute(clocked, seconds):
         assert ask(ending) == (401 if seconds > 0 else 200)
         world.origin.release.set()
         assert read_answer(waiting)[0].status == 200
+
+
+DEVICES, PROOF, SHORT = (f"clock-{name}.finance.localhost" for name in ("devices", "proof", "short"))
+OWN = "https://own.finance.example"
+
+
+def with_clocks(signer, origin):
+    """The bundle with an application for devices alone, one for tokens with a proof, and one with short sessions."""
+    application = """
+  - id: {id}
+    host: {host}
+    upstreams: [http://127.0.0.1:{port}]
+    {more}
+    rules:
+      - id: {id}-all
+        permit: {{}}
+        when: '{when}'
+"""
+
+    def change(text):
+        text = text.replace("device_authorities:\n", f"""\
+  - id: own
+    issuer: {OWN}
+    audiences: [own-api]
+    leeway: 0s
+    jwks: '{json.dumps({"keys": [signer.jwk]})}'
+device_authorities:
+""", 1)
+        for id, host, more, when in (
+                ("clock-devices", DEVICES, "device: required", 'device.id != ""'),
+                ("clock-proof", PROOF, "device: none\n    dpop: required\n    identity_providers: [own]", 'user.subject != ""'),
+                ("clock-short", SHORT, "device: required\n    sessions: { absolute: 5m }\n    identity_providers: [fas]",
+                 'user.id != ""')):
+            text += application.format(id=id, host=host, more=more, when=when, port=origin.port)
+        return text
+
+    return change
+
+
+def test_the_clock_is_set_and_what_is_remembered_and_refreshed_goes_by_it(status):
+    """Lists, answers, sessions and proofs: forward by a minute, back by a minute, and past the end of a session."""
+    server, _ = status
+    signer, prover = Signer("own-1"), Prover()
+    with Clocked(policies=ROOT / "tests/behaviour/policy/sign_in", hosts=[DEVICES, PROOF, SHORT], workers=1,
+                 extra_config=UNLIMITED) as world, contextlib.ExitStack() as authorities:
+        world.begin()
+        world.update("finance", with_clocks(signer, world.origin))
+
+        def authority(settings, prepare=None):
+            return authorities.enter_context(watched(world, server, settings, prepare))
+
+        def seen(w, name):
+            return w.ask(f"{w.id}-{name}", DEVICES)
+
+        long = authority("crl: [CRL], refresh: 1s", lambda w: (w.device("kept"), w.give_crl(w.device("lost"))))
+        asked = authority("ocsp: OCSP")
+        answers(asked)
+        for name in ("kept", "lost", "late"):
+            asked.device(name)
+        anna = Person(world, "anna")
+        assert anna.open(TAX).status == 200 and anna.open(SHORT).status == 200
+        at_tax = Signed(anna)
+        at_short = Caller(world, SHORT, anna.cert)
+        at_short.fields = f"cookie: __Host-belfry={anna.cookie(SHORT)}\r\n"
+        token = signer.token(OWN, "own-api", payload={"cnf": {"jkt": prover.thumbprint}, "exp": int(time.time()) + 3600})
+
+        def proof():
+            return prover.proof("GET", f"https://{PROOF}:{world.port}/", token)
+
+        def prove(one):
+            answer = world.ask(PROOF, headers=[f"authorization: DPoP {token}", f"dpop: {one}"])
+            return answer.status, answer.problem
+
+        def check():
+            assert (seen(long, "kept"), seen(long, "lost")) == (INSIDE, (403, "device_revoked"))
+            assert (seen(asked, "kept"), seen(asked, "lost")) == (INSIDE, (403, "device_revoked"))
+            assert at_tax.ask()[0] == INSIDE
+            used.append(proof())
+            assert prove(used[-1]) == INSIDE
+            assert [prove(one) for one in used] == [(401, "invalid_dpop_proof")] * len(used)
+
+        used = []
+        check()
+        # Their lists end within the minute.
+        brief, ended = (authority("crl: [CRL]", lambda w: (w.device("kept"), w.give_crl(life_s=50))) for _ in range(2))
+        assert (seen(brief, "kept"), seen(ended, "kept"), at_short.ask()[0]) == (INSIDE, INSIDE, INSIDE)
+
+        world.set_clock(60)
+        until(lambda: seen(ended, "kept") == (503, "revocation_unknown"), "a list has no end")
+        check()
+        brief.give_crl(number=2)
+        until(lambda: seen(brief, "kept") == INSIDE, "the next list is not fetched", 15)
+        long.give_crl(long.device("next"), f"{long.id}-lost", number=2)
+        until(lambda: seen(long, "next") == (403, "device_revoked"), "lists are no longer refreshed")
+
+        world.set_clock(0)
+        check()
+        assert seen(ended, "kept") == (503, "revocation_unknown")
+        assert seen(asked, "late") == INSIDE
+        long.give_crl(f"{long.id}-lost", number=3, begins_s=0)
+        until(lambda: seen(long, "next") == INSIDE, "lists are no longer refreshed")
+        check()
+
+        world.set_clock(310)
+        until(lambda: at_short.ask()[0] == (401, "identity_required"), "a session has no end")
+        world.set_clock(250)
+        assert at_short.ask()[0] == (401, "identity_required")
+        assert at_tax.ask()[0] == INSIDE
+        authorities.close()
+        check_end(world)
 
 
 # People in a browser
