@@ -170,14 +170,14 @@ class Office:
 
 
 def test_devices_are_enrolled_as_the_guide_says(tmp_path):
-    make, bundle, request, visit, revoke = blocks("Enrolling")
+    make, bundle, request, visit, browser, revoke = blocks("Enrolling")
     table, inventory, _ = blocks("Inventory")
     server = StatusServer()
     with World(workers=1) as gate:
         gate.begin()
         office = Office(gate, tmp_path)
         del office.env["SAN"], office.env["DATED"]  # the guide sets them
-        office.run(make + request)
+        office.run(make + request + browser.splitlines()[0])  # the rest is the browser's own
         root, issuing = office.authority("root"), office.authority("issuing")
         leaf = x509.load_pem_x509_certificate((tmp_path / "laptop.pem").read_bytes())
         for name, authority in (("root", root), ("issuing", issuing)):
@@ -195,14 +195,14 @@ def test_devices_are_enrolled_as_the_guide_says(tmp_path):
 
         event = seen()
         assert event["device.id"] == "finance-laptops:laptop-0001", event
-        until(lambda: gate.metric("belfry_crl_fetches_total") == 2 and gate.metric("belfry_ocsp_fetches_total") == 1,
-              "not all that the bundle names is asked")
+        until(lambda: gate.metric("belfry_crl_fetches_total") >= 2 and gate.metric("belfry_ocsp_fetches_total") >= 1,
+              "not all that the bundle names is asked", 30)
 
         (tmp_path / "laptops.csv").write_text(table)
         said = office.run(inventory)
         assert "would import 1 device" in said and "Namur" in said, said
 
         office.run(revoke)
-        until(lambda: seen()["belfry.reason_code"] == "device_revoked", "it is not out")
+        until(lambda: seen()["belfry.reason_code"] == "device_revoked", "it is not out", 30)
         check_end(gate)
     server.close()
