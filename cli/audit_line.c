@@ -34,7 +34,7 @@ int audit_log_read(const char *path, void (*take)(void *owner, struct slice line
     ssize_t len;
     FILE *log = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
     if (!log) {
-        (void)fprintf(stderr, "belfry policy: cannot open '%s'\n", path);
+        (void)fprintf(stderr, "belfry policy: cannot open '%s': %s\n", path, strerror(errno));
         return EXIT_TROUBLE;
     }
     char *buffer = mem_array(char, READ_BYTES);

@@ -20,6 +20,8 @@
 #include "base/redis.h"
 #include "base/secret.h"
 #include "cli/cli.h"
+#include "cli/help.h"
+#include "cli/policy_tool.h"
 #include "policy/serials.h"
 #include "proxy/config.h"
 
@@ -43,26 +45,12 @@ static const char script[] =
     "           'kind', 'device', 'entity', ARGV[2], 'serial', '0')\n"
     "return n\n";
 
-static int usage(void)
-{
-    (void)fputs(
-        "usage: belfry device import FILE.csv --entity ENTITY [--dry-run] [-c FILE]\n"
-        "       belfry device list --entity ENTITY [-c FILE]\n"
-        "       belfry device show ID --entity ENTITY [-c FILE]\n"
-        "       belfry device set ID NAME=VALUE... --entity ENTITY [-c FILE]\n"
-        "       belfry device remove ID --entity ENTITY [-c FILE]\n"
-        "ID is AUTHORITY:NAME, as device.id. NAME is owner, model, compliant, last_seen, or\n"
-        "one of your own; an empty VALUE takes it away. The first line of FILE.csv names\n"
-        "its columns: id, and any of these.\n",
-        stderr);
-    return EXIT_USAGE;
-}
-
 struct job {
     struct config *config;
     struct keyring *keys;
     struct slice entity;
     bool is_dry;
+    bool is_json;
     struct arena arena;
     struct loop loop;
     struct redis *redis;
@@ -264,14 +252,16 @@ static struct inventory_record *find(const struct job *j, struct slice id)
     return NULL;
 }
 
-static void print_moment(struct wall at)
+#define MOMENT_CHARS 20
+
+static const char *moment(char out[MOMENT_CHARS + 1], struct wall at)
 {
-    char text[32];
     struct tm parts;
     const time_t s = (time_t)at.s;
-    (void)gmtime_r(&s, &parts);
-    (void)strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
-    printf("%s", at.s ? text : "-");
+    if (!at.s || !gmtime_r(&s, &parts) ||
+        !strftime(out, MOMENT_CHARS + 1, "%Y-%m-%dT%H:%M:%SZ", &parts))
+        return "-";
+    return out;
 }
 
 /* ---- the commands ---- */
@@ -289,10 +279,36 @@ static int trouble(const struct fault *f)
     return f->code == FAULT_IO ? EXIT_TROUBLE : EXIT_REFUSED;
 }
 
+static json_t *device_json(const struct inventory_record *r)
+{
+    json_t *out = json_object(), *attributes = json_object();
+    char last_seen[MOMENT_CHARS + 1];
+    (void)json_object_set_new(out, "id", json_text(r->id));
+    (void)json_object_set_new(out, "owner", json_text(r->facts.owner));
+    (void)json_object_set_new(out, "model", json_text(r->facts.model));
+    (void)json_object_set_new(out, "compliant", json_boolean(r->facts.compliant == SAID_YES));
+    if (r->facts.last_seen.s)
+        (void)json_object_set_new(out, "last_seen",
+                                  json_string(moment(last_seen, r->facts.last_seen)));
+    for (uint32_t i = 0; i < r->facts.attributes.count; i++) {
+        const struct slice *name = &r->facts.attributes.at[2 * i];
+        (void)json_object_setn_new(attributes, name->ptr, name->len, json_text(name[1]));
+    }
+    (void)json_object_set_new(out, "attributes", attributes);
+    return out;
+}
+
 static int list_devices(struct job *j)
 {
     if (!read_all(j))
         return trouble(&j->why);
+    if (j->is_json) {
+        json_t *list = json_array();
+        for (uint32_t i = 0; i < j->count; i++)
+            (void)json_array_append_new(list, device_json(j->records[i]));
+        json_print(list);
+        return EXIT_OK;
+    }
     for (uint32_t i = 0; i < j->count; i++) {
         const struct facts_device *f = &j->records[i]->facts;
         printf("%.*s\t%s\t%.*s\t%.*s\n", SLICE_ARG(j->records[i]->id),
@@ -307,17 +323,21 @@ static int show_device(struct job *j, struct slice id)
 {
     if (!read_all(j))
         return trouble(&j->why);
+    char last_seen[MOMENT_CHARS + 1];
     const struct inventory_record *r = find(j, id);
     if (!r) {
         fprintf(stderr, "belfry device: '%.*s' is not in the inventory of '%.*s'\n", SLICE_ARG(id),
                 SLICE_ARG(j->entity));
         return EXIT_REFUSED;
     }
-    printf("id: %.*s\nowner: %.*s\nmodel: %.*s\ncompliant: %s\nlast_seen: ", SLICE_ARG(r->id),
+    if (j->is_json) {
+        json_print(device_json(r));
+        return EXIT_OK;
+    }
+    printf("id: %.*s\nowner: %.*s\nmodel: %.*s\ncompliant: %s\nlast_seen: %s\n", SLICE_ARG(r->id),
            SLICE_ARG(r->facts.owner), SLICE_ARG(r->facts.model),
-           r->facts.compliant == SAID_YES ? "true" : "false");
-    print_moment(r->facts.last_seen);
-    printf("\n");
+           r->facts.compliant == SAID_YES ? "true" : "false",
+           moment(last_seen, r->facts.last_seen));
     for (uint32_t i = 0; i < r->facts.attributes.count; i++)
         printf("%.*s: %.*s\n", SLICE_ARG(r->facts.attributes.at[2 * i]),
                SLICE_ARG(r->facts.attributes.at[2 * i + 1]));
@@ -348,7 +368,7 @@ static int set_device(struct job *j, struct slice id, char **pairs, int count)
 {
     int code = EXIT_OK;
     if (!count)
-        return usage();
+        return help_usage("device", "set");
     if (!is_id(id)) {
         (void)fault_set(&j->why, FAULT_SYNTAX, "'%.*s' is no AUTHORITY:NAME", SLICE_ARG(id));
         return trouble(&j->why);
@@ -361,7 +381,7 @@ static int set_device(struct job *j, struct slice id, char **pairs, int count)
         const bool has_sign = strchr(pairs[i], '=') != NULL;
         const struct slice name = slice_cut(&value, '=');
         if (!has_sign)
-            code = usage();
+            code = help_usage("device", "set");
         else if (!inventory_record_set(r, name, value, &j->why))
             code = trouble(&j->why);
     }
@@ -527,16 +547,18 @@ static int dispatch(struct job *j, int argc, char **argv)
     if (slice_eq(what, SLICE("list")) && argc == 1)
         return list_devices(j);
     if (argc < 2)
-        return usage();
-    if (slice_eq(what, SLICE("import")) && argc == 2)
-        return import_devices(j, argv[1]);
+        return help_usage("device", argv[0]);
     if (slice_eq(what, SLICE("show")) && argc == 2)
         return show_device(j, slice_of(argv[1]));
+    if (j->is_json) /* what changes something says so in words */
+        return help_usage("device", argv[0]);
+    if (slice_eq(what, SLICE("import")) && argc == 2)
+        return import_devices(j, argv[1]);
     if (slice_eq(what, SLICE("remove")) && argc == 2)
         return remove_device(j, slice_of(argv[1]));
     if (slice_eq(what, SLICE("set")))
         return set_device(j, slice_of(argv[1]), argv + 2, argc - 2);
-    return usage();
+    return help_usage("device", argv[0]);
 }
 
 static int run_with(struct job *j, const char *path, int argc, char **argv)
@@ -578,8 +600,10 @@ int cli_device(int argc, char **argv)
         const bool has_value = slice_eq(is, SLICE("-c")) || slice_eq(is, SLICE("--entity"));
         if (slice_eq(is, SLICE("--dry-run")))
             j.is_dry = true;
+        else if (slice_eq(is, SLICE("--json")))
+            j.is_json = true;
         else if (has_value && i + 1 == argc)
-            return usage();
+            return help_usage("device", words ? argv[0] : NULL);
         else if (slice_eq(is, SLICE("-c")))
             config = argv[++i];
         else if (slice_eq(is, SLICE("--entity")))
@@ -588,7 +612,7 @@ int cli_device(int argc, char **argv)
             argv[words++] = argv[i];
     }
     if (!words || !entity_id_is_valid(j.entity))
-        return usage();
+        return help_usage("device", words ? argv[0] : NULL);
     arena_init(&j.arena, NULL);
     code = run_with(&j, config, words, argv);
     for (uint32_t i = 0; i < j.count; i++)

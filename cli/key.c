@@ -11,6 +11,7 @@
 #include "base/secret.h"
 #include "base/sign.h"
 #include "cli/cli.h"
+#include "cli/help.h"
 #include "cli/key_in.h"
 #include "cli/passphrase.h"
 #include "cli/signing_key.h"
@@ -18,19 +19,6 @@
 #define OVERLAP_DAYS 30
 #define OVERLAP_MAX_DAYS 3650
 #define DAY_S 86400
-
-int key_usage(void)
-{
-    (void)fputs("usage: belfry key generate FILE [--encrypt | --passphrase-file FILE]\n"
-                "       belfry key show FILE [--passphrase-file FILE]\n"
-                "       belfry key rotate OLD NEW [--overlap DAYS] [--encrypt | --passphrase-file "
-                "FILE]\n"
-                "       belfry key ring new|rotate DIR/assertion/ENTITY\n"
-                "       belfry key ring new|rotate DIR/audit/ENTITY\n"
-                "       belfry key ring new|rotate DIR/seal | DIR/store | DIR/ticket\n",
-                stderr);
-    return EXIT_USAGE;
-}
 
 int key_trouble(const struct fault *f)
 {
@@ -207,5 +195,5 @@ int cli_key(int argc, char **argv)
         if (strcmp(argv[1], commands[i].name) == 0 && read_arguments(&a, argc - 2, argv + 2) &&
             a.file_count == commands[i].files)
             return commands[i].run(&a);
-    return key_usage();
+    return help_usage("key", argc > 1 ? argv[1] : NULL);
 }

@@ -12,7 +12,6 @@ struct key_lock {
     const char *passphrase_path;
 };
 
-int key_usage(void);
 int key_trouble(const struct fault *f);
 /* A new key of that kind in a new file; what is public of it as PEM's owner sees it in *out_public
  * (32 bytes; NULL: not asked, and for Ed25519 only). */

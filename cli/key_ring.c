@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/secret.h"
 #include "cli/cli.h"
+#include "cli/help.h"
 #include "cli/key_in.h"
 #include "policy/serials.h"
 
@@ -109,11 +110,11 @@ int key_ring(int argc, char **argv)
     struct fault f;
     const bool rotates = argc == 2 && strcmp(argv[0], "rotate") == 0;
     if (argc != 2 || (!rotates && strcmp(argv[0], "new") != 0))
-        return key_usage();
+        return help_usage("key", "ring");
     const enum ring ring = ring_of(slice_of(argv[1]));
     if (ring == RING_NONE) {
         (void)fprintf(stderr, "belfry key: '%s' ends in no ring's name\n", argv[1]);
-        return key_usage();
+        return help_usage("key", "ring");
     }
     if (rotates && !has_keys(argv[1], ring)) {
         (void)fault_set(&f, FAULT_CONFIG, "'%s' holds no key yet: belfry key ring new", argv[1]);

@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "cli/cli.h"
+#include "cli/help.h"
 
 static const struct {
     const char *name;
@@ -32,7 +33,7 @@ static int help(FILE *out)
     fputs("Belfry, a zero-trust access gateway\n\n", out);
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         fprintf(out, "  belfry %s\n", commands[i].help);
-    fputs("\nMore: man belfry\n", out);
+    fputs("\nMore: belfry COMMAND --help, man belfry\n", out);
     return out == stdout ? EXIT_OK : EXIT_USAGE;
 }
 
@@ -44,8 +45,11 @@ int main(int argc, char **argv)
         strcmp(argv[1], "-h") == 0)
         return help(stdout);
     if (strcmp(argv[1], "--version") == 0)
-        return cli_version(argc - 1, argv + 1);
+        return cli_version(1, argv);
     base_init();
+    for (int i = 2; i < argc; i++)
+        if (strcmp(argv[i], "--help") == 0)
+            return help_tell(argv[1], i > 2 ? argv[2] : NULL);
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         if (strcmp(argv[1], commands[i].name) == 0)
             return commands[i].run(argc - 1, argv + 1);

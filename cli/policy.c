@@ -7,66 +7,26 @@
 #include "base/fault.h"
 #include "base/file.h"
 #include "base/yaml.h"
+#include "cli/help.h"
 #include "cli/policy_in.h"
 
 static const struct verb {
     const char *name;
     int (*run)(int argc, char **argv);
-    const char *usage; /* what follows the name; a form a line */
 } verbs[] = {
-    {"check", verb_check, "FILE... [--charter FILE] [--verbose]"},
-    {"test", verb_test, "FILE... [--charter FILE] [--coverage]"},
-    {"sign", verb_sign,
-     "FILE --key KEYFILE... [--out FILE | -c belfry.yaml | --store URL]\n"
-     "--draft NAME --digest DIGEST --key KEYFILE... (-c belfry.yaml | --store URL)"},
-    {"eval", verb_eval,
-     "EXPRESSION [--facts FILE] [--json]\n"
-     "--batch"},
-    {"explain", verb_explain,
-     "FILE (--facts FILE | --audit LOG --reference REFERENCE [--keys PATH]) [--charter FILE]\n"
-     "     [--json]"},
-    {"diff", verb_diff, "OLD NEW [--charter FILE] [--json]"},
-    {"replay", verb_replay,
-     "NEW --audit LOG... [--keys PATH] [--old OLD] [--charter FILE] [--json]"},
-    {"shadow-report", verb_shadow_report, "--audit LOG... [--json]"},
-    {"who-can", verb_who_can, "APPLICATION METHOD PATH FILE [--charter FILE] [--json]"},
-    {"what-can", verb_what_can,
-     "FILE [--groups GROUP,...] [--scopes SCOPE,...] [--level LEVEL] [--provider ID] [--user ID]\n"
-     "     [--device TRUST] [--service ID] [--charter FILE] [--json]"},
-    {"publish", verb_publish,
-     "FILE [--key KEYFILE]... (-c belfry.yaml | --store URL)\n"
-     "--charter FILE [--key KEYFILE]... (-c belfry.yaml | --store URL)\n"
-     "--draft NAME [--digest DIGEST --key KEYFILE...] (-c belfry.yaml | --store URL)"},
-    {"show", verb_show,
-     "[NAME | --draft NAME] [--out FILE] (-c belfry.yaml | --store URL)\n"
-     "FILE [--out FILE] [-c belfry.yaml | --store URL]"},
-    {"renew", verb_renew, "NAME --not-after TIME --key KEYFILE... (-c belfry.yaml | --store URL)"},
-    {"roll-back", verb_roll_back,
-     "NAME --to SERIAL [--not-after TIME] --key KEYFILE... (-c belfry.yaml | --store URL)"},
-    {"fmt", verb_fmt, "FILE... [--check]"},
-    {"schema", verb_schema, ""},
+    {"check", verb_check},     {"test", verb_test},
+    {"sign", verb_sign},       {"eval", verb_eval},
+    {"explain", verb_explain}, {"diff", verb_diff},
+    {"replay", verb_replay},   {"shadow-report", verb_shadow_report},
+    {"who-can", verb_who_can}, {"what-can", verb_what_can},
+    {"publish", verb_publish}, {"show", verb_show},
+    {"renew", verb_renew},     {"roll-back", verb_roll_back},
+    {"fmt", verb_fmt},         {"schema", verb_schema},
 };
-
-static void print_usage(const struct verb *v)
-{
-    struct slice rest = slice_of(v->usage);
-    do {
-        const struct slice line = slice_cut(&rest, '\n');
-        (void)fprintf(stderr, "       belfry policy %s %.*s\n", v->name, SLICE_ARG(line));
-    } while (rest.len);
-}
 
 int policy_usage(const char *verb)
 {
-    (void)fputs("usage:\n", stderr);
-    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
-        if (!verb || strcmp(verb, verbs[i].name) == 0)
-            print_usage(&verbs[i]);
-    (void)fputs(
-        "Each --key KEYFILE may be followed by --key-id ID, where the charter does not name "
-        "the key by the id that\n'belfry key show' prints.\n",
-        stderr);
-    return EXIT_USAGE;
+    return help_usage("policy", verb);
 }
 
 int policy_trouble(const struct fault *f)

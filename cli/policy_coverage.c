@@ -30,6 +30,16 @@ static void note_test(struct coverage *c, struct policy_test *t, const struct ap
     arena_fini(&a);
 }
 
+static struct coverage coverage_of(const struct bundle *b, const struct application *app,
+                                   struct wall now, struct arena *a)
+{
+    struct coverage c = {arena_array(a, const struct policy_test *, app->rule_count)};
+    for (uint32_t t = 0; t < b->test_count; t++)
+        if (slice_eq(b->tests[t].host, app->host))
+            note_test(&c, &b->tests[t], app, now);
+    return c;
+}
+
 static void print_rule(const struct screen *s, const struct application *app, const struct rule *r,
                        const struct policy_test *t)
 {
@@ -49,10 +59,7 @@ void coverage_print(const struct bundle *b, struct wall now, bool is_whole, FILE
     arena_init(&a, NULL);
     for (uint32_t i = 0; i < b->application_count; i++) {
         const struct application *app = &b->applications[i];
-        struct coverage c = {arena_array(&a, const struct policy_test *, app->rule_count)};
-        for (uint32_t t = 0; t < b->test_count; t++)
-            if (slice_eq(b->tests[t].host, app->host))
-                note_test(&c, &b->tests[t], app, now);
+        const struct coverage c = coverage_of(b, app, now, &a);
         for (uint32_t r = 0; r < app->rule_count; r++) {
             if (is_whole)
                 print_rule(&s, app, &app->rule_list[r], c.first[r]);
@@ -67,4 +74,25 @@ void coverage_print(const struct bundle *b, struct wall now, bool is_whole, FILE
         (void)fprintf(out, "%s%.*s", i ? ", " : "; not ", SLICE_ARG(names[i]));
     (void)fprintf(out, "%s\n", !is_whole && untested > NAMES_MAX ? ", ... (--coverage)" : "");
     arena_fini(&a);
+}
+
+json_t *coverage_json(const struct bundle *b, struct wall now)
+{
+    json_t *list = json_array();
+    struct arena a;
+    arena_init(&a, NULL);
+    for (uint32_t i = 0; i < b->application_count; i++) {
+        const struct application *app = &b->applications[i];
+        const struct coverage c = coverage_of(b, app, now, &a);
+        for (uint32_t r = 0; r < app->rule_count; r++) {
+            json_t *one = json_object();
+            (void)json_object_set_new(one, "application", json_text(app->id));
+            (void)json_object_set_new(one, "rule", json_text(app->rule_list[r].id));
+            (void)json_object_set_new(one, "reached_by",
+                                      c.first[r] ? json_text(c.first[r]->name) : json_null());
+            (void)json_array_append_new(list, one);
+        }
+    }
+    arena_fini(&a);
+    return list;
 }

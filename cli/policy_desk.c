@@ -6,6 +6,7 @@
 #include "base/fault.h"
 #include "base/mem.h"
 #include "cli/policy_in.h"
+#include "cli/policy_tool.h"
 #include "policy/delegation.h"
 
 /* ---- opening ---- */
@@ -242,6 +243,37 @@ void desk_print_signatures(const struct desk *d, const struct paper *p, FILE *ou
                           is_known ? "  may not sign this" : "  not judged");
     if (is_known)
         (void)fprintf(out, "  %u of %u approvals\n", count_signed(p, &keys), keys.needed);
+}
+
+static void add_signature(json_t *list, struct slice key, struct slice owner, const char *state)
+{
+    json_t *one = json_object();
+    (void)json_object_set_new(one, "key", json_text(key));
+    if (owner.len)
+        (void)json_object_set_new(one, "owner", json_text(owner));
+    (void)json_object_set_new(one, "state", json_string(state));
+    (void)json_array_append_new(list, one);
+}
+
+json_t *desk_signatures_json(const struct desk *d, const struct paper *p)
+{
+    struct keys keys = {.count = 0};
+    struct fault why;
+    const bool is_known = d->config && find_keys(d, p, &keys, &why);
+    json_t *out = json_object(), *list = json_array();
+    for (uint32_t i = 0; is_known && i < keys.count; i++)
+        add_signature(list, keys.at[i].id, keys.at[i].owner,
+                      has_signed(p, &keys.at[i]) ? "signed" : "missing");
+    for (uint32_t i = 0; i < p->envelope.signature_count; i++)
+        if (!is_among(&keys, p->envelope.signatures[i].key_id))
+            add_signature(list, p->envelope.signatures[i].key_id, SLICE(""),
+                          is_known ? "foreign" : "not judged");
+    (void)json_object_set_new(out, "signatures", list);
+    if (is_known) {
+        (void)json_object_set_new(out, "given", json_integer(count_signed(p, &keys)));
+        (void)json_object_set_new(out, "needed", json_integer(keys.needed));
+    }
+    return out;
 }
 
 /* ---- signing, storing ---- */

@@ -6,6 +6,8 @@
 
 #include <stdio.h>
 
+#include <jansson.h>
+
 #include "cli/signing_key.h"
 #include "policy/charter.h"
 #include "policy/store_client.h"
@@ -23,6 +25,7 @@ struct desk_options {
     const char *out;
     const char *not_after;
     const char *to;
+    bool is_json;
     struct signers signers;
 };
 enum desk_option {
@@ -34,6 +37,7 @@ enum desk_option {
     DESK_OUT = 1 << 5,
     DESK_NOT_AFTER = 1 << 6,
     DESK_TO = 1 << 7,
+    DESK_JSON = 1 << 8,
 };
 /* False where they are not understood, or -c and --store are both there. */
 bool desk_options_read(struct desk_options *o, unsigned taken, int argc, char **argv);
@@ -90,6 +94,8 @@ enum desk_verdict desk_judge(const struct desk *d, const struct paper *p, struct
 bool desk_knows(const struct desk *d, const struct paper *p);
 /* Each key that may sign, whether it did; and signatures of others. */
 void desk_print_signatures(const struct desk *d, const struct paper *p, FILE *out);
+/* The same: {"signatures": [{"key", "owner", "state"}], "given", "needed"}. */
+json_t *desk_signatures_json(const struct desk *d, const struct paper *p);
 
 /* What is on that shelf of the store for NAME ("charter" or an entity): EXIT_OK with p->bytes empty
  * where there is none. */

@@ -227,7 +227,7 @@ static bool read_options(struct eval *e, int argc, char **argv)
             e->is_batch = true;
         else if (strcmp(argv[i], "--facts") == 0 && i + 1 < argc && !e->facts_path)
             e->facts_path = argv[++i];
-        else if (!e->expression)
+        else if (!e->expression && strncmp(argv[i], "--", 2) != 0)
             e->expression = argv[i];
         else
             return false;

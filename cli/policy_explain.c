@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 /* `belfry policy explain`: what each rule says of one request, and what is decided of it. The facts
  * are invented, in a file as `eval` takes it, or those that a line of the audit holds. */
+#include <errno.h>
 #include <stdlib.h>
 
 #include "audit/seal.h"
@@ -93,7 +94,7 @@ static int read_line(struct explain *e, struct hearing_of_one *h)
 {
     FILE *log = fopen(e->audit, "re");
     if (!log) {
-        (void)fprintf(stderr, "belfry policy: cannot open '%s'\n", e->audit);
+        (void)fprintf(stderr, "belfry policy: cannot open '%s': %s\n", e->audit, strerror(errno));
         return EXIT_TROUBLE;
     }
     const bool is_found = find_line(e, log, &h->line);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 /* What the verbs of `belfry policy` share. Each verb is a function in a file of its own,
- * policy_VERB.c; a new one takes a line here, a line in the table in policy.c, and its lines in the
- * manual page. */
+ * policy_VERB.c; a new one takes a line here, a line in the table in policy.c, its lines in
+ * help.def, and those in the manual page. */
 #pragma once
 
 #include <stdio.h>

@@ -48,6 +48,10 @@ bool desk_options_read(struct desk_options *o, unsigned taken, int argc, char **
             o->words[o->word_count++] = argv[i];
             continue;
         }
+        if (taken & DESK_JSON && strcmp(argv[i], "--json") == 0) {
+            o->is_json = true;
+            continue;
+        }
         if (!take_option(o, taken, argv[i], i + 1 < argc ? argv[i + 1] : NULL))
             return false;
         i++;

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "cli/policy_desk.h"
 #include "cli/policy_in.h"
+#include "cli/policy_tool.h"
 
 #define TEXT_MODE 0644
 
@@ -27,6 +28,30 @@ static const char *verdict_word(enum desk_verdict v)
     return "refused";
 }
 
+/* What is shown: in lines, or gathered as JSON. */
+struct show {
+    struct desk desk;
+    struct desk_options options;
+    json_t *json; /* NULL: in lines */
+};
+
+static json_t *line_json(const struct desk *d, const struct paper *p, const char *name,
+                         const char *shelf)
+{
+    char until[DESK_TIME_CHARS + 1];
+    struct fault why = {.code = FAULT_TRUST};
+    const enum desk_verdict v = desk_judge(d, p, &why);
+    json_t *out = json_object();
+    (void)json_object_set_new(out, "name", json_string(name));
+    (void)json_object_set_new(out, "shelf", json_string(shelf));
+    (void)json_object_set_new(out, "serial", json_integer(p->serial));
+    (void)json_object_set_new(out, "not_after", json_string(desk_time(until, p->not_after_s)));
+    (void)json_object_set_new(out, "verdict", json_string(verdict_word(v)));
+    if (v == DESK_MISSING || v == DESK_REFUSED)
+        (void)json_object_set_new(out, "why", json_string(why.text));
+    return out;
+}
+
 /* One line; `shelf` says where it lies. */
 static void print_line(const struct desk *d, const struct paper *p, const char *name,
                        const char *shelf)
@@ -40,28 +65,36 @@ static void print_line(const struct desk *d, const struct paper *p, const char *
                  v == DESK_MISSING || v == DESK_REFUSED ? why.text : "");
 }
 
-static int list_one(const struct desk *d, enum store_shelf shelf, const char *name)
+static void show_line(struct show *w, const struct paper *p, const char *name, const char *shelf)
+{
+    if (w->json)
+        (void)json_array_append_new(w->json, line_json(&w->desk, p, name, shelf));
+    else
+        print_line(&w->desk, p, name, shelf);
+}
+
+static int list_one(struct show *w, enum store_shelf shelf, const char *name)
 {
     struct paper p;
-    const int code = desk_take(d, shelf, name, &p);
+    const int code = desk_take(&w->desk, shelf, name, &p);
     if (code == EXIT_OK && p.bytes.len)
-        print_line(d, &p, name, shelf == STORE_DRAFT ? "draft" : "active");
+        show_line(w, &p, name, shelf == STORE_DRAFT ? "draft" : "active");
     paper_fini(&p);
     return code;
 }
 
-static int list(const struct desk *d)
+static int list(struct show *w)
 {
     struct store_names names;
     struct fault f;
-    int worst = list_one(d, STORE_DOCUMENT, "charter");
-    const int of_draft = list_one(d, STORE_DRAFT, "charter");
+    int worst = list_one(w, STORE_DOCUMENT, "charter");
+    const int of_draft = list_one(w, STORE_DRAFT, "charter");
     worst = of_draft > worst ? of_draft : worst;
-    if (!store_list(d->store, &names, &f))
+    if (!store_list(w->desk.store, &names, &f))
         return policy_trouble(&f);
     for (uint32_t i = 0; i < names.count; i++)
         for (enum store_shelf s = STORE_DOCUMENT; s <= STORE_DRAFT; s++) {
-            const int code = list_one(d, s, names.at[i]);
+            const int code = list_one(w, s, names.at[i]);
             worst = code > worst ? code : worst;
         }
     mem_free(names.at);
@@ -110,34 +143,94 @@ static void print_content(const struct paper *p)
                     p->bundle->applications[i].id);
 }
 
-static int write_text(const struct paper *p, const char *path)
+static void add_overdue(json_t *list, const struct rule *rules, uint32_t count, struct slice app)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const struct rule *r = &rules[i];
+        const int64_t now = policy_now().s;
+        const bool is_expired = r->expires_s && r->expires_s <= now;
+        char at[DESK_TIME_CHARS + 1];
+        if (!is_expired && !(r->review_by_s && r->review_by_s <= now))
+            continue;
+        json_t *one = json_object();
+        (void)json_object_set_new(one, "application", json_text(app));
+        (void)json_object_set_new(one, "rule", json_text(r->id));
+        (void)json_object_set_new(one, "state", json_string(is_expired ? "expired" : "overdue"));
+        (void)json_object_set_new(
+            one, "since", json_string(desk_time(at, is_expired ? r->expires_s : r->review_by_s)));
+        (void)json_object_set_new(one, "owner", json_text(r->owner));
+        (void)json_array_append_new(list, one);
+    }
+}
+
+/* Rules that do nothing any more, or were to be looked at again. */
+static json_t *overdue_json(const struct paper *p)
+{
+    json_t *list = json_array();
+    for (uint32_t i = 0; p->bundle && i < p->bundle->application_count; i++)
+        add_overdue(list, p->bundle->applications[i].rule_list,
+                    p->bundle->applications[i].rule_count, p->bundle->applications[i].id);
+    if (!p->charter)
+        return list;
+    const struct baseline *b = &p->charter->baseline;
+    add_overdue(list, b->requirements, b->requirement_count, SLICE(""));
+    add_overdue(list, b->forbids, b->forbid_count, SLICE(""));
+    return list;
+}
+
+static int write_text(const struct show *w, const struct paper *p, const char *path)
 {
     struct fault f;
     if (!file_write(path, p->envelope.payload, TEXT_MODE, &f))
         return policy_trouble(&f);
-    (void)printf("  its text is in %s\n", path);
+    if (!w->json)
+        (void)printf("  its text is in %s\n", path);
     return EXIT_OK;
 }
 
-static int print_paper(const struct desk *d, const struct paper *p, const char *name,
-                       const char *shelf, const char *out)
+static int show_paper(struct show *w, const struct paper *p, const char *name, const char *shelf)
 {
     char digest[PAPER_DIGEST_CHARS + 1];
-    print_line(d, p, name, shelf);
+    const char *out = w->options.out;
     paper_digest(p, digest);
-    (void)printf("  digest   %s\n", digest);
-    desk_print_signatures(d, p, stdout);
-    print_content(p);
-    return out ? write_text(p, out) : EXIT_OK;
+    show_line(w, p, name, shelf);
+    if (w->json) {
+        json_t *one = json_array_get(w->json, json_array_size(w->json) - 1);
+        (void)json_object_set_new(one, "digest", json_string(digest));
+        (void)json_object_set_new(one, "approvals", desk_signatures_json(&w->desk, p));
+        (void)json_object_set_new(one, "rules_overdue", overdue_json(p));
+    } else {
+        (void)printf("  digest   %s\n", digest);
+        desk_print_signatures(&w->desk, p, stdout);
+        print_content(p);
+    }
+    return out ? write_text(w, p, out) : EXIT_OK;
 }
 
-static int print_history(const struct desk *d, const char *name)
+static void show_old(struct show *w, const struct paper *p, bool is_first)
+{
+    char digest[PAPER_DIGEST_CHARS + 1];
+    paper_digest(p, digest);
+    if (!w->json) {
+        (void)printf("  %s serial %lld, digest %s\n", is_first ? "history " : "        ",
+                     (long long)p->serial, digest);
+        return;
+    }
+    json_t *one = json_object(), *of = json_array_get(w->json, 0);
+    (void)json_object_set_new(one, "serial", json_integer(p->serial));
+    (void)json_object_set_new(one, "digest", json_string(digest));
+    if (is_first)
+        (void)json_object_set_new(of, "history", json_array());
+    (void)json_array_append_new(json_object_get(of, "history"), one);
+}
+
+static int show_history(struct show *w, const char *name)
 {
     for (uint32_t i = 0; i < STORE_HISTORY; i++) {
         struct slice bytes;
         struct paper p;
         struct fault f;
-        if (!store_get_old(d->store, desk_entity(name), i, &bytes, &f))
+        if (!store_get_old(w->desk.store, desk_entity(name), i, &bytes, &f))
             return policy_trouble(&f);
         const bool is_last = !bytes.len;
         const int code = is_last ? EXIT_OK : paper_from_bytes(&p, bytes, name);
@@ -145,44 +238,42 @@ static int print_history(const struct desk *d, const char *name)
         if (is_last)
             break;
         if (code == EXIT_OK) {
-            char digest[PAPER_DIGEST_CHARS + 1];
-            paper_digest(&p, digest);
-            (void)printf("  %s serial %lld, digest %s\n", i ? "        " : "history ",
-                         (long long)p.serial, digest);
+            show_old(w, &p, !i);
             paper_fini(&p);
         }
     }
     return EXIT_OK;
 }
 
-static int show_stored(const struct desk *d, const struct desk_options *o)
+static int show_stored(struct show *w)
 {
-    const char *name = o->draft ? o->draft : o->words[0];
+    const char *draft = w->options.draft;
+    const char *name = draft ? draft : w->options.words[0];
     struct paper p;
-    int code = desk_take(d, o->draft ? STORE_DRAFT : STORE_DOCUMENT, name, &p);
+    int code = desk_take(&w->desk, draft ? STORE_DRAFT : STORE_DOCUMENT, name, &p);
     if (code == EXIT_OK && !p.bytes.len) {
         (void)fprintf(stderr, "belfry policy: the store has no %s of '%s'\n",
-                      o->draft ? "draft" : "document", name);
+                      draft ? "draft" : "document", name);
         return EXIT_REFUSED;
     }
     if (code == EXIT_OK)
-        code = print_paper(d, &p, name, o->draft ? "draft" : "active", o->out);
-    if (code == EXIT_OK && !o->draft) {
-        code = print_history(d, name);
-        const int of_draft = list_one(d, STORE_DRAFT, name);
+        code = show_paper(w, &p, name, draft ? "draft" : "active");
+    if (code == EXIT_OK && !draft) {
+        code = show_history(w, name);
+        const int of_draft = list_one(w, STORE_DRAFT, name);
         code = of_draft > code ? of_draft : code;
     }
     paper_fini(&p);
     return code;
 }
 
-static int show_file(const struct desk *d, const struct desk_options *o)
+static int show_file(struct show *w)
 {
     struct paper p;
-    int code = paper_from_file(&p, o->words[0]);
+    int code = paper_from_file(&p, w->options.words[0]);
     if (code != EXIT_OK)
         return code;
-    code = print_paper(d, &p, o->words[0], "file", o->out);
+    code = show_paper(w, &p, w->options.words[0], "file");
     paper_fini(&p);
     return code;
 }
@@ -195,20 +286,24 @@ static bool is_file(const char *word)
 
 int verb_show(int argc, char **argv)
 {
-    struct desk_options o = {.word_count = 0};
-    struct desk d = {.no_charter = "-c names whom to trust"};
-    if (!desk_options_read(&o, DESK_STORE | DESK_DRAFT | DESK_OUT, argc, argv) ||
-        o.word_count + !!o.draft > 1 || (o.out && !o.draft && !o.word_count))
+    struct show w = {.desk = {.no_charter = "-c names whom to trust"}};
+    struct desk_options *o = &w.options;
+    if (!desk_options_read(o, DESK_STORE | DESK_DRAFT | DESK_OUT | DESK_JSON, argc, argv) ||
+        o->word_count + !!o->draft > 1 || (o->out && !o->draft && !o->word_count))
         return policy_usage("show");
-    const bool has_store = o.config_path || o.store_url;
-    if (!has_store)
-        return is_file(o.words[0]) ? show_file(&d, &o) : policy_usage("show");
-    int code = desk_open(&d, &o);
+    const bool has_store = o->config_path || o->store_url;
+    if (!has_store && !is_file(o->words[0]))
+        return policy_usage("show");
+    int code = has_store ? desk_open(&w.desk, o) : EXIT_OK;
     if (code != EXIT_OK)
         return code;
-    code = is_file(o.words[0])            ? show_file(&d, &o)
-           : o.draft || o.word_count == 1 ? show_stored(&d, &o)
-                                          : list(&d);
-    desk_close(&d);
+    w.json = o->is_json ? json_array() : NULL;
+    code = is_file(o->words[0])             ? show_file(&w)
+           : o->draft || o->word_count == 1 ? show_stored(&w)
+                                            : list(&w);
+    if (w.json)
+        json_print(w.json);
+    if (has_store)
+        desk_close(&w.desk);
     return code;
 }

@@ -14,6 +14,8 @@
 #include "base/hash.h"
 #include "base/secret.h"
 #include "cli/cli.h"
+#include "cli/help.h"
+#include "cli/policy_tool.h"
 #include "policy/serials.h"
 #include "proxy/config.h"
 
@@ -22,32 +24,11 @@
 #define DAY_S 86400
 #define CONFIG_PATH "/etc/belfry/belfry.yaml"
 
-static int usage(void)
-{
-    (void)fputs(
-        "usage: belfry revoke KIND SUBJECT --entity ENTITY [--for TIME | --lift] [--reason TEXT]\n"
-        "              [--by NAME] [-c FILE]\n"
-        "       belfry revocations --entity ENTITY [--all] [-c FILE]\n"
-        "KIND and SUBJECT:\n"
-        "  device AUTHORITY:NAME        that device, whatever certificate it shows\n"
-        "  device sha256:HEX            that one certificate\n"
-        "  authority ID                 all certificates of a device authority\n"
-        "  user PROVIDER:SUB            sessions and tokens that began until now\n"
-        "  sessions PROVIDER:SUB        sessions that began until now\n"
-        "  session HANDLE               one session, as the audit names it\n"
-        "  sign-in PROVIDER:SID         the sessions of one sign-in at the provider\n"
-        "  token jti:PROVIDER:JTI       one token\n"
-        "  token sha256:HEX             the same, by its bytes; `token -` reads them from stdin\n"
-        "TIME is a number and s, m, h or d; without it 400d for devices and authorities, else "
-        "8d.\n",
-        stderr);
-    return EXIT_USAGE;
-}
-
 struct job {
     const char *config;
     struct slice only; /* the entity */
     bool shows_all;    /* also what is over */
+    bool is_json;
     bool is_adding;
     struct revoked_entry entry;
     int64_t life_s; /* 0: by its kind */
@@ -106,6 +87,10 @@ static bool parse_options(struct job *j, int argc, char **argv)
         }
         if (slice_eq(is, SLICE("--all"))) {
             j->shows_all = true;
+            continue;
+        }
+        if (slice_eq(is, SLICE("--json"))) {
+            j->is_json = true;
             continue;
         }
         if (!next)
@@ -261,12 +246,39 @@ static bool is_in_force(const struct job *j, const struct revoked_entry *e)
     return last && last->n == e->n;
 }
 
+static json_t *entry_json(const struct revoked_entry *e, bool is_in_force)
+{
+    json_t *out = json_object();
+    char at[32], until[32];
+    when(at, e->at);
+    when(until, e->until);
+    (void)json_object_set_new(out, "number", json_integer((json_int_t)e->n));
+    (void)json_object_set_new(out, "kind", json_string(revoked_kind_name(e->kind)));
+    (void)json_object_set_new(out, "subject", json_text(e->subject));
+    (void)json_object_set_new(out, "in_force", json_boolean(is_in_force));
+    (void)json_object_set_new(out, "at", json_string(at));
+    (void)json_object_set_new(out, "until", json_string(until));
+    (void)json_object_set_new(out, "by", json_text(e->by));
+    (void)json_object_set_new(out, "reason", json_text(e->reason));
+    return out;
+}
+
 static void print_list(struct job *j)
 {
     const struct revoked_entry *e;
-    for (uint32_t i = 0; (e = revocation_desk_entry(j->desk, j->only, i)); i++)
-        if (j->shows_all || is_in_force(j, e))
+    json_t *list = json_array();
+    for (uint32_t i = 0; (e = revocation_desk_entry(j->desk, j->only, i)); i++) {
+        if (!j->shows_all && !is_in_force(j, e))
+            continue;
+        if (j->is_json)
+            (void)json_array_append_new(list, entry_json(e, is_in_force(j, e)));
+        else
             print_entry(e, is_in_force(j, e));
+    }
+    if (j->is_json)
+        json_print(list);
+    else
+        json_decref(list);
     end(j, EXIT_OK);
 }
 
@@ -373,7 +385,7 @@ int cli_revoke(int argc, char **argv)
     if (argc < 3 || !revoked_kind_parse(slice_of(argv[1]), &j.entry.kind) ||
         !parse_options(&j, argc - 3, argv + 3) || !entity_id_is_valid(j.only) ||
         (j.lifts && j.life_s))
-        return usage();
+        return help_usage("revoke", NULL);
     j.entry.subject = slice_of(argv[2]);
     if (j.entry.kind == REVOKED_TOKEN && slice_eq(j.entry.subject, SLICE("-")) && !read_token(&j)) {
         (void)fputs("belfry revoke: no token on standard input\n", stderr);
@@ -383,7 +395,7 @@ int cli_revoke(int argc, char **argv)
         j.entry.by = operator_name();
     if (!take_subject(&j) || j.entry.by.len > REVOKED_BY_MAX ||
         j.entry.reason.len > REVOKED_REASON_MAX)
-        return usage();
+        return help_usage("revoke", NULL);
     j.entry.at = (struct wall){(int64_t)time(NULL)};
     if (!j.life_s)
         j.life_s = usual_life_s(j.entry.kind);
@@ -395,6 +407,6 @@ int cli_revocations(int argc, char **argv)
 {
     struct job j = {.config = CONFIG_PATH};
     if (!parse_options(&j, argc - 1, argv + 1) || !entity_id_is_valid(j.only))
-        return usage();
+        return help_usage("revocations", NULL);
     return with_config(&j);
 }

@@ -8,18 +8,20 @@
 #include "base/fault.h"
 #include "base/mem.h"
 #include "cli/cli.h"
+#include "cli/help.h"
 #include "proxy/control.h"
 #include "proxy/examine.h"
 
 /* The configuration that -c names. NULL with an exit code where the arguments or the file are
  * wrong; what is wrong has been printed. */
-static struct config *config_from_arguments(int argc, char **argv, const char *usage, int *code)
+static struct config *config_from_arguments(int argc, char **argv, int *code)
 {
     const char *path = "/etc/belfry/belfry.yaml";
     struct findings found;
     struct config *c;
     bool is_understood = true;
     optind = 1;
+    opterr = 0; /* the usage says it */
     for (int option; (option = getopt(argc, argv, "c:")) != -1;) {
         if (option == 'c')
             path = optarg;
@@ -27,8 +29,7 @@ static struct config *config_from_arguments(int argc, char **argv, const char *u
             is_understood = false;
     }
     if (!is_understood || optind != argc) {
-        fprintf(stderr, "usage: %s\n", usage);
-        *code = EXIT_USAGE;
+        *code = help_usage(argv[0], NULL);
         return NULL;
     }
     findings_init(&found);
@@ -42,7 +43,7 @@ static struct config *config_from_arguments(int argc, char **argv, const char *u
 int cli_run(int argc, char **argv)
 {
     int code;
-    struct config *c = config_from_arguments(argc, argv, "belfry run [-c FILE]", &code);
+    struct config *c = config_from_arguments(argc, argv, &code);
     return c ? gateway_run(c) : code;
 }
 
@@ -50,7 +51,7 @@ int cli_check(int argc, char **argv)
 {
     int code;
     struct findings found;
-    struct config *c = config_from_arguments(argc, argv, "belfry check [-c FILE]", &code);
+    struct config *c = config_from_arguments(argc, argv, &code);
     if (!c)
         return code;
     findings_init(&found);
@@ -85,7 +86,7 @@ int cli_reload(int argc, char **argv)
 {
     int code;
     pid_t pid;
-    struct config *c = config_from_arguments(argc, argv, "belfry reload [-c FILE]", &code);
+    struct config *c = config_from_arguments(argc, argv, &code);
     if (!c)
         return code;
     pid = gateway_of(c);
@@ -102,7 +103,8 @@ int cli_reload(int argc, char **argv)
 
 int cli_version(int argc, char **argv)
 {
-    (void)argc, (void)argv;
+    if (argc > 1)
+        return help_usage(argv[0], NULL);
     printf("belfry %s\n", BELFRY_VERSION);
     return EXIT_OK;
 }

@@ -139,6 +139,10 @@ def test_a_file_is_imported_whole_or_not_at_all(gate):
     shown = device(gate, "show", LAPTOP)
     for line in ("owner: fas:anna", 'model: X1, "Carbon"', "compliant: true", "last_seen: 2026-11-01T08:00:00Z", "site: Namur"):
         assert line in shown.splitlines()
+    said = json.loads(device(gate, "show", LAPTOP, "--json"))
+    assert said == {"id": LAPTOP, "owner": "fas:anna", "model": 'X1, "Carbon"', "compliant": True,
+                    "last_seen": "2026-11-01T08:00:00Z", "attributes": {"site": "Namur"}}
+    assert [one["id"] for one in json.loads(device(gate, "list", "--json"))] == [LAPTOP, "finance-laptops:laptop-0002"]
     file.write_text("id,model,site\n"
                     "finance-laptops:laptop-0003,Y,Mons\n"
                     "laptop-0004,Y,Mons\n"

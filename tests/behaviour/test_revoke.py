@@ -187,6 +187,9 @@ def test_the_list_says_who_what_and_why(gate):
     revoke(gate, "session", "A" * 43, "--by", "els", "--reason", "asked by phone", "--for", "2h")
     line = listed(gate)[-1]
     assert f"session {'A' * 43}" in line and "by els: asked by phone" in line
+    entry = json.loads("\n".join(listed(gate, "--json")))[-1]
+    assert (entry["kind"], entry["subject"], entry["by"], entry["reason"], entry["in_force"]) == (
+        "session", "A" * 43, "els", "asked by phone", True)
     for wrong in (["revoke", "device", "laptop-1", "--entity", FINANCE], ["revoke", "cat", "a:b", "--entity", FINANCE],
                   ["revoke", "token", "sha256:12", "--entity", FINANCE], ["revoke", "user", "a:b"],
                   ["revoke", "user", "a:b", "--entity", FINANCE, "--for", "20y"]):

@@ -2,6 +2,7 @@
 """Several people sign one document, apart from each other; old content comes back under a new serial; keys lie under
 passphrases and are followed by others."""
 
+import json
 import os
 import pty
 import re
@@ -98,6 +99,13 @@ def test_two_people_sign_apart_and_only_then_it_is_live(world):
     assert "1 of 2 approvals" in said and f"draft of the bundle of {ENTITY}" in said
     assert "not published: 1 of 2" in policy(world, "publish", "--draft", ENTITY, code=1)
     assert f"{ENTITY}" in policy(world, "show") and "waits: 1 of 2 approvals" in policy(world, "show")
+    shown = {(one["name"], one["shelf"]): one["verdict"] for one in json.loads(policy(world, "show", "--json"))}
+    assert shown[ENTITY, "draft"] == "waits" and shown[ENTITY, "active"] == shown["charter", "active"] == "good"
+    (draft,) = json.loads(policy(world, "show", "--draft", ENTITY, "--json"))
+    assert {(one.get("owner"), one["state"]) for one in draft["approvals"]["signatures"]} >= {("an", "signed"), ("bert", "missing")}
+    assert (draft["approvals"]["given"], draft["approvals"]["needed"]) == (1, 2)
+    active, waiting = json.loads(policy(world, "show", ENTITY, "--json"))
+    assert len(active["history"]) >= 1 and waiting["shelf"] == "draft" and waiting["serial"] > active["serial"]
     # What lies in the store may be another's: who signs says what he read.
     read = policy(world, "show", "--draft", ENTITY, "--out", world.folder / "read.yaml")
     assert "/shut/**" in (world.folder / "read.yaml").read_text()

@@ -273,7 +273,7 @@ def test_the_man_page_knows_every_command(belfry):
     commands = re.findall(r"^  belfry (\w+)", said, re.M)
     assert len(commands) > 4
     assert [name for name in commands if f".B belfry {name}" not in page] == []
-    for command in ("policy", "key"):
+    for command in ("policy", "key", "device", "revoke", "revocations"):
         usage = subprocess.run([belfry, command], capture_output=True, text=True).stderr
         options = set(re.findall(r"--[a-z-]+", usage)) | set(re.findall(rf"belfry {command} ([a-z]+)", usage))
         assert [word for word in sorted(options) if word not in page] == [], command
