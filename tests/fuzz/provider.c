@@ -3,14 +3,11 @@
  * a token endpoint's answer, "e" an error with its description, "u" userinfo, "c" the claims of an
  * ID token, signed rightly. Whatever is taken is in bounds, is about the issuer and the person that
  * were asked for, and an identity that is printed is parsed as the same. */
-#include <assert.h>
-
 #include "auth/discovery.h"
 #include "auth/grant.h"
 #include "auth/id_token.h"
-#include "base/codec.h"
 #include "base/hash.h"
-#include "base/mem.h"
+#include "tests/fuzz/signer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -34,23 +31,10 @@ static struct id_token_demand demand;
 
 static void begin(void)
 {
-    struct fault fault;
-    uint8_t raw[64];
-    size_t len = sizeof raw;
-    char x[BASE64URL_LEN(32)], y[BASE64URL_LEN(32)], json[512];
     if (keys)
         return;
     base_init();
-    assert(private_key_make(&signer, ALGORITHM_ES256, &fault));
-    assert(private_key_public_raw(&signer, raw, &len, &fault));
-    base64url_encode(x, raw, 32);
-    base64url_encode(y, raw + 32, 32);
-    (void)snprintf(json, sizeof json,
-                   "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"k\",\"x\":\"%.*s\","
-                   "\"y\":\"%.*s\"}]}",
-                   (int)sizeof x, x, (int)sizeof y, y);
-    keys = key_set_parse(slice_of(json), provider.algorithms, (struct wall){1800000000}, &fault);
-    assert(keys);
+    keys = signer_make(&signer, provider.algorithms);
     demand = (struct id_token_demand){.provider = &provider,
                                       .keys = keys,
                                       .nonce = SLICE("n"),
@@ -107,16 +91,6 @@ static void try_error(struct slice text)
         assert((uint8_t)*at >= ' ' && *at != 0x7f);
 }
 
-static void check_list(struct slices list)
-{
-    assert(list.count <= CEL_LIST_BOUND);
-    for (uint32_t i = 0; i < list.count; i++) {
-        assert(list.at[i].len && list.at[i].len <= 256);
-        for (size_t k = 0; k < list.at[i].len; k++)
-            assert((uint8_t)list.at[i].ptr[k] >= 0x20);
-    }
-}
-
 static void check_identity(struct arena *a, const json_t *claims, const json_t *userinfo)
 {
     struct identity i, back;
@@ -127,8 +101,8 @@ static void check_identity(struct arena *a, const json_t *claims, const json_t *
         return;
     assert(i.subject.len && i.subject.len <= 256 && i.session.len <= 256 && i.name.len <= 256);
     assert(i.acr.len <= 256 && i.locale.len <= 35 && i.acr_level >= 0 && i.acr_level <= 999);
-    check_list(i.groups);
-    check_list(i.amr);
+    signer_check_list(i.groups);
+    signer_check_list(i.amr);
     buf_init(&text, IDENTITY_MAX_BYTES);
     buf_init(&again, IDENTITY_MAX_BYTES);
     if (identity_print(&i, &text)) { // escapes can make it larger than it may be
@@ -160,18 +134,10 @@ static void try_userinfo(struct arena *a, struct slice text)
 
 static void try_claims(struct arena *a, struct slice text)
 {
-    static const char header[] = "eyJhbGciOiJFUzI1NiIsImtpZCI6ImsifQ."; // {"alg":"ES256","kid":"k"}
-    const size_t head = sizeof header - 1, room = head + BASE64URL_LEN(text.len) + 1;
-    char *token = arena_bytes(a, room + BASE64URL_LEN(64));
-    uint8_t signature[64];
+    struct slice token = signer_sign(&signer, SIGNER_HEADER, text);
     struct fault fault;
     struct jws j;
-    memcpy(token, header, head);
-    size_t len = head + base64url_encode(token + head, text.ptr, text.len);
-    assert(signature_make(&signer, slice_from(token, len), signature, &fault));
-    token[len++] = '.';
-    len += base64url_encode(token + len, signature, sizeof signature);
-    enum reason reason = jws_parse(&j, slice_from(token, len));
+    enum reason reason = jws_parse(&j, token);
     if (reason == REASON_PERMITTED)
         reason = id_token_judge(&j, &demand, NULL, &fault);
     if (reason == REASON_PERMITTED) {
@@ -181,6 +147,7 @@ static void try_claims(struct arena *a, struct slice text)
         check_identity(a, j.claims, NULL);
     }
     jws_fini(&j);
+    mem_slice_free(&token);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -3,14 +3,11 @@
  * nobody has signed it, so it is never permitted. One with "s" is header, line feed and payload, to
  * be signed rightly: what is then permitted has the shape that rules and audit rely on, twice the
  * same. */
-#include <assert.h>
-
-#include "auth/issuers_in.h"
 #include "auth/token.h"
-#include "base/codec.h"
+#include "auth/issuers_in.h"
 #include "base/hash.h"
 #include "base/jtree.h"
-#include "base/mem.h"
+#include "tests/fuzz/signer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -40,26 +37,10 @@ static struct token_question question;
 static void begin(void)
 {
     static struct metrics metrics;
-    struct fault fault;
-    uint8_t raw[64];
-    size_t len = sizeof raw;
-    char x[BASE64URL_LEN(32)];
-    char y[BASE64URL_LEN(32)];
-    char json[512];
     if (cache)
         return;
     base_init();
-    assert(private_key_make(&signer, ALGORITHM_ES256, &fault));
-    assert(private_key_public_raw(&signer, raw, &len, &fault));
-    base64url_encode(x, raw, 32);
-    base64url_encode(y, raw + 32, 32);
-    (void)snprintf(json, sizeof json,
-                   "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"k\",\"x\":\"%.*s\","
-                   "\"y\":\"%.*s\"}]}",
-                   (int)sizeof x, x, (int)sizeof y, y);
-    struct issuers_entry entry = {.set = key_set_parse(slice_of(json), provider.algorithms,
-                                                       (struct wall){1800000000}, &fault)};
-    assert(entry.set);
+    struct issuers_entry entry = {.set = signer_make(&signer, provider.algorithms)};
     question = (struct token_question){.app = &app,
                                        .issuers = issuers_new(&entry, 1),
                                        .hash_key = SLICE("a key"),
@@ -68,40 +49,23 @@ static void begin(void)
     cache = token_cache_new(16, &metrics);
 }
 
-static void check_list(struct slices list)
-{
-    assert(list.count <= CEL_LIST_BOUND);
-    for (uint32_t i = 0; i < list.count; i++) {
-        assert(list.at[i].len && list.at[i].len <= 256);
-        for (size_t k = 0; k < list.at[i].len; k++)
-            assert((uint8_t)list.at[i].ptr[k] >= 0x20);
-    }
-}
-
 static void check_user(const struct facts_user *user)
 {
     assert(user->subject.len && user->subject.len <= 256);
     assert(slice_eq(user->provider, provider.id) && slice_ends(user->id, user->subject));
     assert(user->expires.s + provider.leeway_s > question.now.s);
     assert(user->acr_level >= 0 && user->acr_level <= 999);
-    check_list(user->groups);
-    check_list(user->amr);
-    check_list(user->scopes);
+    signer_check_list(user->groups);
+    signer_check_list(user->amr);
+    signer_check_list(user->scopes);
 }
 
 static void judge_signed(struct slice header, struct slice payload)
 {
-    uint8_t signature[64];
     struct token_answer once;
     struct token_answer twice;
-    char *token = mem_array(char, BASE64URL_LEN(header.len) + BASE64URL_LEN(payload.len) + 100);
-    size_t len = base64url_encode(token, header.ptr, header.len);
-    token[len++] = '.';
-    len += base64url_encode(token + len, payload.ptr, payload.len);
-    assert(signature_make(&signer, slice_from(token, len), signature, NULL));
-    token[len++] = '.';
-    len += base64url_encode(token + len, signature, sizeof signature);
-    question.bytes = slice_from(token, len);
+    struct slice token = signer_sign(&signer, header, payload);
+    question.bytes = token;
     if (token_judge(cache, &question, &once) == REASON_PERMITTED) {
         struct slice algorithm;
         json_t *tree = jtree_parse(header);
@@ -116,7 +80,7 @@ static void judge_signed(struct slice header, struct slice payload)
         assert(!once.token);
     }
     token_release(once.token);
-    mem_free(token);
+    mem_slice_free(&token);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
