@@ -130,11 +130,11 @@ static void add_key(struct map *objects, const struct key *k)
 
 int verb_schema(int argc, char **argv)
 {
-    struct map objects;
-    json_t *charter = object(), *bundle = object();
     (void)argv;
     if (argc)
         return policy_usage("schema");
+    struct map objects;
+    json_t *charter = object(), *bundle = object();
     map_init(&objects);
     (void)map_set(&objects, SLICE("charter"), charter);
     (void)map_set(&objects, SLICE("bundle"), bundle);
