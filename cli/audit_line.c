@@ -324,6 +324,7 @@ static void read_user(const struct audit_line *l, const struct application *app,
     out->user = (struct facts_user){
         .provider = l->provider, .groups = read_roles(l->roles, a), .acr_level = l->acr_level};
     out->facts.user = &out->user;
+    out->has_groups = is_whole(l->roles);
     out->facts.session = &out->session; /* or it was a token: only notes tell */
 }
 
