@@ -455,6 +455,16 @@ def test_what_comes_back_and_can_be_read_twice_or_not_at_all_is_refused(world, a
     assert page.status == 403 and page.get("location") is None
 
 
+@pytest.mark.parametrize("error, status, reason", [
+    ("access_denied", 403, "sign_in_denied"), ("unmet_authentication_requirements", 403, "assurance_too_low"),
+    ("temporarily_unavailable", 503, "provider_unavailable"), ("invalid_scope", 502, "provider_mistaken"), ])
+def test_what_a_provider_says_instead_of_a_code_is_told(world, anna, error, status, reason):
+    page = anna.sign_in(anna.at(TAX, "/"), "anna", stop=lambda url: "/.belfry/callback?code" in url)
+    back = re.sub("code=[^&]+", f"error={error}", urllib.parse.urljoin(page.url, page.get("location")))
+    refused(world, anna.go(back), status, reason)
+    assert anna.cookie() is None
+
+
 STATE_CHANGING = [("/.belfry/sign-out", {}), ("/.belfry/sessions", {"end": "all"}),
                   ("/.belfry/language", {"language": "de", "to": "/"}),
                   ("/.belfry/sign-in", {"to": "/", "kept": "a=b"})]
@@ -561,6 +571,14 @@ def test_a_stream_is_cut_when_its_session_is_too_old_for_its_rule(world, anna, h
     finally:
         world.update("finance", lambda text: text.replace(young, staff))
     assert anna.ask(anna.at(NOTES, "/")).status == 200, "the session itself is as good as before"
+
+
+@pytest.mark.parametrize("http", ["1.1", "2"])
+def test_a_stream_is_cut_when_its_person_signs_out(world, anna, http):
+    anna.open(NOTES)
+    with Stream(world, NOTES, http, anna.cert, cookie=f"{COOKIE}={anna.cookie(NOTES)}") as stream:
+        anna.sign_out(NOTES)
+        stream.is_cut("session_ended")
 
 
 # What the audit has of it

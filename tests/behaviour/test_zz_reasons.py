@@ -11,7 +11,6 @@ from world import REASONS, ROOT
 # Reasons that no test can bring about from outside, and why. Whoever adds one here says so in a sentence.
 UNREACHABLE = {
     "internal": "stands for a mistake of ours; a test that could cause one would be a bug report",
-    "session_ended": "a stream under way whose person signs out; it needs a person who signs in in a browser",
     "policy_unavailable": "a worker without rules closes connections before any request; kept for the order of start",
 }
 
