@@ -62,9 +62,10 @@ static struct name *name_of(struct work *w, enum cel_guard_fact fact, struct sli
     if (text.len)
         memcpy(key + 1, text.ptr, text.len);
     void **at = map_at(&w->names, slice_from(key, text.len + 1));
-    if (*at)
-        return *at;
-    struct name *name = *at = arena_new(w->scratch, struct name);
+    struct name *name = *at;
+    if (name)
+        return name;
+    *at = name = arena_new(w->scratch, struct name);
     *name = (struct name){.text = text, .fact = fact};
     return name;
 }
@@ -84,9 +85,10 @@ static void find_names(struct work *w, struct part *p)
 static struct part *part_of(struct work *w, const struct cel *test, bool is_kept)
 {
     void **at = map_at(&w->parts, cel_key(test, w->scratch));
-    if (*at)
-        return *at;
-    struct part *part = *at = arena_new(w->scratch, struct part);
+    struct part *part = *at;
+    if (part)
+        return part;
+    *at = part = arena_new(w->scratch, struct part);
     part->test = is_kept ? test : cel_copy(test, w->keep);
     find_names(w, part);
     if (w->part_count == w->part_room) {

@@ -84,6 +84,7 @@ static bool put_form(struct pen *p, enum form form)
 
 static bool put_value(struct pen *p, enum cel_kind kind, union cel_value v)
 {
+    int64_t number;
     switch (kind) {
     case KIND_STRING:
         return put_form(p, FORM_TEXT) && put_text(p, v.s);
@@ -93,15 +94,15 @@ static bool put_value(struct pen *p, enum cel_kind kind, union cel_value v)
         v.list.count *= 2;
         return put_form(p, FORM_TEXTS) && put_texts(p, v.list);
     case KIND_BOOL:
-        v.i = v.b;
+        number = v.b;
         break;
     case KIND_TIMESTAMP:
-        v.i = v.time.s;
+        number = v.time.s;
         break;
     default:
-        break;
+        number = v.i;
     }
-    const uint64_t wire = htole64((uint64_t)v.i);
+    const uint64_t wire = htole64((uint64_t)number);
     return put_form(p, FORM_NUMBER) && put(p, &wire, sizeof wire);
 }
 

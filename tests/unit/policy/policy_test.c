@@ -217,7 +217,8 @@ Test(policy_test, runs_under_the_baseline_that_is_in_force)
     bundle_compile(&b);
     charter_compile(&c);
     cr_expect(policy_test_run(&b, &c.baseline, (struct wall){1}, &f, NULL));
-    cr_expect_not(policy_test_run(&b, NULL, (struct wall){1}, &f, NULL)); /* nobody has such a rule */
+    cr_expect_not(
+        policy_test_run(&b, NULL, (struct wall){1}, &f, NULL)); /* nobody has such a rule */
     t.expect = EXPECT_PERMIT;
     t.rule = SLICE("all");
     cr_expect(policy_test_run(&b, NULL, (struct wall){1}, &f, NULL));
