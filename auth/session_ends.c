@@ -12,7 +12,8 @@
 #define WALK_EVERY_MS 2000 /* over all of them, at most: people sign out all the time */
 #define LATE_S 10 /* of what is due: a gateway may just be writing that somebody was seen */
 #define PAGE "100"
-#define PAGES_MAX 1000 /* of one walk, whatever the store says */
+#define PAGES_MAX 10000 /* of one walk, whatever the store says */
+#define PAGE_MAX 2048   /* texts of one page that are looked at; twice PAGE, and what ZSCAN adds */
 #define COMMAND_LIMIT_MS 2000
 #define WHY_ROOM 512
 
@@ -24,7 +25,8 @@ struct session_ends {
     session_ended *ended;
     void *owner;
     ev_timer look;
-    bool is_paging;   /* one page at a time */
+    bool is_paging; /* one page at a time */
+    bool is_walks_turn;
     uint64_t walked;  /* revocations_reach() as the last walk over all began */
     uint64_t walking; /* the same of the one under way */
     char cursor[24];  /* of that; empty: none is under way */
@@ -142,7 +144,7 @@ static void look_at(struct session_ends *e, struct slice handle, struct slice re
 
 static void look_at_all(struct session_ends *e, const redisReply *page, size_t from, bool is_due)
 {
-    for (size_t i = from; i + 1 < page->elements; i += 2) {
+    for (size_t i = from; i + 1 < page->elements && i < PAGE_MAX; i += 2) {
         const redisReply *handle = page->element[i], *record = page->element[i + 1];
         if (is_text(handle) && is_text(record))
             look_at(e, slice_from(handle->str, handle->len), slice_from(record->str, record->len),
@@ -203,7 +205,9 @@ static void on_page(void *owner, const redisReply *reply)
         reply && reply->type == REDIS_REPLY_ARRAY && reply->elements ? reply->element[0] : NULL;
     e->is_paging = false;
     if (!is_text(next) || next->len >= sizeof e->cursor || ++e->pages > PAGES_MAX) {
-        e->cursor[0] = '\0'; /* all over again, later */
+        e->cursor[0] = '\0'; /* all over again, later; but not one that has no end */
+        if (e->pages > PAGES_MAX)
+            e->walked = e->walking;
         return;
     }
     look_at_all(e, reply, 1, false);
@@ -251,7 +255,8 @@ static void on_look(EV_P_ ev_timer *timer, int events)
     (void)loop, (void)events;
     if (e->is_paging || !k || !vault_is_open(k) || !redis_is_up(e->redis))
         return;
-    if (wants_walk(e))
+    e->is_walks_turn = !e->is_walks_turn; /* whoever signs out all the time holds up no limit */
+    if (e->is_walks_turn && wants_walk(e))
         begin_walk(e);
     else
         ask_for_due(e);

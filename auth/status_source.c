@@ -321,7 +321,7 @@ static void read_texts(struct watched *w)
     const struct slice end = SLICE("-----END X509 CRL-----");
     struct slice rest_of = w->authority->revocation.crl_pem;
     uint32_t count = 0;
-    for (const char *found; rest_of.len && w->source_count < SOURCES_MAX &&
+    for (const char *found; rest_of.len && count < SOURCES_MAX &&
                             (found = memmem(rest_of.ptr, rest_of.len, end.ptr, end.len));) {
         const size_t len = (size_t)(found - rest_of.ptr) + end.len;
         struct slice one = {rest_of.ptr, len};

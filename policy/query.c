@@ -52,10 +52,10 @@ static bool decode(struct slice raw, char **at, struct slice *out)
 
 static bool split(struct slice query, struct arena *a, struct parameters *out)
 {
-    char *at = arena_bytes(a, query.len);
     out->count = 0;
     if (query.len > QUERY_MAX_BYTES || (query.len && memchr(query.ptr, ';', query.len)))
         return false;
+    char *at = arena_bytes(a, query.len);
     while (query.len) {
         struct slice value = slice_cut(&query, '&');
         if (!value.len)
@@ -109,6 +109,7 @@ void query_read(struct facts *facts, struct arena *a)
 {
     struct parameters parameters __attribute__((uninitialized)); /* count says what is written */
     const struct request *r = facts->request;
+    facts->has_read_parameters = true;
     if (split(r->has_query ? r->query : SLICE(""), a, &parameters))
         facts->parameters = gather(&parameters, a);
 }
@@ -118,7 +119,7 @@ void query_read_for_rules(const struct snapshot *s, struct facts *facts, struct 
     const struct rules *own = facts->app->rules;
     const struct baseline *b = s ? s->baseline : NULL;
     const struct rules *forbids = b ? b->rules[facts->app->paths.fold_case] : NULL;
-    if (facts->parameters.at ||
+    if (facts->has_read_parameters ||
         !((own && own->reads_query) || (b && b->reads_query) || (forbids && forbids->reads_query)))
         return;
     query_read(facts, a);

@@ -25,8 +25,13 @@ static struct slice roles_of(const struct slices *groups, struct arena *a, bool 
     size_t len = 0;
     for (uint32_t i = 0; i < groups->count; i++) {
         struct slice group = groups->at[i];
+        if (group.len && memchr(group.ptr, ',', group.len)) {
+            group = cut;
+            *has_all = false;
+        }
+        // What stands for it may be longer than it is: the room is asked for what is written.
         const bool is_last = len + group.len + 2 + cut.len > sizeof text;
-        if (is_last || (group.len && memchr(group.ptr, ',', group.len))) {
+        if (is_last) {
             group = cut;
             *has_all = false;
         }

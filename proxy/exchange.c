@@ -34,7 +34,8 @@
 #define STATUS_WAIT_MS 900
 #define INVENTORY_WAIT_MS 900
 #define KEYS_WAIT_MS 900
-#define REFRESH_AGAIN_S 30 /* by each worker, for each session */
+#define FORGERS_EVERY_MS 100 /* of each worker */
+#define REFRESH_AGAIN_S 30   /* by each worker, for each session */
 
 struct slice exchange_field(const struct exchange *x, struct slice name)
 {
@@ -264,6 +265,16 @@ bool exchange_bearer(struct slice authorization, struct slice *token, bool *is_w
     return *is_with_proof || slice_eq_nocase(scheme, SLICE("bearer"));
 }
 
+/* Nothing holds their requests, so they are not counted by what waits: now and then is enough. */
+static void ask_for_forgers(struct worker *w, const struct provider *wanted)
+{
+    const struct mono now = loop_now(&w->loop);
+    if (now.ms < w->asked_for_forgers.ms + FORGERS_EVERY_MS)
+        return;
+    w->asked_for_forgers = now;
+    errand_post(w, errand_for_keys(wanted->digest));
+}
+
 /* Of who showed only forged ones lately nothing is waited for; but the provider is asked all the
  * same, so that who shares their address has a new key a moment later. */
 static enum next wait_for_keys(struct exchange *x, const struct provider *wanted, enum reason why)
@@ -280,7 +291,7 @@ static enum next wait_for_keys(struct exchange *x, const struct provider *wanted
     if (x->errand)
         return WAIT;
     if (is_unknown && limits_is_forger(&w->limits, who, loop_now(&w->loop))) {
-        errand_post(w, errand_for_keys(wanted->digest));
+        ask_for_forgers(w, wanted);
         return refuse(x, why, NULL);
     }
     errand_send(x, errand_for_keys(wanted->digest), KEYS_WAIT_MS);

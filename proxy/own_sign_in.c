@@ -394,6 +394,8 @@ enum next own_moment(struct exchange *x)
     struct slice to = x->request.target;
     if (asks_again(x) && (!own_form(x, &form) || !form_get(&form, SLICE("to"), &to)))
         return refuse(x, REASON_REQUEST_MALFORMED, "what is waited for");
+    if (!return_path_is_valid(to) && !own_page_is_at(to))
+        to = SLICE("/");
     return own_wait(
         x, &form, arena_printf(&x->arena, "/.belfry/wait?to=%.*s", SLICE_ARG(own_escaped(x, to))));
 }

@@ -32,6 +32,8 @@ static bool is_let_to_rules(const struct bundle *b, const struct application *ap
     if ((facts->user && !takes_user(app, facts->user)) ||
         (needs_device && !facts->device && !facts->service))
         return false;
+    if (app->device == DEVICE_NONE) /* nobody would be asked for one */
+        facts->device = NULL;
     if (!facts->device)
         return true;
     const struct authority *authority = authority_of(b, facts->device->authority);

@@ -58,9 +58,10 @@ struct worker {
 
     struct listener *listeners;
     uint32_t listener_count;
-    struct deadline accept_rest; /* no descriptor is left: nothing is accepted until then */
-    int64_t short_said_ms;       /* when that was last said */
-    int spare_fd;                /* given up for a moment when there is no other */
+    struct deadline accept_rest;   /* no descriptor is left: nothing is accepted until then */
+    int64_t short_said_ms;         /* when that was last said */
+    int spare_fd;                  /* given up for a moment when there is no other */
+    struct mono asked_for_forgers; /* when the keys of a provider were, last */
     struct limits limits;
     struct link connections;
     uint32_t connection_count;

@@ -98,4 +98,5 @@ struct facts {
      * the path. NULL: nothing. */
     const struct path_match *match;
     struct facts_map parameters; /* of the query: made where some rule asks (policy/query.h) */
+    bool has_read_parameters;    /* which may have left them missing; asked but once */
 };
