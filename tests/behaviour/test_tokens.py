@@ -206,6 +206,21 @@ def test_a_key_that_the_token_brings_along_is_not_looked_at(world):
     assert world.metric("belfry_jwks_fetches_total") <= fetched[0] + 1
 
 
+@pytest.mark.parametrize("short", [",", "a,", "a,b", "a,bc"])
+def test_roles_that_do_not_fit_the_audit_are_cut_within_their_room(signed, signer, short):
+    """A mark that stands for a group is longer than a short one: at each length that the others may have."""
+    now = int(time.time())
+    head = {"alg": "ES256", "typ": "at+jwt", "kid": "own-1"}
+    claims = {"iss": OWN, "aud": "own-api", "sub": "somebody", "client_id": "c", "jti": "j", "iat": now - 1, "exp": now + 60}
+    for length in range(96, 129):
+        groups = ["a" * 128, "b" * 128, "c" * 128, "d" * length, short, "x"]
+        answer = signed.ask(SIGNED, token=signer.sign(head, {**claims, "roles": groups}))
+        assert answer.status == 200, length
+        roles = signed.decision(answer.get("belfry-reference"))["user.roles"]
+        assert roles[:3] == groups[:3] and "[cut]" in roles and len(",".join(roles)) <= 512
+    assert signed.processes["gateway"].poll() is None
+
+
 def test_no_other_issuers_token_counts_however_it_is_addressed(world):
     health = world.token("health", "dirk", audience="tax-api,health-api,belfry")
     assert not present(world, TOKEN, [("another entity's", health, ("token_issuer",))])
