@@ -189,7 +189,9 @@ class World(Scenery):
         seen = set()
         for path in self.folder.glob(f"{self.audit.name}*"):
             if path.is_file():
-                seen.update(re.findall(r'"belfry.reason_code":"(\w+)"', path.read_text()))
+                text = path.read_text()
+                seen.update(re.findall(r'"belfry.reason_code":"(\w+)"', text))
+                seen.update(re.findall(r'"belfry.reason_code":"access_withdrawn".*"belfry.detail":"(\w+)"', text))  # and why
         metrics = self.admin("/metrics")[1] if "gateway" in self.processes else ""
         return seen.union(re.findall(r'belfry_exchanges_total\{reason="(\w+)"\} [1-9]', metrics))
 
