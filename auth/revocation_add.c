@@ -65,7 +65,7 @@ static void on_added(void *owner, const redisReply *reply)
 {
     struct watched *w = owner;
     w->is_writing = false;
-    if (!reply_is_one(reply) &&
+    if (!redis_is_one(reply) &&
         (!reply || list_is_empty(&w->adds) || first_add(w)->tries >= TRIES)) {
         adds_give_up(w);
         return;

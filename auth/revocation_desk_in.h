@@ -100,7 +100,6 @@ void known_free(struct watched *w);
 
 /* Once more when one is under way. What comes of it is compared, mended and published. */
 void revocation_read(struct watched *w);
-bool reply_is_one(const redisReply *reply);
 struct slice number_text(char room[24], uint64_t n);
 
 /* ---- adding ---- */

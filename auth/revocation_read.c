@@ -21,13 +21,7 @@
 
 static struct slice reply_text(const redisReply *reply)
 {
-    return reply && reply->type == REDIS_REPLY_STRING ? slice_from(reply->str, reply->len)
-                                                      : (struct slice){"", 0};
-}
-
-bool reply_is_one(const redisReply *reply)
-{
-    return reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 1;
+    return redis_is_text(reply) ? slice_from(reply->str, reply->len) : (struct slice){"", 0};
 }
 
 struct slice number_text(char room[24], uint64_t n)
@@ -95,7 +89,7 @@ static void on_restored(void *owner, const redisReply *reply)
 {
     struct watched *w = owner;
     w->is_writing = false;
-    if (reply_is_one(reply)) {
+    if (redis_is_one(reply)) {
         metric_add(w->desk->metrics, METRIC_REVOCATIONS_RESTORED_TOTAL, 1);
         log_warning("revocations", "of '%s': what the store had lost is there again", w->entity);
     }

@@ -600,11 +600,6 @@ static const char list_script[] =
     "end\n"
     "return all\n";
 
-static bool is_text(const redisReply *r)
-{
-    return r && r->type == REDIS_REPLY_STRING;
-}
-
 static void sort_by_age(struct session **at, uint32_t count)
 {
     for (uint32_t i = 1; i < count; i++)
@@ -627,7 +622,7 @@ static void on_list(void *owner, const redisReply *reply)
     const char *user = a->old.ptr; /* whose list it is */
     for (size_t i = 0; i + 1 < reply->elements && count < SESSION_LIST_MAX; i += 2) {
         const redisReply *handle = reply->element[i], *record = reply->element[i + 1];
-        if (!is_text(handle) || !is_text(record) ||
+        if (!redis_is_text(handle) || !redis_is_text(record) ||
             !name_of_handle(a, slice_from(handle->str, handle->len)))
             continue;
         struct session *s =

@@ -8,9 +8,8 @@
 #include "base/list.h"
 #include "base/mem.h"
 
-#define LOOK_EVERY_S 1.
-#define WALK_EVERY_MS 2000 /* over all of them, at most: people sign out all the time */
-#define LATE_S 10 /* of what is due: a gateway may just be writing that somebody was seen */
+#define LOOK_EVERY_S 1. /* at what is due and at all of them in turns, where that is wanted */
+#define LATE_S 10       /* of what is due: a gateway may just be writing that somebody was seen */
 #define PAGE "100"
 #define PAGES_MAX 10000 /* of one walk, whatever the store says */
 #define PAGE_MAX 2048   /* texts of one page that are looked at; twice PAGE, and what ZSCAN adds */
@@ -31,7 +30,6 @@ struct session_ends {
     uint64_t walking; /* the same of the one under way */
     char cursor[24];  /* of that; empty: none is under way */
     uint32_t pages;
-    struct mono again; /* before that, none begins */
     struct link claims;
 };
 
@@ -78,7 +76,7 @@ static void claim_free(struct claim *c)
 static void on_claimed(void *owner, const redisReply *reply)
 {
     struct claim *c = owner;
-    const bool is_ours = reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 1;
+    const bool is_ours = redis_is_one(reply);
     if (is_ours && c->session && c->why[0])
         c->ends->ended(c->ends->owner, c->session, c->why);
     claim_free(c);
@@ -98,11 +96,6 @@ static void claim(struct session_ends *e, struct slice handle, struct session *t
 }
 
 /* ---- pages ---- */
-
-static bool is_text(const redisReply *r)
-{
-    return r && r->type == REDIS_REPLY_STRING;
-}
 
 static void on_moved(void *owner, const redisReply *reply)
 {
@@ -146,7 +139,7 @@ static void look_at_all(struct session_ends *e, const redisReply *page, size_t f
 {
     for (size_t i = from; i + 1 < page->elements && i < PAGE_MAX; i += 2) {
         const redisReply *handle = page->element[i], *record = page->element[i + 1];
-        if (is_text(handle) && is_text(record))
+        if (redis_is_text(handle) && redis_is_text(record))
             look_at(e, slice_from(handle->str, handle->len), slice_from(record->str, record->len),
                     is_due);
     }
@@ -204,7 +197,7 @@ static void on_page(void *owner, const redisReply *reply)
     const redisReply *next =
         reply && reply->type == REDIS_REPLY_ARRAY && reply->elements ? reply->element[0] : NULL;
     e->is_paging = false;
-    if (!is_text(next) || next->len >= sizeof e->cursor || ++e->pages > PAGES_MAX) {
+    if (!redis_is_text(next) || next->len >= sizeof e->cursor || ++e->pages > PAGES_MAX) {
         e->cursor[0] = '\0'; /* all over again, later; but not one that has no end */
         if (e->pages > PAGES_MAX)
             e->walked = e->walking;
@@ -233,14 +226,12 @@ static void ask_for_more(struct session_ends *e)
 
 static bool wants_walk(const struct session_ends *e)
 {
-    return revocations_reach(revocation_desk_table(e->revocations)) != e->walked &&
-           loop_now(e->loop).ms >= e->again.ms;
+    return revocations_reach(revocation_desk_table(e->revocations)) != e->walked;
 }
 
 static void begin_walk(struct session_ends *e)
 {
     e->walking = revocations_reach(revocation_desk_table(e->revocations));
-    e->again = (struct mono){loop_now(e->loop).ms + WALK_EVERY_MS};
     e->pages = 0;
     memcpy(e->cursor, "0", 2);
     ask_for_more(e);

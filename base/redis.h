@@ -41,3 +41,13 @@ bool redis_is_up(const struct redis *r);
 typedef void redis_done(void *owner, const redisReply *reply);
 MUST_USE bool redis_send(struct redis *r, int64_t limit_ms, redis_done *done, void *owner,
                          const struct slice *arguments, size_t count);
+
+/* What a reply is; NULL is none of them. */
+static inline bool redis_is_text(const redisReply *r)
+{
+    return r && r->type == REDIS_REPLY_STRING;
+}
+static inline bool redis_is_one(const redisReply *r)
+{
+    return r && r->type == REDIS_REPLY_INTEGER && r->integer == 1;
+}
