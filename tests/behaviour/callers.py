@@ -14,8 +14,8 @@ from h2.exceptions import ProtocolError
 from websockets.connection import Connection, Side
 from websockets.utils import accept_key
 
+from world import Answer, parse_answer  # before what lies in demo/, whose place it knows
 from sign_in import BROWSER
-from world import Answer, parse_answer
 
 SERVICE = ("accept: application/json",)
 CALLERS = {"browser": BROWSER, "service": SERVICE}

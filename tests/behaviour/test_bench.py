@@ -14,9 +14,14 @@ sys.path.insert(0, str(BENCH))
 
 import peers  # noqa: E402
 
-pytestmark = pytest.mark.long
+
+@pytest.mark.parametrize("name", sorted(one.name for one in BENCH.glob("*.py") if "argparse" in one.read_text()))
+def test_each_program_says_how_it_is_used(name):
+    done = subprocess.run([sys.executable, BENCH / name, "--help"], capture_output=True, text=True)
+    assert done.returncode == 0 and "usage:" in done.stdout, done.stderr
 
 
+@pytest.mark.long
 def test_the_rig_drives_belfry_in_every_way_and_nothing_fails(tmp_path):
     done = subprocess.run([sys.executable, BENCH / "run.py", "--quick", "--targets", "belfry", "--out", tmp_path],
                           capture_output=True, text=True, timeout=120)
@@ -44,6 +49,7 @@ class WithoutRule(peers.Belfry):
         return super().write(name, text.replace('"/b/**"', '"/**"').replace("        when: '\"staff\" in user.groups'\n", ""))
 
 
+@pytest.mark.long
 def test_a_target_that_lets_in_too_much_is_found_out():
     scenery = peers.Scenery(1)
     target = WithoutRule(scenery)
@@ -55,6 +61,7 @@ def test_a_target_that_lets_in_too_much_is_found_out():
         scenery.close()
 
 
+@pytest.mark.long
 def test_the_parts_are_measured():
     said = subprocess.run([peers.BUILD / "bench_parts"], capture_output=True, text=True, timeout=300, check=True).stdout
     assert len(said.splitlines()) == 6 and all(" ns (" in line for line in said.splitlines()), said
