@@ -95,6 +95,13 @@ int audit_keys_read(struct unseals *keys, const char *path)
 
 /* ---- the line ---- */
 
+/* Ours have no white space between values; who keeps them may have put some (RFC 8259 §2). */
+static void skip_space(struct slice text, size_t *at)
+{
+    while (*at < text.len && (text.ptr[*at] == ' ' || text.ptr[*at] == '\t'))
+        ++*at;
+}
+
 static const struct {
     struct slice key;
     size_t at;
@@ -171,7 +178,7 @@ static bool take_value(struct slice text, size_t *at, struct slice *out)
     if (text.ptr[*at] == '[')
         return take_list(text, at, out);
     const size_t from = *at;
-    while (*at < text.len && text.ptr[*at] != ',' && text.ptr[*at] != '}')
+    while (*at < text.len && text.ptr[*at] != ',' && text.ptr[*at] != '}' && text.ptr[*at] != ' ')
         ++*at;
     *out = slice_from(text.ptr + from, *at - from);
     return *at < text.len && out->len;
@@ -217,10 +224,18 @@ bool audit_line_read(struct audit_line *out, struct slice text, struct arena *a)
         text.len--;
     if (text.len < 2 || text.ptr[0] != '{')
         return false;
-    while (at < text.len && text.ptr[at] == '"') {
+    for (skip_space(text, &at); at < text.len && text.ptr[at] == '"'; skip_space(text, &at)) {
         struct slice key, value;
-        if (!take_quoted(text, &at, &key) || at >= text.len || text.ptr[at++] != ':' ||
-            !take_value(text, &at, &value) || at >= text.len)
+        if (!take_quoted(text, &at, &key))
+            return false;
+        skip_space(text, &at);
+        if (at >= text.len || text.ptr[at++] != ':')
+            return false;
+        skip_space(text, &at);
+        if (!take_value(text, &at, &value))
+            return false;
+        skip_space(text, &at);
+        if (at >= text.len)
             return false;
         keep(out, key, value, a);
         if (text.ptr[at] == '}')
@@ -304,8 +319,11 @@ static struct slices read_roles(struct slice roles, struct arena *a)
         count += roles.ptr[i] == '"';
     struct slice *list = arena_array(a, struct slice, count / 2 + 1);
     count = 0;
-    while (at < roles.len && roles.ptr[at] == '"' && take_quoted(roles, &at, &one)) {
+    for (skip_space(roles, &at);
+         at < roles.len && roles.ptr[at] == '"' && take_quoted(roles, &at, &one);
+         skip_space(roles, &at)) {
         list[count++] = unescape(one, a);
+        skip_space(roles, &at);
         at += at < roles.len; /* the comma */
     }
     return (struct slices){list, count};

@@ -373,7 +373,7 @@ static int replay_all(struct replay *r)
         print_json(r);
     else
         print_people(r);
-    return r->changed ? EXIT_REFUSED : r->in_doubt ? EXIT_UNSURE : EXIT_OK;
+    return r->changed ? EXIT_REFUSED : r->in_doubt || r->unread ? EXIT_UNSURE : EXIT_OK;
 }
 
 static bool read_options(struct replay *r, int argc, char **argv)

@@ -251,7 +251,7 @@ int verb_shadow_report(int argc, char **argv)
             print_json(&r);
         else
             print_people(&r);
-        code = r.changed ? EXIT_REFUSED : EXIT_OK;
+        code = r.changed ? EXIT_REFUSED : r.unread ? EXIT_UNSURE : EXIT_OK;
     }
     free_report(&r);
     return code;

@@ -393,6 +393,20 @@ def test_replay_of_the_same_bundle_changes_nothing(desk):
     assert desk.json("replay", "bundle.yaml", "--audit", "log")["changed"] == 0
 
 
+def test_replay_reads_lines_that_their_keeper_has_spaced_out(desk):
+    desk.bundle("new.yaml", ('"officers" in user.groups && device', '"chiefs" in user.groups && device'))
+    spaced = json.dumps(json.loads(line(groups=["chiefs", "officers"])), separators=(" , ", " : "))
+    desk.write("log", spaced.replace("{", "{ ").replace("}", " }").replace("[", "[ ") + "\n" + line(groups=["officers"]))
+    said = desk.json("replay", "new.yaml", "--audit", "log", code=1)
+    assert (said["decisions"], said["not_understood"], said["changed"]) == (2, 0, 1)
+
+
+def test_a_log_that_is_not_understood_is_not_called_unchanged(desk):
+    desk.write("log", line() + "no line\n")
+    assert "1 not understood" in desk("replay", "bundle.yaml", "--audit", "log", code=4)
+    assert "1 not understood" in desk("shadow-report", "--audit", "log", code=4)
+
+
 def test_replay_leaves_out_who_signed_in_or_out(desk):
     own = [line("/.belfry/callback", **{"event.action": "sign-in"}), line("/.belfry/sign-out", "POST", **{"event.action": "sign-out"}),
            line("/.belfry/callback", reason="assurance_too_low", **{"event.action": "access-refused"})]
