@@ -40,7 +40,8 @@
 struct h2 {
     struct connection *connection;
     nghttp2_session *session;
-    struct link streams; /* not needed to find one, only to end all */
+    struct link streams;  /* not needed to find one, only to end all */
+    struct link to_begin; /* whose heads came with what is read in this moment */
     uint32_t stream_count;
     struct h2_frames frames;
     uint32_t last_id;          /* of a stream that the client has begun */
@@ -62,6 +63,7 @@ struct h2 {
 /* A stream while its exchange lives; in the exchange's arena. */
 struct stream {
     struct link in_session;
+    struct link to_begin;
     struct exchange *x;
     struct field *fields; /* room for FEW_FIELDS, and for H1_MAX_FIELDS when there are more */
     uint32_t field_room;
@@ -82,6 +84,8 @@ struct stream {
     bool expects_continue;
     bool has_unknown_expectation;
     bool is_too_large;
+    bool has_head; /* which is whole */
+    bool has_body;
     bool has_begun;
     bool is_deferred;
     bool has_priority; /* by a PRIORITY_UPDATE, which replaces what the head said */
@@ -159,8 +163,10 @@ static void note_reset(struct h2 *h, int32_t id)
 static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int error,
                             void *data)
 {
-    (void)session;
+    struct stream *s = stream_of(session, frame->hd.stream_id);
     note_reset(h2_of(data), frame->hd.stream_id);
+    if (s)
+        link_remove(&s->to_begin);
     if (error != NGHTTP2_ERR_REFUSED_STREAM)
         glitch(h2_of(data), 10, "frames that break the rules");
     return 0;
@@ -274,7 +280,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     struct slice n;
     struct slice v;
     (void)flags;
-    if (s && s->has_begun)
+    if (s && s->has_head)
         return take_trailer(h2_of(data), s, slice_from(name, name_len),
                             slice_from(value, value_len));
     if (!s || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
@@ -322,7 +328,7 @@ static void take_websocket(struct stream *s, struct request *r)
 }
 
 /* PERMITTED, or why the head is no request. */
-static enum reason judge(const struct stream *s, bool has_body, const char **detail)
+static enum reason judge(const struct stream *s, const char **detail)
 {
     const struct request *r = &s->x->request;
     if (s->is_too_large) {
@@ -352,17 +358,18 @@ static enum reason judge(const struct stream *s, bool has_body, const char **det
     if (!r->wants_websocket)
         return REASON_PERMITTED;
     *detail = "the handshake of WebSocket is malformed";
-    return has_body ? websocket_judge(r->fields, r->field_count, false) : REASON_REQUEST_MALFORMED;
+    return s->has_body ? websocket_judge(r->fields, r->field_count, false)
+                       : REASON_REQUEST_MALFORMED;
 }
 
-/* The block is whole: the request, or why not. */
-static void begin(struct stream *s, bool has_body)
+/* The block is whole. Its exchange begins when all is read that came with it: who takes it back in
+ * the same breath (CVE-2023-44487), or breaks its stream (CVE-2025-8671), had us read a head. */
+static void take_head(struct h2 *h, struct stream *s, bool has_body)
 {
-    struct exchange *x = s->x;
-    struct request *r = &x->request;
-    const char *detail = NULL;
-    enum reason early;
-    s->has_begun = true;
+    struct request *r = &s->x->request;
+    deadline_cancel(&h->head_limit);
+    s->has_head = true;
+    s->has_body = has_body;
     r->protocol = PROTOCOL_H2;
     r->method_name = s->method;
     r->method = method_of(s->method);
@@ -374,12 +381,31 @@ static void begin(struct stream *s, bool has_body)
     r->expects_continue = s->expects_continue && has_body;
     r->body_length = !has_body ? 0 : s->has_length ? s->announced : BODY_LENGTH_UNKNOWN;
     take_websocket(s, r);
-    early = judge(s, has_body, &detail);
-    exchange_begin(x, early, early == REASON_PERMITTED ? NULL : detail);
+    list_push(&h->to_begin, &s->to_begin);
+}
+
+/* The request, or why it is none. */
+static void begin(struct stream *s)
+{
+    const char *detail = NULL;
+    const enum reason early = judge(s, &detail);
+    link_remove(&s->to_begin);
+    s->has_begun = true;
+    exchange_begin(s->x, early, early == REASON_PERMITTED ? NULL : detail);
+}
+
+/* Something comes behind its head. False: it will never begin. */
+static bool begin_now(struct stream *s)
+{
+    if (link_is_in(&s->to_begin))
+        begin(s);
+    return s->has_begun;
 }
 
 static void take_end(struct stream *s)
 {
+    if (!begin_now(s))
+        return;
     if (s->trailer_count)
         exchange_receive_trailers(s->x, s->trailers, s->trailer_count);
     exchange_receive_end(s->x);
@@ -441,6 +467,11 @@ static void priority_updated(nghttp2_session *session, const nghttp2_ext_priorit
     take_priority(&s->priority, slice_from(update->field_value, update->field_value_len));
 }
 
+static bool is_of_this_turn(const struct h2 *h, const struct stream *s)
+{
+    return s && (!s->has_begun || s->x->began_us == h->connection->worker->loop.turn_began_us);
+}
+
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *data)
 {
     struct h2 *h = h2_of(data);
@@ -454,18 +485,16 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
             glitch(h, 2, "empty DATA");
         if (!s)
             return 0;
-        if (!s->has_begun) {
-            deadline_cancel(&h->head_limit);
-            begin(s, !ends);
-        } else if (ends)
+        if (!s->has_head)
+            take_head(h, s, !ends);
+        else if (ends)
             take_end(s);
         return 0;
     case NGHTTP2_RST_STREAM:
         s = stream_of(session, frame->hd.stream_id);
         /* A browser that leaves a page cancels all its streams at once; but nobody who wanted an
          * answer cancels in the turn in which he asked (CVE-2023-44487). */
-        glitch(h, s && s->x->began_us == h->connection->worker->loop.turn_began_us ? 10 : 2,
-               "RST_STREAM");
+        glitch(h, is_of_this_turn(h, s) ? 20 : 2, "RST_STREAM");
         return 0;
     case NGHTTP2_PING:
         if (frame->hd.flags & NGHTTP2_FLAG_ACK && h->is_draining && !h->is_closed_to_new) {
@@ -498,7 +527,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     struct stream *s = stream_of(session, id);
     (void)flags, (void)data;
     (void)nghttp2_session_consume_connection(session, len);
-    if (s && s->has_begun && exchange_wants_body(s->x))
+    if (s && begin_now(s) && exchange_wants_body(s->x))
         exchange_receive(s->x, slice_from(bytes, len));
     else
         (void)nghttp2_session_consume_stream(session, id, len);
@@ -512,11 +541,13 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error,
     if (!s)
         return 0;
     (void)nghttp2_session_set_stream_user_data(session, id, NULL);
-    if (!s->has_begun) { /* RFC 9113 §8.1.1: nghttp2 has refused the head, or we one of its fields
-                          */
+    if (!s->has_head) { /* RFC 9113 §8.1.1: nghttp2 has refused the head, or we one of its fields */
         deadline_cancel(&h->head_limit);
         exchange_refused_by_protocol(s->x, REASON_REQUEST_MALFORMED,
                                      "the head breaks the rules of HTTP/2");
+    } else if (!s->has_begun) {
+        link_remove(&s->to_begin);
+        exchange_refused_by_protocol(s->x, REASON_CLIENT_GONE, "taken back as it came");
     } else if (error == NGHTTP2_NO_ERROR && s->x->is_end_sent)
         exchange_sent(s->x);
     else
@@ -836,6 +867,7 @@ static void start(struct connection *c)
     h->last_call.passed = last_call_is_over;
     h->rest.passed = rest;
     list_init(&h->streams);
+    list_init(&h->to_begin);
     c->protocol = h;
     if (nghttp2_session_server_new3(&h->session, cb, h, o, &memory) != 0)
         abort(); /* no memory: the one thing that it fails for */
@@ -902,6 +934,8 @@ static bool receive(struct connection *c, char *bytes, size_t len)
     struct slice rest = {bytes, len};
     while (rest.len && !h->is_broken)
         take_frame(h, &rest);
+    while (!list_is_empty(&h->to_begin) && !h->is_broken)
+        begin(container_of(h->to_begin.next, struct stream, to_begin));
     connection_kick(c);
     if (!h->is_broken)
         return true;
@@ -965,7 +999,10 @@ static void end(struct connection *c)
         if (s->has_begun)
             exchange_client_gone(s->x, c->is_stalled ? REASON_CLIENT_STALLED : REASON_CLIENT_GONE);
         else
-            exchange_refused_by_protocol(s->x, REASON_CLIENT_GONE, "in the middle of a head");
+            exchange_refused_by_protocol(s->x, REASON_CLIENT_GONE,
+                                         s->has_head ? "its connection broke as it came"
+                                                     : "in the middle of a head");
+        link_remove(&s->to_begin);
         deadline_cancel(&s->unwanted);
         link_remove(&s->in_session);
         exchange_let_go(s->x);

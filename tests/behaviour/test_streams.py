@@ -101,6 +101,8 @@ def test_of_an_h2_client_that_vanishes_nothing_stays(world, phase, how):
             assert h2.ask(OPEN, "/after").status == 200
         elif how == "reset":
             h2.tls.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    # Missed before the answer can end: a whole answer's connection stays in the pool.
+    until(lambda: world.metric("belfry_requests_open") == 0, "nobody misses the client")
     world.origin.release.set()
     nothing_is_left(world, path)
 
@@ -117,6 +119,25 @@ def test_of_a_thousand_cancelled_streams_nothing_stays(world):
                     h2.connection.reset_stream(stream, 8)
                 h2.flush()
     nothing_is_left(world, "/never/cancel")
+
+
+def test_what_is_taken_back_as_it_comes_reaches_nobody(world):
+    """Nor does what breaks its own stream (CVE-2023-44487, CVE-2025-8671): a head was read, and no more done for it."""
+    for path, behind in (("/taken/back", lambda s: bytes.fromhex("0000040300%08x00000008" % s)),  # RST_STREAM
+                         ("/broken/itself", lambda s: bytes.fromhex("0000040800%08x7fffffff" % s))):  # WINDOW_UPDATE
+        before = world.metric("belfry_requests_total")
+        with H2(world.tls(OPEN, alpn=("h2",))) as h2:
+            flush, h2.flush, at_once = h2.flush, lambda: None, b""
+            for _ in range(10):
+                stream = h2.begin(OPEN, path)
+                at_once += h2.connection.data_to_send() + behind(stream)
+            h2.flush = flush
+            h2.tls.sendall(at_once)
+            assert h2.ask(OPEN, "/after").status == 200
+        assert not world.origin.seen(path) and world.metric("belfry_requests_total") == before + 11
+    told = until(lambda: (found := [e for e in world.events() if e.get("belfry.detail") == "taken back as it came"]) and
+                 sum(e.get("belfry.count", 1) for e in found) >= 20 and found, "the audit is not told")
+    assert {event["belfry.reason_code"] for event in told} == {"client_gone"}
 
 
 def test_who_cancels_all_streams_at_once_is_no_attacker_and_who_never_stops_is_one(world):
