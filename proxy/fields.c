@@ -2,6 +2,8 @@
 /* What passes, and what is put in the place of what does not (base/field_name.h has the list). */
 #include "proxy/fields.h"
 
+#include <assert.h>
+
 #define OWN_COOKIES "__Host-belfry"
 #define OWN_FIELDS 4 /* date, via, strict-transport-security, belfry-reference */
 
@@ -46,10 +48,17 @@ static struct arena *arena_of(const struct exchange *x)
 struct joined {
     char *at;
     size_t len;
+    size_t room;
 };
+
+static struct joined joined_new(const struct exchange *x, size_t room)
+{
+    return (struct joined){.at = arena_bytes(arena_of(x), room), .room = room};
+}
 
 static void join(struct joined *j, struct slice between, struct slice text)
 {
+    assert(between.len + text.len <= j->room - j->len); /* whoever made it has counted */
     if (j->len) {
         memcpy(j->at + j->len, between.ptr, between.len);
         j->len += between.len;
@@ -85,8 +94,8 @@ static bool put_cookies(const struct exchange *x, uint32_t count, const struct f
         bool has_ours = holds_ours(rest);
         if (count == 1 && !has_ours) /* nearly always */
             return put(out, SLICE("cookie"), rest);
-        if (!j.at)
-            j.at = arena_bytes(arena_of(x), length_of_all(r, SLICE("cookie")));
+        if (!j.at) /* "a;b" becomes "a; b", so it may grow by half */
+            j = joined_new(x, 2 * length_of_all(r, SLICE("cookie")));
         while (rest.len) {
             struct slice pair = has_ours ? slice_trim(slice_cut(&rest, ';')) : rest;
             if (!has_ours)
@@ -118,10 +127,9 @@ static bool put_via(const struct exchange *x, const struct field_sink *out)
     const struct request *r = &x->request;
     struct slice ours = r->protocol == PROTOCOL_H2 ? SLICE("2 belfry") : SLICE("1.1 belfry");
     size_t others = length_of_all(r, SLICE("via"));
-    struct joined j = {0};
     if (!others)
         return put(out, SLICE("via"), ours);
-    j.at = arena_bytes(arena_of(x), others + ours.len + 2);
+    struct joined j = joined_new(x, others + ours.len + 2);
     for (uint32_t i = 0; i < r->field_count; i++)
         if (slice_eq(r->fields[i].name, SLICE("via")))
             join(&j, SLICE(", "), r->fields[i].value);
@@ -174,7 +182,7 @@ static bool put_forwarded(const struct exchange *x, const struct field_sink *out
     const struct slice parts[] = {is_v6 ? SLICE("for=\"[") : SLICE("for="), from,
                                   is_v6 ? SLICE("]\";host=") : SLICE(";host="), x->request.host,
                                   SLICE(";proto=https;by=_belfry")};
-    struct joined j = {arena_bytes(arena_of(x), from.len + x->request.host.len + 48), 0};
+    struct joined j = joined_new(x, from.len + x->request.host.len + 48);
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         join(&j, SLICE(""), parts[i]);
     return put(out, SLICE("forwarded"), slice_from(j.at, j.len));

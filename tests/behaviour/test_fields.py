@@ -118,6 +118,13 @@ def test_our_cookies_are_taken_out_and_theirs_stay(world, own, place):
     assert world.origin.requests[0].all("cookie") == ["; ".join(THEIRS)]
 
 
+@pytest.mark.parametrize("count", [10, 6000])
+def test_beside_one_of_ours_the_others_may_stand_as_close_as_they_like(world, count):
+    others = [str(i % 10) for i in range(count)]
+    raw_h1(world, ["cookie: " + ";".join([OURS, *others])])
+    assert world.origin.requests[0].all("cookie") == ["; ".join(others)]
+
+
 def test_of_our_cookies_alone_nothing_is_left(world):
     raw_h1(world, [f"cookie: {OURS}; __Host-belfry-try-1=secret", f"cookie: {OURS}", "x-kept: yes"])
     (seen,) = world.origin.requests
