@@ -11,10 +11,14 @@
 #include "base/buf.h"
 #include "base/escape.h"
 #include "base/reason.h"
+#include "proxy/form.h"
 #include "proxy/page.h"
 
-#define BODY_MAX_BYTES 65536
-#define TEXT_MAX 256         /* of a name that is not ours: enough for any that makes sense */
+#define BODY_MAX_BYTES 131072
+#define TEXT_MAX 256 /* of a name that is not ours: enough for any that makes sense */
+/* The longest of what is not clipped: where to sign in again, with a return path in it, whose every
+ * byte may have become three. */
+_Static_assert(ESCAPE_ROOM(3 * RETURN_MAX_BYTES + 1024) + 32768 <= BODY_MAX_BYTES, "it has room");
 #define RETRY_AFTER "10"     /* seconds, of a 503: nobody knows better */
 #define RETRY_AFTER_RATE "1" /* of a 429: the bucket fills all the time */
 
@@ -273,7 +277,7 @@ void answer_make(struct arena *a, const struct refusal *r, struct answer *out)
     buf_init(&body, BODY_MAX_BYTES);
     const bool is_whole =
         r->wants_html ? html_print(&body, r, &t, language) : problem_print(&body, r, &t);
-    assert(is_whole); /* every text in it is clipped */
+    assert(is_whole); /* every text in it is clipped, or a return path */
     out->body = arena_copy(a, buf_slice(&body));
     buf_fini(&body);
     if (r->wants_html) {

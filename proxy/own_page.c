@@ -24,7 +24,8 @@ struct slice own_back(const struct exchange *x)
     const enum method m = x->request.method;
     if ((m != METHOD_GET && m != METHOD_HEAD) || (x->own && x->own->has_no_back))
         return (struct slice){0};
-    if (own_is(x) || return_path_is_valid(x->request.target))
+    if (own_is(x) ? x->request.target.len <= RETURN_MAX_BYTES
+                  : return_path_is_valid(x->request.target))
         return x->request.target;
     return (struct slice){0};
 }

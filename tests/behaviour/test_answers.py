@@ -260,6 +260,15 @@ def test_a_page_speaks_the_callers_language(world, http, wish, language):
     assert f"<h1>{heading}</h1>" in answer.body.decode() and application in answer.body.decode()
 
 
+@pytest.mark.parametrize("of", ["&" * 16000, "q=" + "'" * 12000, "x"], ids=["&", "'", "short"])
+@pytest.mark.parametrize("http", ["1.1", "2"])
+def test_the_longest_address_of_ours_is_answered_by_a_page(world, http, of):
+    """Nobody is asked who they are there, and a page holds the address that it was asked by, escaped."""
+    answer = world.ask(OPEN, f"/.belfry/nothing?{of}", headers=BROWSER, http=http)
+    check_refusal(world, answer, "browser", 404, "not_found")
+    assert len(answer.body) < 65536
+
+
 def test_what_the_caller_sent_stands_nowhere_in_the_page(world):
     answer = world.ask(TAX, "/declarations/%3Cscript%3Ealert(1)?q=%3Cscript", cert="laptop-0001",
                        token=world.token("finance", "bart"), headers=[*BROWSER, "x-a: <script>", "referer: <script>"])

@@ -137,6 +137,13 @@ def test_only_a_page_that_is_opened_is_led_to_a_sign_in(world, anna):
         assert page.get("www-authenticate").startswith("Bearer")
 
 
+@pytest.mark.parametrize("path", ["/?" + "=" * 4000, "/?" + "&" * 4000, "/?" + "=" * 4100], ids=["=", "&", "too long"])
+def test_a_page_that_leads_to_a_sign_in_has_room_for_the_longest_address(world, path):
+    """Who is not led there by themselves gets a link, in which each byte of where they were may take three."""
+    answer = world.ask(TAX, path, cert="laptop-0001", headers=[*BROWSER, "sec-fetch-mode: cors"])
+    assert answer.status == 401 and '<a class="button" href="/.belfry/sign-in?to=%2F' in answer.body.decode()
+
+
 def test_a_refused_person_reads_why_in_their_language(world):
     bart = Person(world, "bart")
     page = bart.open(path="/declarations/12")

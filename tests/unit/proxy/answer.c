@@ -8,6 +8,7 @@
 #include "base/codec.h"
 #include "base/hash.h"
 #include "base/reason.h"
+#include "proxy/form.h"
 #include "proxy/page.h"
 
 static const char *const tags[LANGUAGE_COUNT] = {
@@ -145,6 +146,25 @@ Test(answer, who_is_signed_in_is_told_as_whom_and_how_to_sign_out)
     cr_expect(has(out.body, "You are signed in as <strong>Bart Lambert</strong>"));
     cr_expect(has(out.body, "<a href=\"/.belfry/sign-out\">"));
     arena_fini(&a);
+}
+
+Test(answer, a_page_has_room_for_the_longest_addresses)
+{
+    static char back[RETURN_MAX_BYTES], again[3 * RETURN_MAX_BYTES + 400];
+    for (const char *c = "&\"%"; *c; c++) {
+        struct arena a;
+        struct answer out;
+        struct refusal r = refusal_of(REASON_DENIED, true);
+        memset(back, *c, sizeof back);
+        memset(again, *c == '%' ? '%' : 'a', sizeof again);
+        r.back = slice_from(back, sizeof back);
+        r.again = slice_from(again, sizeof again);
+        r.person = SLICE("p" EVIL);
+        arena_init(&a, NULL);
+        answer_make(&a, &r, &out);
+        cr_expect(has(out.body, "</html>"));
+        arena_fini(&a);
+    }
 }
 
 Test(answer, the_policy_allows_the_style_of_the_page_and_nothing_else)
