@@ -30,11 +30,19 @@ static struct slice span(struct exchange *x, enum label how, int64_t s, enum lan
 
 static struct slice joined(struct exchange *x, struct slices list, enum language l)
 {
-    struct slice text = {0};
+    const struct slice comma = SLICE(", ");
+    size_t room = 0;
     for (uint32_t i = 0; i < list.count; i++)
-        text = arena_printf(&x->arena, "%.*s%s%.*s", SLICE_ARG(text), i ? ", " : "",
-                            SLICE_ARG(list.at[i]));
-    return text.len ? text : page_label(LABEL_NONE, l);
+        room += list.at[i].len + comma.len;
+    if (!room)
+        return page_label(LABEL_NONE, l);
+    char *text = arena_bytes(&x->arena, room), *at = text;
+    for (uint32_t i = 0; i < list.count; i++) {
+        memcpy(at, list.at[i].ptr, list.at[i].len);
+        memcpy(at + list.at[i].len, comma.ptr, comma.len);
+        at += list.at[i].len + comma.len;
+    }
+    return slice_from(text, room - comma.len);
 }
 
 /* ---- whoami ---- */
