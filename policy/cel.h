@@ -102,6 +102,7 @@ bool cel_reads_path(const struct cel *c);
 /* --- what the index of rules asks of a condition (cel_atom.c). Each may say less than is so, never
  * more: an index that knows less is slower and decides the same. --- */
 
+uint32_t cel_atom_count(const struct cel *c);
 /* The conditions that `c` is the && of, in order; itself where it is no &&. Put together as && is
  * (false where one is false, else an error where one is), their outcomes are its outcome. */
 uint32_t cel_atoms(const struct cel *c, struct arena *a, const struct cel *const **out);

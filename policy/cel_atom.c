@@ -9,10 +9,15 @@
 
 /* ---- conjuncts ---- */
 
+uint32_t cel_atom_count(const struct cel *c)
+{
+    return c->root->op == OP_AND ? c->root->count : 1;
+}
+
 uint32_t cel_atoms(const struct cel *c, struct arena *a, const struct cel *const **out)
 {
     const bool is_and = c->root->op == OP_AND;
-    const uint32_t count = is_and ? c->root->count : 1;
+    const uint32_t count = cel_atom_count(c);
     const struct cel **atoms = arena_array(a, const struct cel *, count);
     *out = atoms;
     atoms[0] = c;

@@ -184,8 +184,9 @@ static void number_parts(struct work *w, bool is_read_twice)
             p->number = count;
             atoms[count++] = p->test;
         }
+        const uint32_t room = MEMO_MAX_ATOMS - w->rules->path_memo_count;
         if (round == 0)
-            w->rules->memo_count = count < MEMO_MAX_ATOMS ? count : MEMO_MAX_ATOMS;
+            w->rules->memo_count = count < room ? count : room;
     }
     w->rules->atoms = atoms;
     w->rules->atom_count = count;

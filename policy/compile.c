@@ -288,16 +288,17 @@ struct wanted {
 static const struct rule_node *make_tree(struct build *b, const struct rules *rules,
                                          struct wanted wanted)
 {
-    uint32_t room = 0, count = 0;
+    uint32_t room = 0, count = 0, reads_path = 0;
     for (uint32_t i = 0; i < rules->count; i++)
         room += rules->list[i].path_count ? rules->list[i].path_count : 1;
     struct item *items = arena_array(b->scratch, struct item, room + 1);
     for (uint32_t i = 0; i < rules->count; i++) {
         const struct rule *r = &rules->list[i];
+        reads_path += r->reads_path;
         if (r->effect != wanted.effect || r->is_shadow != wanted.is_shadow)
             continue;
         struct rule_entry entry = {.rule = i,
-                                   .clause = b->clauses[i].number,
+                                   .clause = r->reads_path ? reads_path : b->clauses[i].number,
                                    .methods = method_bits(r),
                                    .guard = (uint8_t)b->clauses[i].guard,
                                    .may_step_up = r->remedy == REMEDY_STEP_UP,
@@ -320,6 +321,8 @@ static struct rules *compile(struct arena *a, const struct rule *list, uint32_t 
     arena_init(&scratch, NULL);
     rules->list = list;
     rules->count = count;
+    for (uint32_t i = 0; i < count; i++)
+        rules->path_memo_count += list[i].reads_path && rules->path_memo_count < MEMO_MAX_ATOMS;
     const bool is_read_twice =
         paths.allow_parameters || paths.allow_encoded_slash || paths.allow_empty_segments;
     struct build b = {.arena = a,

@@ -13,7 +13,8 @@ struct baseline;
 struct charter;
 
 #define METHODS_ALL UINT32_MAX
-/* Atoms whose answers are remembered while one request is judged; the rest are asked again. */
+/* Atoms, and rules that name segments of the path, whose answers are remembered while one request
+ * is judged; the rest are asked again. */
 #define MEMO_MAX_ATOMS 8192
 
 /* What a condition is made of; true where all are. */
@@ -25,12 +26,13 @@ struct clause {
 /* A rule at the place in the tree where one of its patterns ends. */
 struct rule_entry {
     uint32_t rule;    /* its place in the list */
-    uint32_t clause;  /* 0: always; else clauses[clause - 1] */
+    uint32_t clause;  /* 0: always; else clauses[clause - 1], or where it reads the path, which of
+                         those it is, from 1 */
     uint32_t methods; /* bits 1 << enum method, METHOD_OTHER's: look the name up; or METHODS_ALL */
     uint8_t guard;    /* enum cel_guard_fact: by which fact it can be found */
     bool may_step_up;
     bool may_expire;
-    bool reads_path; /* its condition is asked anew, for the patterns that fit (rule_test) */
+    bool reads_path; /* its condition is asked as a whole, for the patterns that fit (rule_test) */
 };
 
 struct rule_list {
@@ -97,6 +99,8 @@ struct rules {
     const struct clause *clauses;
     const struct cel *const *atoms; /* those that several rules ask first */
     uint32_t atom_count;
+    uint32_t
+        path_memo_count; /* of the first rules that read the path: the same, behind the atoms */
     uint32_t memo_count; /* of the first atoms: their answers are remembered */
     struct guard_names names;
     bool has_step_up;      /* some permit rule says remedy: step_up */

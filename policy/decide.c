@@ -76,7 +76,21 @@ static void use_rules(struct walk *w, const struct rules *rules, uint32_t first)
     w->rules = rules;
     w->first = first;
     w->has_held = false;
-    memset(w->memo->at, 0, (rules->memo_count + 1) / 2);
+    memset(w->memo->at, 0, (rules->memo_count + rules->path_memo_count + 1) / 2);
+}
+
+/* The answer in that place of the memo, from `ask` where there is none yet. */
+static uint8_t recall(struct walk *w, uint32_t place, uint8_t (*ask)(struct walk *w, uint32_t of),
+                      uint32_t of)
+{
+    uint8_t *slot = &w->memo->at[place / 2];
+    const unsigned shift = place % 2 * 4;
+    uint8_t answer = *slot >> shift & 15;
+    if (answer == MEMO_EMPTY) {
+        answer = ask(w, of);
+        *slot |= (uint8_t)(answer << shift);
+    }
+    return answer;
 }
 
 static uint8_t ask_atom(struct walk *w, uint32_t number)
@@ -96,16 +110,8 @@ static uint8_t ask_atom(struct walk *w, uint32_t number)
 
 static uint8_t answer_of_atom(struct walk *w, uint32_t number)
 {
-    if (number >= w->rules->memo_count)
-        return ask_atom(w, number);
-    uint8_t *slot = &w->memo->at[number / 2];
-    const unsigned shift = number % 2 * 4;
-    uint8_t answer = *slot >> shift & 15;
-    if (answer == MEMO_EMPTY) {
-        answer = ask_atom(w, number);
-        *slot |= (uint8_t)(answer << shift);
-    }
-    return answer;
+    return number < w->rules->memo_count ? recall(w, number, ask_atom, number)
+                                         : ask_atom(w, number);
 }
 
 /* What && says of the atoms (policy/cel.h). */
@@ -241,9 +247,30 @@ static bool entry_fits(const struct walk *w, const struct rule_entry *e)
            (w->mode == WALK_FORBIDS || fits_cut(w, e));
 }
 
+static uint8_t ask_rule(struct walk *w, uint32_t rule)
+{
+    const struct answer a = rule_ask(&w->rules->list[rule], w->facts);
+    if (a.outcome != CEL_IS_ERROR)
+        return a.outcome == CEL_IS_TRUE ? MEMO_TRUE : MEMO_FALSE;
+    return (uint8_t)(MEMO_ERROR | (a.lacks_user ? LACKS_USER : 0) |
+                     (a.lacks_device ? LACKS_DEVICE : 0));
+}
+
+/* By whichever of its patterns it is come to: all of them are asked at once. */
+static struct answer answer_by_path(struct walk *w, const struct rule_entry *e)
+{
+    const uint32_t place = e->clause - 1;
+    const uint8_t answer = place < w->rules->path_memo_count
+                               ? recall(w, w->rules->memo_count + place, ask_rule, e->rule)
+                               : ask_rule(w, e->rule);
+    if (!(answer & MEMO_ERROR))
+        return (struct answer){.outcome = answer == MEMO_TRUE ? CEL_IS_TRUE : CEL_IS_FALSE};
+    return (struct answer){CEL_IS_ERROR, answer & LACKS_USER, answer & LACKS_DEVICE};
+}
+
 static struct answer answer_at(struct walk *w, const struct rule_entry *e)
 {
-    return e->reads_path ? rule_ask(&w->rules->list[e->rule], w->facts) : answer_of(w, e);
+    return e->reads_path ? answer_by_path(w, e) : answer_of(w, e);
 }
 
 static void judge_entry(struct walk *w, const struct rule_entry *e)

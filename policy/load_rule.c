@@ -4,6 +4,7 @@
  * than its writer thinks, is an error: a forbid that matches nothing is an open door. */
 #include "base/codec.h"
 #include "base/method.h"
+#include "policy/compile.h"
 #include "policy/load_in.h"
 
 /* Steps that one request may cost: workers are shared, so one entity's rules must not be able to
@@ -341,6 +342,46 @@ static void load_rule(struct loader *l, const struct yaml *map, struct rule *rul
     load_remedy(l, map, rule);
 }
 
+/* All answers of conditions have a place in the memo of a request (policy/compile.h). */
+static bool has_memo_for_all(const struct application *app)
+{
+    uint64_t answers = 0;
+    for (uint32_t i = 0; i < app->rule_count; i++)
+        if (app->rule_list[i].when)
+            answers += app->rule_list[i].reads_path ? 1 : cel_atom_count(app->rule_list[i].when);
+    return answers <= MEMO_MAX_ATOMS;
+}
+
+/* By how many ways one request may come to a rule: its patterns, in each reading of the path. */
+static uint64_t ways_to(const struct rule *r, struct path_options paths)
+{
+    const bool is_lax = paths.allow_encoded_slash || paths.allow_empty_segments;
+    const uint64_t patterns = r->path_count ? r->path_count : 1;
+    return patterns * (paths.allow_parameters ? 2 : 1) *
+           (is_lax && r->effect == RULE_FORBID ? 2 : 1);
+}
+
+/* A segment is a step; where paths have parameters, a permit's patterns are gone through once more
+ * for each of them that fits. */
+static uint64_t cost_of_patterns(const struct rule *r, struct path_options paths)
+{
+    uint64_t segments = 0;
+    for (uint32_t i = 0; i < r->path_count; i++)
+        segments += r->paths[i].count;
+    return segments * (paths.allow_parameters ? 1 + r->path_count : 1);
+}
+
+/* A condition that names segments of the path is asked for each pattern that fits. Answers are
+ * remembered where there is room, but not what would be at a higher level. */
+static uint64_t cost_of(const struct rule *r, struct path_options paths, bool is_remembered)
+{
+    const uint64_t ways = ways_to(r, paths);
+    if (!r->when)
+        return 0;
+    const uint64_t once = cel_cost(r->when) * (r->reads_path ? ways : 1);
+    return once * (is_remembered ? 1 : ways) + once * (r->remedy == REMEDY_STEP_UP ? ways : 0);
+}
+
 void load_rules(struct loader *l, const struct yaml *map, struct application *app)
 {
     const struct yaml *list = load_list(l, map, "rules", LOAD_REQUIRED);
@@ -357,8 +398,10 @@ void load_rules(struct loader *l, const struct yaml *map, struct application *ap
     for (uint32_t i = 0; i < count; i++)
         load_rule(l, yaml_item(list, i), &app->rule_list[i], app->paths, &seen);
     map_fini(&seen);
+    const bool is_remembered = has_memo_for_all(app);
     for (uint32_t i = 0; i < count; i++)
-        app->cost += app->rule_list[i].when ? cel_cost(app->rule_list[i].when) : 0;
+        app->cost += cost_of(&app->rule_list[i], app->paths, is_remembered) +
+                     cost_of_patterns(&app->rule_list[i], app->paths);
     if (app->cost > RULES_MAX_COST)
         findings_error(l->out, yaml_place(list), "too-costly",
                        "these conditions together may take %llu steps for one request, more than "

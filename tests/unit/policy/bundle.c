@@ -1056,6 +1056,45 @@ Test(bundle, conditions_that_together_could_hold_a_worker_are_refused)
     findings_fini(&f);
 }
 
+/* An application of one rule that names a segment, with so many patterns that all fit one path. */
+static struct bundle *load_patterns(int patterns, struct findings *out)
+{
+    struct buf text;
+    buf_init(&text, 1 << 20);
+    bool is_fine = buf_printf(&text, "belfry: entity/v1\nentity: e\nserial: 1\n"
+                                     "not_after: 2040-01-01T00:00:00Z\napplications:\n"
+                                     "  - id: a\n    host: a.example\n    device: none\n"
+                                     "    upstreams: ['http://127.0.0.1:9001']\n    rules:\n"
+                                     "      - id: r\n        when: 'path.z in user.groups || "
+                                     "user.groups.exists(a, a in user.groups)'\n"
+                                     "        permit:\n          paths:\n");
+    for (int i = 0; i < patterns; i++) {
+        is_fine = is_fine && buf_printf(&text, "          - '/{z}");
+        for (int bit = 0; bit < 8; bit++)
+            is_fine = is_fine && buf_printf(&text, i >> bit & 1 ? "/*" : "/x");
+        is_fine = is_fine && buf_printf(&text, "/**'\n");
+    }
+    cr_assert(is_fine);
+    struct bundle *b = bundle_load(buf_slice(&text), "patterns.yaml", SLICE(""), out);
+    buf_fini(&text);
+    return b;
+}
+
+Test(bundle, a_condition_on_the_path_costs_as_often_as_it_may_be_asked)
+{
+    struct findings f;
+    findings_init(&f);
+    cr_expect_null(load_patterns(256, &f));
+    cr_assert_eq(f.errors, 1, "%s", f.at[0].text);
+    cr_expect_str_eq(f.at[0].code, "too-costly");
+    findings_fini(&f);
+    struct bundle *b = load_patterns(64, &f);
+    cr_assert_not_null(b);
+    cr_expect_gt(b->applications[0].cost, 64 * 65536);
+    bundle_free(b);
+    findings_fini(&f);
+}
+
 Test(bundle, tests_that_together_could_hold_the_compiler_are_not_run)
 {
     struct findings f;
