@@ -256,6 +256,15 @@ struct application {
     struct place place;
 };
 
+/* Who has an identity of that provider, by a token or a session, may be somebody there. */
+static inline bool application_takes_provider(const struct application *app, struct slice id)
+{
+    for (uint32_t i = 0; i < app->provider_count; i++)
+        if (slice_eq(app->providers[i]->id, id))
+            return true;
+    return false;
+}
+
 struct bundle {
     struct arena arena;
     struct slice entity;

@@ -395,14 +395,6 @@ static enum session_binding binding_of(const struct exchange *x, const struct se
                            app->sessions.allows_unbound && app->device > DEVICE_REQUIRED);
 }
 
-static bool takes_provider(const struct application *app, struct slice id)
-{
-    for (uint32_t i = 0; i < app->provider_count; i++)
-        if (slice_eq(app->providers[i]->id, id))
-            return true;
-    return false;
-}
-
 /* Who can sign in, or more strongly, is led there rather than refused; who need only wait, waits.
  */
 static enum next refuse_or_lead(struct exchange *x, enum reason why, const char *detail)
@@ -429,7 +421,7 @@ static enum next defer_refresh(struct exchange *x, struct session *s, struct sli
 {
     const struct wall until = session_known_until(s);
     const int64_t next_s = x->facts.now.s + REFRESH_AGAIN_S;
-    if (x->facts.now.s >= until.s || !takes_provider(x->facts.app, s->user.provider))
+    if (x->facts.now.s >= until.s || !application_takes_provider(x->facts.app, s->user.provider))
         return refuse_or_lead(x, why, x->work ? x->work->detail : "no answer in time");
     metric_add(&x->worker->metrics, METRIC_SESSION_REFRESHES_DEFERRED_TOTAL, 1);
     session_cache_defer(x->worker->sessions, x->facts.app->entity, id,
@@ -483,6 +475,8 @@ static enum next session_identity(struct exchange *x)
         return errand_is_over(x, ERRAND_SESSION)
                    ? no_session(x)
                    : ask_for_session(x, ERRAND_SESSION, errand_for_session(app->entity, id));
+    if (!application_takes_provider(app, s->user.provider)) /* any more; as with its tokens */
+        return NEXT;
     switch (binding_of(x, s)) {
     case SESSION_ELSEWHERE:
         return refuse(x, REASON_SESSION_DEVICE_MISMATCH, NULL);

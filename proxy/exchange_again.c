@@ -94,7 +94,7 @@ static enum reason judge_session_again(const struct exchange *x, const struct ap
     const struct session *s = x->session;
     if (!s)
         return REASON_PERMITTED;
-    if (s->ends.s < x->facts.now.s)
+    if (s->ends.s < x->facts.now.s || !application_takes_provider(app, s->user.provider))
         return REASON_SESSION_ENDED;
     return session_binding(s, x->facts.device,
                            app->sessions.allows_unbound && app->device > DEVICE_REQUIRED) ==

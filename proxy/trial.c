@@ -7,14 +7,6 @@
 #include "policy/query.h"
 #include "proxy/exchange.h"
 
-static bool takes_user(const struct application *app, const struct facts_user *user)
-{
-    for (uint32_t i = 0; i < app->provider_count; i++)
-        if (slice_eq(app->providers[i]->id, user->provider))
-            return true;
-    return false;
-}
-
 static const struct authority *authority_of(const struct bundle *b, struct slice id)
 {
     for (uint32_t i = 0; i < b->authority_count; i++)
@@ -29,7 +21,7 @@ static bool is_let_to_rules(const struct bundle *b, const struct application *ap
 {
     const bool needs_device =
         app->device == DEVICE_REQUIRED_BY_TLS || app->device == DEVICE_REQUIRED;
-    if ((facts->user && !takes_user(app, facts->user)) ||
+    if ((facts->user && !application_takes_provider(app, facts->user->provider)) ||
         (needs_device && !facts->device && !facts->service))
         return false;
     if (app->device == DEVICE_NONE) /* nobody would be asked for one */

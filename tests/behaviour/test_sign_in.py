@@ -588,6 +588,22 @@ def test_a_stream_is_cut_when_its_person_signs_out(world, anna, http):
         stream.is_cut("session_ended")
 
 
+def test_sessions_of_a_provider_end_where_an_application_takes_it_no_more(world):
+    """As its tokens do, at once: it may have been taken out because it can't be trusted any more."""
+    dirk = Person(world, "dirk")
+    both, one = "identity_providers: [fas, guests]", "identity_providers: [fas]"
+    dirk.prove(dirk.go(dirk.at(EITHER, "/.belfry/sign-in?to=/&provider=guests")), "dirk")
+    with Stream(world, EITHER, "2", dirk.cert, cookie=f"{COOKIE}={dirk.cookie(EITHER)}") as stream:
+        world.update("finance", lambda text: text.replace(both, one))
+        try:
+            stream.is_cut("session_ended")
+            assert dirk.ask(dirk.at(EITHER, "/")).status == 303, "nobody is signed in"
+        finally:
+            world.update("finance", lambda text: text.replace(f"maybe.finance.localhost\n    device: optional\n    {one}",
+                                                              f"maybe.finance.localhost\n    device: optional\n    {both}"))
+    assert dirk.ask(dirk.at(EITHER, "/")).status == 200, "the session itself is as good as before"
+
+
 # What the audit has of it
 
 def test_the_audit_has_each_sign_in_and_each_end(world, anna):
