@@ -50,8 +50,10 @@ void examine(const struct config *c, struct findings *found, FILE *out)
 {
     struct ticket_ring tickets;
     struct fault fault = {0};
+    atomic_int alive = 0; // this one edition
     struct edition_settings settings = {.certificates_dir = c->certificates_dir.ptr,
-                                        .keys_dir = c->keys_dir.ptr};
+                                        .keys_dir = c->keys_dir.ptr,
+                                        .alive = &alive};
     struct keyring *keyring = keyring_read(c->keys_dir.ptr, (struct wall){time(NULL)}, &fault);
     struct snapshot *s;
     struct edition *e;

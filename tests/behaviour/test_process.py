@@ -110,6 +110,29 @@ def test_the_filter_can_be_turned_off_and_that_is_said(new_world):
     assert "warning sandbox: off" in world.log_text() and is_let_in(world)
 
 
+# Asked before a start
+
+
+def test_check_tells_a_gateway_without_memory_that_it_is_fine(new_world):
+    world = new_world(workers=1, begin=False)
+    world.begin(gateway=False)
+    said = world.command("check", "-c", world.config)
+    assert "no charter is remembered yet" in said and said.endswith(": fine\n"), said
+
+
+def test_check_lists_the_hosts_and_one_without_a_certificate_is_an_error_that_stops_no_gateway(new_world):
+    world = new_world(workers=1)
+    said = world.command("check", "-c", world.config)
+    assert re.search(rf"(?m)^{OPEN} +fod-finance / ", said) and said.endswith(": fine\n"), said
+    (world.pki / "certificates/maybe.finance.localhost/fullchain.pem").unlink()
+    done = subprocess.run([world.belfry, "check", "-c", world.config], capture_output=True, text=True)
+    assert done.returncode == 1 and "maybe.finance.localhost" in done.stderr and OPEN in done.stdout
+    assert world.stop("gateway", patience_s=15) == 0
+    world.start_gateway()
+    world.wait_gateway()
+    assert is_let_in(world)
+
+
 # What goes on without it
 
 
