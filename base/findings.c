@@ -5,6 +5,7 @@
 #include <stdarg.h>
 
 #include "base/escape.h"
+#include "base/logger.h"
 #include "base/mem.h"
 
 void findings_init(struct findings *f)
@@ -83,6 +84,8 @@ void findings_print(struct findings *f, FILE *out)
     sort(f);
     for (size_t i = 0; i < f->count; i++) {
         const struct finding *one = &f->at[i];
+        if (out == stderr)
+            fputs(logger_mark(one->is_error ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING), out);
         if (one->place.file[0])
             fprintf(out, "%s:", one->place.file);
         if (one->place.line)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* The own log. Owns the level, the one setting of the whole process that has no other home. */
+/* The own log. Owns the level and where it goes: settings of the whole process that have no other
+ * home. */
 #include "base/logger.h"
 
 #include "base/escape.h"
@@ -7,12 +8,34 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define LINE_BYTES 2048 /* below PIPE_BUF: a write to a pipe is not torn */
 
 static const char *const names[] = {"error", "warning", "notice", "info", "debug"};
 static _Atomic(enum log_level) threshold = LOG_LEVEL_NOTICE;
+/* sd-daemon(3): the journal's words for them. */
+static const char *const marks[] = {"<3>", "<4>", "<5>", "<6>", "<7>"};
+static bool is_journal; // set before there is a second thread
+
+/* systemd.exec(5): the variable outlives a redirection, so it is compared with what is there. */
+void logger_begin(void)
+{
+    const char *told = getenv("JOURNAL_STREAM");
+    char ours[64];
+    struct stat st;
+    if (!told || fstat(STDERR_FILENO, &st) != 0)
+        return;
+    (void)snprintf(ours, sizeof ours, "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+    is_journal = strcmp(told, ours) == 0;
+}
+
+const char *logger_mark(enum log_level level)
+{
+    return is_journal ? marks[level] : "";
+}
 
 void logger_set_level(enum log_level level)
 {
@@ -48,6 +71,10 @@ static size_t head(char *out, size_t room, enum log_level level, const char *abo
 {
     struct timespec now;
     struct tm utc;
+    if (is_journal) {
+        int n = snprintf(out, room, "%s%.32s: ", marks[level], about);
+        return n < 0 ? 0 : (size_t)n;
+    }
     (void)clock_gettime(CLOCK_REALTIME, &now);
     (void)gmtime_r(&now.tv_sec, &utc);
     size_t len = strftime(out, room, "%Y-%m-%dT%H:%M:%S", &utc);

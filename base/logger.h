@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* The gateway's own log: one line each to stderr, "time level room: text" (journald takes it from
- * there). Never a token, cookie, key or national number. Any thread; one write(2) a line, so lines
- * don't mix. */
+/* The gateway's own log: one line each to stderr, "time level room: text"; where that is the
+ * journal, which keeps both by itself, "<level>room: text". Never a token, cookie, key or national
+ * number. Any thread; one write(2) a line, so lines don't mix. */
 #pragma once
 
 #include <stdbool.h>
@@ -16,6 +16,10 @@ enum log_level {
     LOG_LEVEL_DEBUG
 };
 
+/* Looks where stderr leads. Before the first thread; without it no journal is known. */
+void logger_begin(void);
+/* What is to stand in front of a line of that level that is printed to stderr by other means. */
+const char *logger_mark(enum log_level level);
 void logger_set_level(enum log_level level);
 bool logger_level_named(const char *name, enum log_level *out);
 void logger_write(enum log_level level, const char *room, const char *format, ...)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/logger.h"
 #include "cli/cli.h"
 #include "cli/help.h"
 
@@ -47,6 +48,7 @@ int main(int argc, char **argv)
     if (strcmp(argv[1], "--version") == 0)
         return cli_version(1, argv);
     base_init();
+    logger_begin();
     for (int i = 2; i < argc; i++)
         if (strcmp(argv[i], "--help") == 0)
             return help_tell(argv[1], i > 2 ? argv[2] : NULL);
