@@ -2,6 +2,9 @@
 /* belfry check: the same functions as a start, but for sockets and threads. */
 #include "proxy/examine.h"
 
+#include <errno.h>
+#include <unistd.h>
+
 #include "base/fault.h"
 #include "base/mem.h"
 #include "policy/store.h"
@@ -46,17 +49,27 @@ static struct snapshot *remembered(const struct config *c, struct findings *foun
     return s;
 }
 
+/* What fetches read only when they go: a start would say nothing. */
+static void examine_authorities(const struct config *c, struct findings *found)
+{
+    struct fault fault = {0};
+    if (c->fetch_ca_file.len && access(c->fetch_ca_file.ptr, R_OK) != 0) {
+        (void)fault_errno(&fault, errno, "cannot read fetch.ca_file '%s'", c->fetch_ca_file.ptr);
+        findings_error(found, (struct place){0}, "cannot-read", "%s", fault.text);
+    }
+}
+
 void examine(const struct config *c, struct findings *found, FILE *out)
 {
     struct ticket_ring tickets;
     struct fault fault = {0};
     atomic_int alive = 0; // this one edition
-    struct edition_settings settings = {.certificates_dir = c->certificates_dir.ptr,
-                                        .keys_dir = c->keys_dir.ptr,
-                                        .alive = &alive};
+    struct edition_settings settings = {
+        .certificates_dir = c->certificates_dir.ptr, .keys_dir = c->keys_dir.ptr, .alive = &alive};
     struct keyring *keyring = keyring_read(c->keys_dir.ptr, (struct wall){time(NULL)}, &fault);
     struct snapshot *s;
     struct edition *e;
+    examine_authorities(c, found);
     if (!keyring) {
         findings_error(found, fault.place, "keys", "%s", fault.text);
         return;

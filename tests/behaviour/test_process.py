@@ -118,6 +118,9 @@ def test_check_tells_a_gateway_without_memory_that_it_is_fine(new_world):
     world.begin(gateway=False)
     said = world.command("check", "-c", world.config)
     assert "no charter is remembered yet" in said and said.endswith(": fine\n"), said
+    world.trust.unlink()
+    done = subprocess.run([world.belfry, "check", "-c", world.config], capture_output=True, text=True)
+    assert done.returncode == 1 and f"cannot read fetch.ca_file '{world.trust}'" in done.stderr
 
 
 def test_check_lists_the_hosts_and_one_without_a_certificate_is_an_error_that_stops_no_gateway(new_world):
