@@ -3,9 +3,17 @@
  * has a provider or an authority of the same name, and else they would be refused there. */
 #include "proxy/trial.h"
 
+#include "auth/token.h"
 #include "policy/decide.h"
 #include "policy/query.h"
-#include "proxy/exchange.h"
+#include "proxy/exchange_in.h"
+
+/* Who vouched for the person, or for the service that a token names. */
+static bool takes_credentials(const struct application *app, const struct exchange *x)
+{
+    const struct facts_user *user = x->token ? token_user(x->token) : x->facts.user;
+    return !user || application_takes_provider(app, user->provider);
+}
 
 static const struct authority *authority_of(const struct bundle *b, struct slice id)
 {
@@ -15,20 +23,26 @@ static const struct authority *authority_of(const struct bundle *b, struct slice
     return NULL;
 }
 
-/* Whether they come as far as the rules; with a device as that bundle sees it. */
-static bool is_let_to_rules(const struct bundle *b, const struct application *app,
-                            struct facts *facts, struct facts_device *room)
+/* Nobody would be asked for a certificate: what one says is gone, and with it the service that it
+ * alone names. */
+static void forget_certificate(const struct exchange *x, struct facts *facts)
 {
-    const bool needs_device =
-        app->device == DEVICE_REQUIRED_BY_TLS || app->device == DEVICE_REQUIRED;
-    if ((facts->user && !application_takes_provider(app, facts->user->provider)) ||
-        (needs_device && !facts->device && !facts->service))
+    facts->device = NULL;
+    facts->service = x->token ? token_service(x->token) : NULL;
+}
+
+/* Whether they come as far as the rules; with a device as that bundle sees it. */
+static bool is_let_to_rules(const struct exchange *x, struct facts *facts,
+                            struct facts_device *room)
+{
+    const struct application *app = facts->app;
+    if (!takes_credentials(app, x) || exchange_lacks_device(x, app))
         return false;
-    if (app->device == DEVICE_NONE) /* nobody would be asked for one */
-        facts->device = NULL;
+    if (app->device == DEVICE_NONE)
+        forget_certificate(x, facts);
     if (!facts->device)
         return true;
-    const struct authority *authority = authority_of(b, facts->device->authority);
+    const struct authority *authority = authority_of(x->door->shadow, facts->device->authority);
     if (!authority)
         return false;
     *room = *facts->device;
@@ -47,7 +61,7 @@ void trial_judge(struct exchange *x)
     if (facts.now.s > door->shadow_until_s)
         return;
     facts.app = door->shadow_app;
-    if (facts.app && is_let_to_rules(door->shadow, facts.app, &facts, &device)) {
+    if (facts.app && is_let_to_rules(x, &facts, &device)) {
         query_read_for_rules(s, &facts, &x->arena);
         decide(s, &facts, &d);
     }

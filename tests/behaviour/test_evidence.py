@@ -16,6 +16,7 @@ from test_hostile_store import put
 from world import World, until
 
 HOST = "evidence.finance.localhost"
+ROBOTS = "robots.finance.localhost"
 OWN = "https://own.finance.example"
 NUMBER = "85073003328"  # of the national register, by its form and check digits
 RULES = """
@@ -38,7 +39,7 @@ def signer():
 
 @pytest.fixture(scope="module")
 def gate(signer):
-    with World(workers=2, hosts=[HOST]) as made:
+    with World(workers=2, hosts=[HOST, ROBOTS]) as made:
         made.begin()
         made.update("finance", lambda text: text.replace("device_authorities:\n", f"""\
   - id: own
@@ -235,6 +236,29 @@ def test_a_bundle_in_shadow_that_has_not_the_host_or_the_provider(gate, signer):
     assert seen(ask(gate, "/query?case=a+b", 200)) == (None, None)
     serial = publish_trial(gate, (f"host: {HOST}", "host: live-free.finance.localhost"), serial=serial + 1)
     assert seen(ask(gate, "/query?case=a+b", 200)) == (serial, None)
+    end_trial(gate)
+
+
+def test_a_trial_without_certificates_knows_no_service_by_one(gate):
+    """With `device: none` nobody would be asked for it: neither the device nor the service that it names is there."""
+    rule = "      - id: robots\n        permit: { paths: [\"/robots\"] }\n        when: 'service.id == \"spiffe://finance.example/batch\"'\n"
+    gate.update("finance", lambda text: text + f"""
+  - id: robots
+    host: {ROBOTS}
+    device: optional
+    upstreams: [http://127.0.0.1:{gate.origin.port}]
+    rules:
+{rule}""")
+
+    def batch(status):
+        answer = gate.ask(ROBOTS, "/robots", cert="batch")
+        assert answer.status == status, answer
+        return seen(gate.decision(answer.get("belfry-reference")))
+
+    serial = publish_trial(gate, ("id: robots\n", "id: robot\n"))  # nothing that counts
+    assert batch(200) == (None, None)
+    serial = publish_trial(gate, (f"host: {ROBOTS}\n    device: optional", f"host: {ROBOTS}\n    device: none"), serial=serial + 1)
+    assert batch(200) == (serial, None)
     end_trial(gate)
 
 
