@@ -10,6 +10,7 @@
 #include <libfyaml.h>
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/utf8.h"
@@ -259,11 +260,21 @@ static void add_scalar(struct builder *b, struct fy_event *event)
     node_add(b, node);
 }
 
-static void refuse_token(struct builder *b, const struct fy_token *token,
-                         const struct fy_mark *mark, const char *code, const char *text)
+/* The reader's mark may be behind the sign. */
+static struct place place_of_sign(const struct builder *b, const struct fy_mark *mark,
+                                  uint32_t behind)
+{
+    struct place place = place_of_mark(b->doc, mark);
+    place.column -= place.column > behind ? behind : 0;
+    return place;
+}
+
+static void refuse_token(struct builder *b, struct fy_token *token, uint32_t behind,
+                         const char *code, const char *text)
 {
     if (token)
-        findings_error(b->findings, place_of_mark(b->doc, mark), code, "%s", text);
+        findings_error(b->findings, place_of_sign(b, fy_token_start_mark(token), behind), code,
+                       "%s", text);
 }
 
 static bool begin_document(struct builder *b, struct fy_event *event)
@@ -286,8 +297,10 @@ static bool begin_document(struct builder *b, struct fy_event *event)
 static bool take_event(struct builder *b, struct fy_event *event)
 {
     const struct fy_mark *mark = fy_event_start_mark(event);
-    refuse_token(b, fy_event_get_anchor_token(event), mark, "anchor", "anchors are not allowed");
-    refuse_token(b, fy_event_get_tag_token(event), mark, "tag", "tags are not allowed");
+    refuse_token(b, fy_event_get_anchor_token(event), 1, "anchor",
+                 "anchors are not allowed; a text that begins with '&' stands in quotes");
+    refuse_token(b, fy_event_get_tag_token(event), 0, "tag",
+                 "tags are not allowed; a text that begins with '!' stands in quotes");
     switch (event->type) {
     case FYET_DOCUMENT_START:
         return begin_document(b, event);
@@ -303,8 +316,9 @@ static bool take_event(struct builder *b, struct fy_event *event)
         add_scalar(b, event);
         return true;
     case FYET_ALIAS: // stands for nothing; its finding refuses the document
-        findings_error(b->findings, place_of_mark(b->doc, mark), "alias",
-                       "aliases are not allowed; write the value out");
+        findings_error(b->findings, place_of_sign(b, mark, 1), "alias",
+                       "aliases are not allowed; write the value out; a text that begins with '*' "
+                       "stands in quotes");
         node_add(b, node_new(b, YAML_MISSING, mark));
         return true;
     case FYET_NONE:
@@ -379,6 +393,7 @@ struct yaml_doc *yaml_parse(struct slice text, const char *file, struct findings
 {
     struct yaml_doc *doc = mem_new(struct yaml_doc);
     arena_init(&doc->arena, NULL);
+    doc->place = (struct place){.line = 1, .column = 1};
     (void)snprintf(doc->place.file, sizeof(doc->place.file), "%s", file); // cut is fine: for people
     struct builder b = {.doc = doc, .findings = out};
     const size_t errors = out->errors;
@@ -638,6 +653,27 @@ bool yaml_time(const struct yaml *n, const char *what, int64_t *out_s, struct fi
            wrong(n, what, "a time in UTC such as 2027-01-01T00:00:00Z", f);
 }
 
+#define ALLOWED_MAX_BYTES 700 /* the longest list of keys that there is has some 300 */
+
+/* What is allowed, and the nearest name. */
+static void tell_unknown(const struct yaml *key, const char *what, const struct slice *allowed,
+                         size_t count, struct findings *f)
+{
+    const struct slice near =
+        f->count < FINDINGS_MAX ? nearest_name(key->text, allowed, count) : SLICE("");
+    struct buf list;
+    buf_init(&list, ALLOWED_MAX_BYTES);
+    for (size_t i = 0; i < count; i++)
+        if (!buf_printf(&list, "%s%.*s", i ? ", " : "", SLICE_ARG(allowed[i])))
+            break; /* the place says which key it is */
+    const struct slice names = buf_slice(&list);
+    findings_error(f, yaml_place(key), "unknown-key", "%s has no key '%.*s'; allowed: %.*s%s%.*s%s",
+                   what, key->text.len > 80 ? 80 : (int)key->text.len, key->text.ptr,
+                   SLICE_ARG(names), near.len ? "; did you mean '" : "", SLICE_ARG(near),
+                   near.len ? "'?" : "");
+    buf_fini(&list);
+}
+
 bool yaml_check_keys(const struct yaml *map, const char *what, const struct slice *allowed,
                      size_t count, struct findings *f)
 {
@@ -652,11 +688,7 @@ bool yaml_check_keys(const struct yaml *map, const char *what, const struct slic
         if (known < count)
             continue;
         is_fine = false;
-        const struct slice near = nearest_name(key->text, allowed, count);
-        findings_error(f, yaml_place(key), "unknown-key",
-                       near.len ? "%s has no key '%.*s'; did you mean '%.*s'?"
-                                : "%s has no key '%.*s'",
-                       what, SLICE_ARG(key->text), SLICE_ARG(near));
+        tell_unknown(key, what, allowed, count, f);
     }
     return is_fine;
 }

@@ -32,16 +32,17 @@ static void check_delegation(const struct charter *c, const struct bundle *b, co
 {
     const struct charter_entity *e = charter_entity(c, b->entity);
     struct place place = {.line = 1, .column = 1};
-    struct fault f;
     (void)snprintf(place.file, sizeof place.file, "%s", path);
-    if (!e)
+    if (!e) {
         findings_error(out, place, "not-delegated", "the charter knows no entity '%.*s'",
                        SLICE_ARG(b->entity));
-    else if (b->serial < e->min_serial)
-        findings_error(out, place, "old-serial", "the charter asks for a serial of at least %lld",
-                       (long long)e->min_serial);
-    else if (!delegation_has_bundle(e, b, &f))
-        findings_error(out, place, "not-delegated", "%s", f.text);
+        return;
+    }
+    if (b->serial < e->min_serial)
+        findings_error(out, place, "old-serial",
+                       "the charter asks for a serial of at least %lld, not %lld",
+                       (long long)e->min_serial, (long long)b->serial);
+    delegation_review(e, b, place, out);
 }
 
 static uint32_t count_rules(const struct bundle *b)
@@ -52,10 +53,12 @@ static uint32_t count_rules(const struct bundle *b)
     return count;
 }
 
-static void print_tests(const struct bundle *b, const bool *passed)
+static void print_tests(const struct bundle *b, const enum test_end *ends)
 {
+    static const char *const words[] = {
+        [TEST_NOT_RUN] = "-   ", [TEST_FAILED] = "FAIL", [TEST_PASSED] = "ok  "};
     for (uint32_t i = 0; i < b->test_count; i++)
-        (void)printf("%s %.*s\n", passed[i] ? "ok  " : "FAIL", SLICE_ARG(b->tests[i].name));
+        (void)printf("%s %.*s\n", words[ends[i]], SLICE_ARG(b->tests[i].name));
 }
 
 /* What each condition may cost, in steps of some nanoseconds. */
@@ -94,13 +97,15 @@ static json_t *findings_json(const struct findings *f)
     return list;
 }
 
-static json_t *tests_json(const struct bundle *b, const bool *passed)
+static json_t *tests_json(const struct bundle *b, const enum test_end *ends)
 {
     json_t *list = json_array();
     for (uint32_t i = 0; i < b->test_count; i++) {
         json_t *one = json_object();
         (void)json_object_set_new(one, "name", json_text(b->tests[i].name));
-        (void)json_object_set_new(one, "passed", json_boolean(passed[i]));
+        (void)json_object_set_new(one, "passed",
+                                  ends[i] == TEST_NOT_RUN ? json_null()
+                                                          : json_boolean(ends[i] == TEST_PASSED));
         (void)json_array_append_new(list, one);
     }
     return list;
@@ -142,21 +147,28 @@ static int conclude_json(const struct check *c, const char *path, const char *ki
 
 /* ---- one file ---- */
 
-static void print_details(const struct check *c, const struct bundle *b, const bool *passed)
+/* Those that together are too costly have not. */
+static bool have_run(const struct bundle *b, const enum test_end *ends)
+{
+    return !b->test_count || ends[0] != TEST_NOT_RUN;
+}
+
+static void print_details(const struct check *c, const struct bundle *b, const enum test_end *ends)
 {
     if (is_of_tests(c->detail)) {
-        print_tests(b, passed);
-        coverage_print(b, policy_now(), c->detail == DETAIL_COVERAGE, stdout);
+        print_tests(b, ends);
+        if (have_run(b, ends))
+            coverage_print(b, policy_now(), c->detail == DETAIL_COVERAGE, stdout);
     }
     if (c->detail == DETAIL_COSTS)
         print_costs(b);
 }
 
-static void gather_details(const struct check *c, const struct bundle *b, const bool *passed,
+static void gather_details(const struct check *c, const struct bundle *b, const enum test_end *ends,
                            json_t *out)
 {
-    (void)json_object_set_new(out, "tests", tests_json(b, passed));
-    if (is_of_tests(c->detail))
+    (void)json_object_set_new(out, "tests", tests_json(b, ends));
+    if (is_of_tests(c->detail) && have_run(b, ends))
         (void)json_object_set_new(out, "coverage", coverage_json(b, policy_now()));
     if (c->detail == DETAIL_COSTS)
         (void)json_object_set_new(out, "costs", costs_json(b));
@@ -171,22 +183,22 @@ static int check_bundle(struct slice text, const char *path, const struct check 
     struct bundle *b = bundle_load(text, path, policy_folder(path), &f);
     if (b) {
         bundle_compile(b);
-        bool *passed = mem_array(bool, b->test_count + 1);
+        enum test_end *ends = mem_array(enum test_end, b->test_count + 1);
         const bool has_passed =
-            policy_test_run(b, charter ? &charter->baseline : NULL, policy_now(), &f, passed);
+            policy_test_run(b, charter ? &charter->baseline : NULL, policy_now(), &f, ends);
         bundle_review(b, policy_now(), &f);
         if (charter)
             check_delegation(charter, b, path, &f);
         if (c->is_json)
-            gather_details(c, b, passed, more);
+            gather_details(c, b, ends, more);
         else
-            print_details(c, b, passed);
+            print_details(c, b, ends);
         if (!c->is_json && !f.errors && has_passed)
             (void)printf(
                 "%s: good: entity %.*s, serial %lld, %u applications, %u rules, %u tests passed\n",
-                path, SLICE_ARG(b->entity), (long long)b->serial, b->application_count,
-                count_rules(b), b->test_count);
-        mem_free(passed);
+                path, SLICE_ARG(b->entity), (long long)b->serial,
+                b->application_count - (b->sign_in != NULL), count_rules(b), b->test_count);
+        mem_free(ends);
     }
     bundle_free(b);
     if (c->is_json)

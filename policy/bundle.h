@@ -195,6 +195,8 @@ struct rule {
     uint32_t path_count;
     uint32_t line; /* where it stands */
     uint32_t column;
+    uint32_t when_line; /* where its condition begins; 0: it has none */
+    uint32_t when_column;
     struct slice when_text;
     struct slice owner;
     struct slice purpose; /* why there is this rule */
@@ -261,6 +263,15 @@ static inline bool application_takes_provider(const struct application *app, str
 {
     for (uint32_t i = 0; i < app->provider_count; i++)
         if (slice_eq(app->providers[i]->id, id))
+            return true;
+    return false;
+}
+
+/* Some provider of it vouches for people, and not for services alone. */
+static inline bool application_has_people(const struct application *app)
+{
+    for (uint32_t i = 0; i < app->provider_count; i++)
+        if (!app->providers[i]->trust_domain.len)
             return true;
     return false;
 }

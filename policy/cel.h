@@ -145,5 +145,7 @@ enum cel_prospect {
 };
 /* *about: the fact by which that is seen; empty where no fact is named. */
 enum cel_prospect cel_prospect(const struct cel *c, struct arena *a, struct slice *about);
+/* Surely not true where that root of facts ("device") is not there at all. */
+bool cel_needs(const struct cel *c, struct arena *a, struct slice root);
 /* The questions that `c` puts together by &&, ||, ! and the ternary; itself where it is one. */
 uint32_t cel_parts(const struct cel *c, struct arena *a, const struct cel *const **out);

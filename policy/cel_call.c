@@ -461,18 +461,29 @@ static const char *why_left_out(struct slice name)
     return NULL;
 }
 
+static bool is_among(struct slice name, const struct slice *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (slice_eq(name, names[i]))
+            return true;
+    return false;
+}
+
 static const struct cel_step *unknown_function(struct cel_checker *c, const struct cel_node *node)
 {
     struct slice names[128];
     size_t count = 0;
-    const char *why = why_left_out(node->name);
+    const struct cel_node *of = node->kind == NODE_METHOD ? node->args[0] : NULL;
+    const bool is_optional = of && of->kind == NODE_NAME && slice_eq(of->name, SLICE("optional"));
+    const struct slice name = is_optional ? of->name : node->name; /* optional.of(x) */
+    const char *why = why_left_out(name);
     static const struct slice others[] = {SLICE_INIT("has"),      SLICE_INIT("size"),
                                           SLICE_INIT("type"),     SLICE_INIT("startsWith"),
                                           SLICE_INIT("endsWith"), SLICE_INIT("contains"),
                                           SLICE_INIT("matches")};
     if (why) {
         cel_error(c->t, node->offset, CEL_NOT_CARRIED,
-                  "the function '%.*s' is not carried here; %s", SLICE_ARG(node->name), why);
+                  "the function '%.*s' is not carried here; %s", SLICE_ARG(name), why);
         return NULL;
     }
     for (size_t i = 0; i < COUNT_OF(others); i++)
@@ -483,7 +494,7 @@ static const struct cel_step *unknown_function(struct cel_checker *c, const stru
         names[count++] = time_fields[i].name;
     for (size_t i = 0; i < cel_function_count && count < COUNT_OF(names); i++)
         if (cel_functions[i].form != CALL_OPERATOR &&
-            !slice_eq(names[count - 1], slice_of(cel_functions[i].name)))
+            !is_among(slice_of(cel_functions[i].name), names, count))
             names[count++] = slice_of(cel_functions[i].name);
     const struct slice near = nearest_name(node->name, names, count);
     const bool is_method = node->kind == NODE_METHOD;

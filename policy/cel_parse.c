@@ -115,6 +115,9 @@ static bool parse_entry_value(struct parser *p, struct args *args)
 static bool parse_items(struct parser *p, enum cel_token_kind close, struct args *args)
 {
     while (!accept(p, close)) {
+        if (p->now.kind == TOKEN_QUESTION)
+            return not_carried(p, p->now.offset, "optionals ([?x], {?k: x}) are",
+                               "has(x.y) asks before") != NULL;
         struct cel_node *item = parse_expression(p);
         if (!item)
             return false;

@@ -95,10 +95,22 @@ static bool note_fact(struct known *known, uint8_t fact, bool is_present)
     return !(known->present & known->absent);
 }
 
-/* What has a value is there. */
+/* What has a value is there, and so is what it is made of. */
 static bool note_value(struct known *known, const struct cel_step *s)
 {
-    return s->op != OP_FACT || note_fact(known, s->fact, true);
+    switch ((enum cel_op)s->op) {
+    case OP_FACT:
+        return note_fact(known, s->fact, true);
+    case OP_SIZE_STRING:
+    case OP_SIZE_BYTES:
+    case OP_SIZE_LIST:
+    case OP_TIME:
+    case OP_INDEX_LIST:
+    case OP_INDEX_MAP:
+        return note_value(known, s->args[0]);
+    default:
+        return true;
+    }
 }
 
 /* ---- numbers and times ---- */
@@ -317,7 +329,16 @@ static bool ask(struct seeker *k, struct known *known, const struct cel_step *s,
     case OP_IN_STRING:
     case OP_IN_SORTED:
     case OP_IN:
-        return note_value(known, s->args[0]) && is_in(k, known, s, is_true);
+        return note_value(known, s->args[0]) && note_value(known, s->args[1]) &&
+               is_in(k, known, s, is_true);
+    case OP_STARTS:
+    case OP_ENDS:
+    case OP_CONTAINS:
+    case OP_MATCHES:
+    case OP_EXISTS:
+    case OP_ALL:
+    case OP_EXISTS_ONE:
+        return note_value(known, s->args[0]) && keep_answer(k, known, s, is_true);
     default:
         return keep_answer(k, known, s, is_true);
     }
@@ -383,10 +404,11 @@ static bool narrow(struct seeker *k, struct known *known, const struct cel_step 
     }
 }
 
-/* Twice: what stands behind may be known only when the first part is asked again. */
-static bool may_be(struct seeker *k, const struct cel_step *root, bool is_true)
+/* Twice: what stands behind may be known only when the first part is asked again. `absent`: facts
+ * that are not there. */
+static bool may_be(struct seeker *k, const struct cel_step *root, bool is_true, uint64_t absent)
 {
-    struct known known = {0};
+    struct known known = {.absent = absent};
     k->steps = 0;
     const bool may = narrow(k, &known, root, is_true);
     return may && narrow(k, &known, root, is_true);
@@ -416,12 +438,22 @@ enum cel_prospect cel_prospect(const struct cel *c, struct arena *a, struct slic
 {
     struct seeker k = {.a = a};
     enum cel_prospect out = CEL_CAN_BE_EITHER;
-    if (!may_be(&k, c->root, true))
+    if (!may_be(&k, c->root, true, 0))
         out = CEL_IS_NEVER_TRUE;
-    else if (!may_be(&k, c->root, false))
+    else if (!may_be(&k, c->root, false, 0))
         out = CEL_IS_NEVER_FALSE;
     *about = out != CEL_CAN_BE_EITHER && k.culprit ? first_fact(k.culprit) : SLICE("");
     return out;
+}
+
+bool cel_needs(const struct cel *c, struct arena *a, struct slice root)
+{
+    struct seeker k = {.a = a};
+    uint64_t absent = 0;
+    for (enum cel_fact fact = 0; fact < CEL_FACT_COUNT; fact++)
+        if (slice_eq(cel_fact_root(fact), root))
+            absent |= UINT64_C(1) << fact;
+    return !may_be(&k, c->root, true, absent);
 }
 
 /* ---- parts ---- */

@@ -23,8 +23,8 @@ static bool load_patterns(struct loader *l, const struct yaml *map, const char *
     bool is_good = true;
     if (!load_words(l, map, key, need, &words))
         return false;
-    const struct place at = yaml_place(yaml_get(map, slice_of(key)));
     for (uint32_t i = 0; i < words.count; i++) {
+        const struct place at = load_word_place(yaml_get(map, slice_of(key)), words.at[i]);
         char room[HOST_MAX];
         struct slice pattern;
         const bool is_host = host_pattern_parse(words.at[i], room, &pattern);
@@ -61,7 +61,7 @@ static void check_owner(struct loader *l, const struct map *owners, const struct
 static void check_host(struct loader *l, const struct map *owners, const struct charter_entity *e,
                        const struct yaml *map, struct slice pattern)
 {
-    const struct place at = yaml_place(yaml_get(map, SLICE("hosts")));
+    const struct place at = load_word_place(yaml_get(map, SLICE("hosts")), pattern);
     struct slice rest = pattern;
     (void)slice_cut(&rest, '.');
     check_owner(l, owners, e, at, pattern, pattern);
@@ -98,7 +98,8 @@ static void load_networks(struct loader *l, const struct yaml *map, const char *
     *out = arena_array(l->a, struct network, words.count);
     for (uint32_t i = 0; i < words.count; i++)
         if (!network_parse(&(*out)[i], words.at[i]))
-            findings_error(l->out, yaml_place(yaml_get(map, slice_of(key))), "wrong-network",
+            findings_error(l->out, load_word_place(yaml_get(map, slice_of(key)), words.at[i]),
+                           "wrong-network",
                            "'%.*s' is no network; allowed is an address, '/' and the bits that "
                            "count, the rest being zero, "
                            "such as 10.1.0.0/16 or fd00::/8",
@@ -359,6 +360,7 @@ struct charter *charter_load(struct slice text, const char *file, struct finding
     struct charter *c = mem_new(struct charter);
     arena_init(&c->arena, NULL);
     struct loader l = {.a = &c->arena, .out = out, .text = text};
+    c->place = yaml_place(yaml_root(doc));
     load_charter(&l, yaml_root(doc), c);
     yaml_free(doc);
     if (out->errors == errors) {

@@ -64,6 +64,7 @@ struct charter {
     struct charter_entity *entities;
     uint32_t entity_count;
     struct baseline baseline;
+    struct place place; /* the document's */
 };
 
 /* NULL on any error. Two entities whose hosts overlap are an error. */

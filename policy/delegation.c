@@ -84,21 +84,33 @@ static bool has_provider(const struct charter_entity *e, const struct provider *
     return fault_within(f, "identity provider '%.*s'", SLICE_ARG(p->id));
 }
 
+static bool has_host(const struct charter_entity *e, const struct application *app, struct fault *f)
+{
+    return some_pattern_has(&e->hosts, app->host) ||
+           fault_set(f, FAULT_TRUST,
+                     "application '%.*s' has the host '%.*s', which is not delegated to entity "
+                     "'%.*s'",
+                     SLICE_ARG(app->id), SLICE_ARG(app->host), SLICE_ARG(e->id));
+}
+
+static bool has_upstream_of(const struct charter_entity *e, const struct application *app,
+                            const struct upstream *u, struct fault *f)
+{
+    return has_upstream(e, u) ||
+           fault_set(f, FAULT_TRUST,
+                     "application '%.*s' has the upstream '%.*s', which is outside the "
+                     "upstream_networks of entity '%.*s'",
+                     SLICE_ARG(app->id), SLICE_ARG(u->text), SLICE_ARG(e->id));
+}
+
 bool delegation_has_application(const struct charter_entity *e, const struct application *app,
                                 struct fault *f)
 {
-    if (!some_pattern_has(&e->hosts, app->host))
-        return fault_set(f, FAULT_TRUST,
-                         "application '%.*s' has the host '%.*s', which is not delegated to entity "
-                         "'%.*s'",
-                         SLICE_ARG(app->id), SLICE_ARG(app->host), SLICE_ARG(e->id));
+    if (!has_host(e, app, f))
+        return false;
     for (uint32_t i = 0; i < app->upstream_count; i++)
-        if (!has_upstream(e, &app->upstreams[i]))
-            return fault_set(f, FAULT_TRUST,
-                             "application '%.*s' has the upstream '%.*s', which is outside the "
-                             "upstream_networks of entity '%.*s'",
-                             SLICE_ARG(app->id), SLICE_ARG(app->upstreams[i].text),
-                             SLICE_ARG(e->id));
+        if (!has_upstream_of(e, app, &app->upstreams[i], f))
+            return false;
     for (uint32_t i = 0; i < app->provider_count; i++)
         if (!has_provider(e, app->providers[i], f))
             return false;
@@ -132,4 +144,27 @@ bool delegation_has_bundle(const struct charter_entity *e, const struct bundle *
         if (!delegation_has_application(e, &b->applications[i], f))
             return false;
     return true;
+}
+
+static void tell(bool is_given, const struct fault *f, struct place at, struct findings *out)
+{
+    if (!is_given)
+        findings_error(out, at, "not-delegated", "%s", f->text);
+}
+
+void delegation_review(const struct charter_entity *e, const struct bundle *b,
+                       struct place document, struct findings *out)
+{
+    struct fault f;
+    tell(has_room(e, b, &f), &f, document, out);
+    for (uint32_t i = 0; i < b->provider_count; i++)
+        tell(has_provider(e, &b->providers[i], &f), &f, document, out);
+    for (uint32_t i = 0; i < b->authority_count; i++)
+        tell(has_authority(e, &b->authorities[i], &f), &f, document, out);
+    for (uint32_t i = 0; i < b->application_count; i++) {
+        const struct application *app = &b->applications[i];
+        tell(has_host(e, app, &f), &f, app->place, out);
+        for (uint32_t k = 0; k < app->upstream_count; k++)
+            tell(has_upstream_of(e, app, &app->upstreams[k], &f), &f, app->place, out);
+    }
 }

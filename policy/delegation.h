@@ -18,6 +18,10 @@ MUST_USE bool delegation_has_status_url(const struct charter_entity *e, struct s
  * lies outside what the entity was given. */
 MUST_USE bool delegation_has_application(const struct charter_entity *e,
                                          const struct application *app, struct fault *f);
+/* All of the bundle that the charter does not give, each an error: at its application, or at
+ * `document` where it has no place of its own. */
+void delegation_review(const struct charter_entity *e, const struct bundle *b,
+                       struct place document, struct findings *out);
 /* The same of every application, every provider and every authority, used or not; and that there
  * are not more of them than the charter's limits say. */
 MUST_USE bool delegation_has_bundle(const struct charter_entity *e, const struct bundle *b,

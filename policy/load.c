@@ -35,8 +35,14 @@ static const struct yaml *member_of_kind(struct loader *l, const struct yaml *ma
     const struct yaml *n = load_member(l, map, key, need);
     if (!n || yaml_kind(n) == kind)
         return n;
-    findings_error(l->out, yaml_place(n), "wrong-kind", "%s must be a %s", key,
-                   kind == YAML_LIST ? "list" : "map");
+    const char *wanted = kind == YAML_LIST ? "list" : "map";
+    const struct slice text = yaml_text(n);
+    if (yaml_kind(n) == YAML_SCALAR)
+        findings_error(l->out, yaml_place(n), "wrong-kind", "%s must be a %s, not '%.*s'", key,
+                       wanted, text.len > 80 ? 80 : (int)text.len, text.ptr);
+    else
+        findings_error(l->out, yaml_place(n), "wrong-kind", "%s must be a %s, not a %s", key,
+                       wanted, kind == YAML_LIST ? "map" : "list");
     return NULL;
 }
 
@@ -214,6 +220,15 @@ bool load_word_or_words(struct loader *l, const struct yaml *map, const char *ke
     return true;
 }
 
+/* Words that are repeated were left out: so it is looked for by the text. */
+struct place load_word_place(const struct yaml *list, struct slice word)
+{
+    for (size_t i = 0; i < yaml_count(list); i++)
+        if (slice_eq(yaml_text(yaml_item(list, i)), word))
+            return yaml_place(yaml_item(list, i));
+    return yaml_place(list);
+}
+
 /* ---- values ---- */
 
 bool load_duration_s(struct loader *l, const struct yaml *map, const char *key, int64_t min_s,
@@ -237,7 +252,8 @@ bool load_url(struct loader *l, const struct yaml *map, const char *key, enum ne
         return false;
     const char *fault = url_fault(url, may_query, room, &host);
     if (fault) {
-        findings_error(l->out, yaml_place(n), "wrong-url", "%s %s", key, fault);
+        findings_error(l->out, yaml_place(n), "wrong-url", "%s '%.*s' %s", key, SLICE_ARG(url),
+                       fault);
         return false;
     }
     *out = url;

@@ -186,12 +186,13 @@ static void load_websocket(struct loader *l, const struct yaml *map, struct appl
         return;
     for (uint32_t i = 0; i < app->origins.count; i++)
         if (!is_origin(app->origins.at[i]))
-            findings_error(l->out, yaml_place(yaml_get(websocket, SLICE("origins"))),
-                           "wrong-origin",
-                           "'%.*s' is no origin; allowed is https:// (or http://) with a host in "
-                           "lower case, a port only where it is not the usual one, and nothing "
-                           "behind",
-                           SLICE_ARG(app->origins.at[i]));
+            findings_error(
+                l->out, load_word_place(yaml_get(websocket, SLICE("origins")), app->origins.at[i]),
+                "wrong-origin",
+                "'%.*s' is no origin; allowed is https:// (or http://) with a host in "
+                "lower case, a port only where it is not the usual one, and nothing "
+                "behind",
+                SLICE_ARG(app->origins.at[i]));
 }
 
 static void load_flag(struct loader *l, const struct yaml *map, const char *key, bool *out)
@@ -321,8 +322,9 @@ static void load_facts(struct loader *l, const struct yaml *map, struct applicat
     for (uint32_t i = 0; i < app->headers.count; i++) {
         const char *fault = header_fault(app->headers.at[i]);
         if (fault)
-            findings_error(l->out, yaml_place(yaml_get(facts, SLICE("headers"))), "wrong-header",
-                           "'%.*s' %s", SLICE_ARG(app->headers.at[i]), fault);
+            findings_error(l->out,
+                           load_word_place(yaml_get(facts, SLICE("headers")), app->headers.at[i]),
+                           "wrong-header", "'%.*s' %s", SLICE_ARG(app->headers.at[i]), fault);
     }
 }
 

@@ -166,7 +166,8 @@ static void load_status_url(struct loader *l, const struct yaml *n, const char *
         return;
     const char *fault = url_fault(url, URL_MAY_QUERY | URL_MAY_HTTP, room, &host);
     if (fault)
-        findings_error(l->out, yaml_place(n), "wrong-url", "%s %s", key, fault);
+        findings_error(l->out, yaml_place(n), "wrong-url", "%s '%.*s' %s", key, SLICE_ARG(url),
+                       fault);
     else
         *out = url;
 }

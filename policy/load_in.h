@@ -58,6 +58,8 @@ bool load_words(struct loader *l, const struct yaml *map, const char *key, enum 
 /* The same, or a single word. */
 bool load_word_or_words(struct loader *l, const struct yaml *map, const char *key, enum need need,
                         struct slices *out);
+/* Where a word of such a list stands. */
+struct place load_word_place(const struct yaml *list, struct slice word);
 bool load_duration_s(struct loader *l, const struct yaml *map, const char *key, int64_t min_s,
                      int64_t max_s, int64_t *out);
 /* https, a host name, no user information, no fragment; a query only where it may. */

@@ -62,7 +62,8 @@ static void load_token_types(struct loader *l, const struct yaml *map, struct pr
     for (uint32_t i = 0; i < p->token_types.count; i++)
         if (!is_type(p->token_types.at[i]) || is_foreign_type(p->token_types.at[i]))
             findings_error(
-                l->out, yaml_place(yaml_get(map, SLICE("token_types"))), "wrong-token-type",
+                l->out, load_word_place(yaml_get(map, SLICE("token_types")), p->token_types.at[i]),
+                "wrong-token-type",
                 "'%.*s' is no type of an access token; write it in lower case and without "
                 "'application/', such as at+jwt or jwt",
                 SLICE_ARG(p->token_types.at[i]));

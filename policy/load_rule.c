@@ -73,14 +73,14 @@ static void load_methods(struct loader *l, const struct yaml *effect, struct rul
     struct slices words;
     if (!load_words(l, effect, "methods", LOAD_OPTIONAL, &words))
         return;
-    const struct place at = yaml_place(yaml_get(effect, SLICE("methods")));
+    const struct yaml *list = yaml_get(effect, SLICE("methods"));
     uint32_t others = 0;
     for (uint32_t i = 0; i < words.count; i++)
         others += method_of(words.at[i]) == METHOD_OTHER;
     struct slice *names = arena_array(l->a, struct slice, others);
     rule->other_methods.at = names;
     for (uint32_t i = 0; i < words.count; i++)
-        add_method(l, at, words.at[i], rule, names);
+        add_method(l, load_word_place(list, words.at[i]), words.at[i], rule, names);
 }
 
 /* ---- path patterns ---- */
@@ -208,14 +208,9 @@ static void load_paths(struct loader *l, const struct yaml *effect, struct rule 
     for (uint32_t i = 0; i < words.count; i++) {
         rule->paths[i].text = words.at[i];
         const char *fault = parse_pattern(l, &rule->paths[i], options);
-        if (!fault)
-            continue;
-        /* Words that are repeated were left out: so the place is looked for by the text. */
-        size_t at = 0;
-        while (!slice_eq(yaml_text(yaml_item(list, at)), words.at[i]))
-            at++;
-        findings_error(l->out, yaml_place(yaml_item(list, at)), "wrong-path",
-                       "the pattern '%.*s' %s", SLICE_ARG(words.at[i]), fault);
+        if (fault)
+            findings_error(l->out, load_word_place(list, words.at[i]), "wrong-path",
+                           "the pattern '%.*s' %s", SLICE_ARG(words.at[i]), fault);
     }
 }
 
@@ -276,9 +271,11 @@ static struct slices segment_names(struct loader *l, const struct rule *rule)
 void load_when(struct loader *l, const struct yaml *map, struct rule *rule)
 {
     if (load_long_text(l, map, "when", LOAD_OPTIONAL, &rule->when_text)) {
+        const struct place at = load_text_place(l, yaml_get(map, SLICE("when")));
         l->names.segments = segment_names(l, rule);
-        rule->when = cel_compile_with(l->a, &l->names, rule->when_text,
-                                      load_text_place(l, yaml_get(map, SLICE("when"))), l->out);
+        rule->when = cel_compile_with(l->a, &l->names, rule->when_text, at, l->out);
+        rule->when_line = at.line;
+        rule->when_column = at.column;
         rule->reads_path = rule->when && cel_reads_path(rule->when);
     } else if (rule->effect == RULE_PERMIT && yaml_get(map, SLICE("permit")) &&
                !yaml_get(map, SLICE("when")))

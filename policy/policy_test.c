@@ -3,6 +3,7 @@
  * of. Does not own: the judgement (decide.c), nor YAML (bundle.c). */
 #include "policy/policy_test.h"
 
+#include "base/mem.h"
 #include "base/method.h"
 #include "base/reason.h"
 #include "policy/bundle.h"
@@ -216,6 +217,20 @@ static void report(const struct policy_test *t, const struct decision *d, struct
                    SLICE_ARG(rule), SLICE_ARG(missing));
 }
 
+static void tell_unknown_rule(const struct policy_test *t, const struct application *app,
+                              struct findings *out)
+{
+    struct slice *names = mem_array(struct slice, app->rule_count + 1);
+    for (uint32_t i = 0; i < app->rule_count; i++)
+        names[i] = app->rule_list[i].id;
+    const struct slice near = nearest_name(t->rule, names, app->rule_count);
+    findings_error(out, t->expect_place, "test-rule",
+                   "test '%.*s': application '%.*s' has no rule '%.*s'%s%.*s%s", SLICE_ARG(t->name),
+                   SLICE_ARG(app->id), SLICE_ARG(t->rule), near.len ? "; did you mean '" : "",
+                   SLICE_ARG(near), near.len ? "'?" : "");
+    mem_free(names);
+}
+
 static bool run_one(const struct bundle *b, const struct baseline *baseline, struct policy_test *t,
                     struct wall now, struct findings *out)
 {
@@ -227,9 +242,7 @@ static bool run_one(const struct bundle *b, const struct baseline *baseline, str
         return false;
     }
     if (t->rule.len && !has_rule(app, baseline, t->rule)) {
-        findings_error(out, t->expect_place, "test-rule",
-                       "test '%.*s': application '%.*s' has no rule '%.*s'", SLICE_ARG(t->name),
-                       SLICE_ARG(app->id), SLICE_ARG(t->rule));
+        tell_unknown_rule(t, app, out);
         return false;
     }
     struct arena a;
@@ -265,15 +278,16 @@ static bool is_affordable(const struct bundle *b, struct findings *out)
 }
 
 bool policy_test_run(const struct bundle *b, const struct baseline *baseline, struct wall now,
-                     struct findings *out, bool *passed)
+                     struct findings *out, enum test_end *ends)
 {
     bool all = true;
-    const bool is_judged = is_affordable(b, out);
+    if (!is_affordable(b, out))
+        return false;
     for (uint32_t i = 0; i < b->test_count; i++) {
-        const bool ok = is_judged && run_one(b, baseline, &b->tests[i], now, out);
-        if (passed)
-            passed[i] = ok;
+        const bool ok = run_one(b, baseline, &b->tests[i], now, out);
+        if (ends)
+            ends[i] = ok ? TEST_PASSED : TEST_FAILED;
         all = all && ok;
     }
-    return all && is_judged;
+    return all;
 }

@@ -98,7 +98,8 @@ struct baseline;
 /* Judges every test of a compiled bundle (bundle_compile), with the charter's baseline in force
  * where there is one (NULL: none is known). Each failure is an error at the test's
  * place: what was expected, what was decided and by which rule. True where none failed. Where all
- * together could take too long none is judged, and that is the error. `passed`: which did, one for
- * each test, for more of them may fail than there is room for findings; or NULL. */
+ * together could take too long none is judged, and that is the error. `ends`: how each ended, for
+ * more of them may fail than there is room for findings; or NULL. */
+enum test_end { TEST_NOT_RUN = 0, TEST_FAILED, TEST_PASSED };
 MUST_USE bool policy_test_run(const struct bundle *b, const struct baseline *baseline,
-                              struct wall now, struct findings *out, bool *passed);
+                              struct wall now, struct findings *out, enum test_end *ends);

@@ -120,39 +120,74 @@ static void review_paths(const struct rule *r, const struct place *holder, struc
 
 /* ---- conditions ---- */
 
-static void tell_prospect(const struct rule *r, const struct place *holder, const char *what,
+static struct place place_of_condition(const struct rule *r, const struct place *holder)
+{
+    struct place place = *holder;
+    place.line = r->when_line;
+    place.column = r->when_column;
+    return place;
+}
+
+static void tell_prospect(const struct rule *r, const struct place *holder, struct slice what,
                           enum cel_prospect prospect, struct slice about, struct findings *out)
 {
-    if (prospect == CEL_IS_NEVER_TRUE)
-        findings_warn(out, place_of(r, holder), "condition-never-true",
-                      "%s of '%.*s' is never true%s%.*s%s", what, SLICE_ARG(r->id),
-                      about.len ? ", whatever " : "", SLICE_ARG(about), about.len ? " is" : "");
-    else if (prospect == CEL_IS_NEVER_FALSE)
-        findings_warn(out, place_of(r, holder), "condition-always-true",
-                      "%s of '%.*s' is never false%s%.*s%s", what, SLICE_ARG(r->id),
-                      about.len ? ", whatever " : "", SLICE_ARG(about), about.len ? " is" : "");
+    const bool is_never_true = prospect == CEL_IS_NEVER_TRUE;
+    if (prospect == CEL_CAN_BE_EITHER)
+        return;
+    findings_warn(out, place_of_condition(r, holder),
+                  is_never_true ? "condition-never-true" : "condition-always-true",
+                  "%.*s of '%.*s' is never %s%s%.*s%s", SLICE_ARG(what), SLICE_ARG(r->id),
+                  is_never_true ? "true" : "false", about.len ? ", whatever " : "",
+                  SLICE_ARG(about), about.len ? " is" : "");
 }
 
 /* The whole; where nothing is to be said of that, each question by itself. */
-static void review_condition(const struct rule *r, const struct place *holder, struct findings *out)
+static bool review_condition(const struct rule *r, const struct place *holder, struct arena *a,
+                             struct findings *out)
 {
-    struct arena a;
     struct slice about;
     const struct cel *const *parts;
+    enum cel_prospect prospect = cel_prospect(r->when, a, &about);
+    tell_prospect(r, holder, SLICE("the condition"), prospect, about, out);
+    if (prospect != CEL_CAN_BE_EITHER)
+        return false;
+    const uint32_t count = cel_parts(r->when, a, &parts);
+    for (uint32_t i = 0; i < count; i++) {
+        prospect = cel_prospect(parts[i], a, &about);
+        const struct slice text = cel_text(a, parts[i]);
+        tell_prospect(r, holder,
+                      arena_printf(a, "the part '%.*s' of the condition", SLICE_ARG(text)),
+                      prospect, about, out);
+    }
+    return true;
+}
+
+/* A permit that asks about whom no request of the application can have. */
+static void review_roots(const struct application *app, const struct rule *r, struct arena *a,
+                         struct findings *out)
+{
+    const char *why = NULL;
+    if (r->effect != RULE_PERMIT)
+        return;
+    if (app->device == DEVICE_NONE && cel_needs(r->when, a, SLICE("device")))
+        why = "asks for a device, and the application says 'device: none'";
+    else if (!application_has_people(app) && cel_needs(r->when, a, SLICE("user")))
+        why = "asks for a user, and the application has no identity_providers of people";
+    if (why)
+        findings_warn(out, place_of_condition(r, &app->place), "never-decides",
+                      "'%.*s' permits nothing: its condition %s", SLICE_ARG(r->id), why);
+}
+
+/* `app`: NULL of the baseline. */
+static void review_when(const struct application *app, const struct rule *r,
+                        const struct place *holder, struct findings *out)
+{
+    struct arena a;
     if (!r->when)
         return;
     arena_init(&a, NULL);
-    enum cel_prospect prospect = cel_prospect(r->when, &a, &about);
-    if (prospect != CEL_CAN_BE_EITHER) {
-        tell_prospect(r, holder, "the condition", prospect, about, out);
-        arena_fini(&a);
-        return;
-    }
-    const uint32_t count = cel_parts(r->when, &a, &parts);
-    for (uint32_t i = 0; i < count; i++) {
-        prospect = cel_prospect(parts[i], &a, &about);
-        tell_prospect(r, holder, "a part of the condition", prospect, about, out);
-    }
+    if (review_condition(r, holder, &a, out) && app)
+        review_roots(app, r, &a, out);
     arena_fini(&a);
 }
 
@@ -226,23 +261,24 @@ void bundle_review(const struct bundle *b, struct wall now, struct findings *out
         for (uint32_t k = 0; k < app->rule_count; k++) {
             review_dates(&app->rule_list[k], &app->place, now, out);
             review_paths(&app->rule_list[k], &app->place, out);
-            review_condition(&app->rule_list[k], &app->place, out);
+            review_when(app, &app->rule_list[k], &app->place, out);
         }
         review_shadows(app, out);
         review_twins(app, out);
     }
 }
 
+static void review_baseline(const struct charter *c, const struct rule *rules, uint32_t count,
+                            struct wall now, struct findings *out)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        review_dates(&rules[i], &c->place, now, out);
+        review_when(NULL, &rules[i], &c->place, out);
+    }
+}
+
 void charter_review(const struct charter *c, struct wall now, struct findings *out)
 {
-    const struct place nowhere = {0};
-    const struct place *holder = c->entity_count ? &c->entities[0].place : &nowhere;
-    for (uint32_t i = 0; i < c->baseline.requirement_count; i++) {
-        review_dates(&c->baseline.requirements[i], holder, now, out);
-        review_condition(&c->baseline.requirements[i], holder, out);
-    }
-    for (uint32_t i = 0; i < c->baseline.forbid_count; i++) {
-        review_dates(&c->baseline.forbids[i], holder, now, out);
-        review_condition(&c->baseline.forbids[i], holder, out);
-    }
+    review_baseline(c, c->baseline.requirements, c->baseline.requirement_count, now, out);
+    review_baseline(c, c->baseline.forbids, c->baseline.forbid_count, now, out);
 }

@@ -10,8 +10,11 @@
 #define NOW 1780272000 /* 2026-06-01T00:00:00Z */
 
 static const char head[] = "belfry: entity/v1\nentity: fin\nserial: 1\n"
-                           "not_after: 2027-01-01T00:00:00Z\napplications:\n"
+                           "not_after: 2027-01-01T00:00:00Z\nidentity_providers:\n"
+                           "  - { id: i, issuer: \"https://i.example\", audiences: [x] }\n"
+                           "applications:\n"
                            "  - id: a\n    host: a.example\n    device: none\n"
+                           "    identity_providers: [i]\n"
                            "    upstreams: [\"http://127.0.0.1:1\"]\n    rules:\n";
 
 #define R(id, text) "      - { id: " id ", " text " }\n"
@@ -72,6 +75,15 @@ static const struct {
     {R("p", "permit: {}, when: '\"a\" in user.groups && size(user.groups) >= 0'"),
      "condition-always-true"},
     {R("p", "permit: {}, when: 'user.acr_level >= 300 && user.acr_level < 400'"), NULL},
+    /* Whom the application never has. */
+    {R("p", "permit: {}, when: 'device.trust != \"private\"'"), "never-decides"},
+    {R("p", "permit: {}, when: '!(device.trust == \"private\")'"), "never-decides"},
+    {R("p", "permit: {}, when: '\"a\" in user.groups && size(device.uris) > 0'"), "never-decides"},
+    {R("p", "permit: {}, when: 'device.id.startsWith(\"x\") && \"a\" in user.groups'"),
+     "never-decides"},
+    {R("p", "permit: {}, when: '\"a\" in user.groups || device.trust == \"managed\"'"), NULL},
+    {R("p", "permit: {}, when: 'has(user.acr) ? user.acr == \"x\" : device.id == \"y\"'"), NULL},
+    {R("f", "forbid: {}, when: 'device.trust == \"private\"'"), NULL},
 };
 
 Test(review, tells_what_can_not_be_meant_and_nothing_else)
