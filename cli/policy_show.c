@@ -35,6 +35,11 @@ struct show {
     json_t *json; /* NULL: in lines */
 };
 
+static bool is_in_shadow(const struct paper *p)
+{
+    return p->bundle && p->bundle->is_shadow;
+}
+
 static json_t *line_json(const struct desk *d, const struct paper *p, const char *name,
                          const char *shelf)
 {
@@ -46,6 +51,7 @@ static json_t *line_json(const struct desk *d, const struct paper *p, const char
     (void)json_object_set_new(out, "shelf", json_string(shelf));
     (void)json_object_set_new(out, "serial", json_integer(p->serial));
     (void)json_object_set_new(out, "not_after", json_string(desk_time(until, p->not_after_s)));
+    (void)json_object_set_new(out, "mode", json_string(is_in_shadow(p) ? "shadow" : "decides"));
     (void)json_object_set_new(out, "verdict", json_string(verdict_word(v)));
     if (v == DESK_MISSING || v == DESK_REFUSED)
         (void)json_object_set_new(out, "why", json_string(why.text));
@@ -59,9 +65,9 @@ static void print_line(const struct desk *d, const struct paper *p, const char *
     char until[DESK_TIME_CHARS + 1];
     struct fault why = {.code = FAULT_TRUST};
     const enum desk_verdict v = desk_judge(d, p, &why);
-    (void)printf("%-24s %-8s serial %-6lld until %s  %s%s%s\n", name, shelf, (long long)p->serial,
-                 desk_time(until, p->not_after_s), verdict_word(v),
-                 v == DESK_MISSING || v == DESK_REFUSED ? ": " : "",
+    (void)printf("%-24s %-8s serial %-6lld until %s  %s%s%s%s\n", name, shelf, (long long)p->serial,
+                 desk_time(until, p->not_after_s), is_in_shadow(p) ? "in shadow, " : "",
+                 verdict_word(v), v == DESK_MISSING || v == DESK_REFUSED ? ": " : "",
                  v == DESK_MISSING || v == DESK_REFUSED ? why.text : "");
 }
 
@@ -107,6 +113,9 @@ static void print_rule(const struct rule *r, const char *where, struct slice app
 {
     char at[DESK_TIME_CHARS + 1];
     const int64_t now = policy_now().s;
+    if (r->is_shadow)
+        (void)printf("  shadow   %s%.*s%s%.*s decides nothing (mode: shadow)\n", where,
+                     SLICE_ARG(app), app.len ? "/" : "", SLICE_ARG(r->id));
     if (r->review_by_s && r->review_by_s <= now)
         (void)printf("  overdue  %s%.*s%s%.*s was to be reviewed by %s%s%.*s\n", where,
                      SLICE_ARG(app), app.len ? "/" : "", SLICE_ARG(r->id),
@@ -136,13 +145,32 @@ static void print_content(const struct paper *p)
     }
     for (uint32_t i = 0; i < p->bundle->application_count; i++)
         rules += p->bundle->applications[i].rule_count;
-    (void)printf("  %u applications, %u rules, %u tests\n", p->bundle->application_count, rules,
+    (void)printf("  %u applications, %u rules, %u tests\n",
+                 p->bundle->application_count - (p->bundle->sign_in != NULL), rules,
                  p->bundle->test_count);
+    if (p->bundle->is_shadow)
+        (void)puts("  shadow   the whole bundle decides nothing (mode: shadow)");
     for (uint32_t i = 0; i < p->bundle->application_count; i++)
         print_rules(p->bundle->applications[i].rule_list, p->bundle->applications[i].rule_count, "",
                     p->bundle->applications[i].id);
 }
 
+static json_t *rule_json(const struct rule *r, struct slice app)
+{
+    json_t *one = json_object();
+    (void)json_object_set_new(one, "application", json_text(app));
+    (void)json_object_set_new(one, "rule", json_text(r->id));
+    return one;
+}
+
+static void add_shadow(json_t *list, const struct rule *rules, uint32_t count, struct slice app)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (rules[i].is_shadow)
+            (void)json_array_append_new(list, rule_json(&rules[i], app));
+}
+
+/* Those that do nothing any more, or were to be looked at again. */
 static void add_overdue(json_t *list, const struct rule *rules, uint32_t count, struct slice app)
 {
     for (uint32_t i = 0; i < count; i++) {
@@ -152,9 +180,7 @@ static void add_overdue(json_t *list, const struct rule *rules, uint32_t count, 
         char at[DESK_TIME_CHARS + 1];
         if (!is_expired && !(r->review_by_s && r->review_by_s <= now))
             continue;
-        json_t *one = json_object();
-        (void)json_object_set_new(one, "application", json_text(app));
-        (void)json_object_set_new(one, "rule", json_text(r->id));
+        json_t *one = rule_json(r, app);
         (void)json_object_set_new(one, "state", json_string(is_expired ? "expired" : "overdue"));
         (void)json_object_set_new(
             one, "since", json_string(desk_time(at, is_expired ? r->expires_s : r->review_by_s)));
@@ -163,18 +189,19 @@ static void add_overdue(json_t *list, const struct rule *rules, uint32_t count, 
     }
 }
 
-/* Rules that do nothing any more, or were to be looked at again. */
-static json_t *overdue_json(const struct paper *p)
+/* Of all rules of the document. */
+static json_t *rules_json(const struct paper *p, void (*add)(json_t *list, const struct rule *rules,
+                                                             uint32_t count, struct slice app))
 {
     json_t *list = json_array();
     for (uint32_t i = 0; p->bundle && i < p->bundle->application_count; i++)
-        add_overdue(list, p->bundle->applications[i].rule_list,
-                    p->bundle->applications[i].rule_count, p->bundle->applications[i].id);
+        add(list, p->bundle->applications[i].rule_list, p->bundle->applications[i].rule_count,
+            p->bundle->applications[i].id);
     if (!p->charter)
         return list;
     const struct baseline *b = &p->charter->baseline;
-    add_overdue(list, b->requirements, b->requirement_count, SLICE(""));
-    add_overdue(list, b->forbids, b->forbid_count, SLICE(""));
+    add(list, b->requirements, b->requirement_count, SLICE(""));
+    add(list, b->forbids, b->forbid_count, SLICE(""));
     return list;
 }
 
@@ -198,7 +225,8 @@ static int show_paper(struct show *w, const struct paper *p, const char *name, c
         json_t *one = json_array_get(w->json, json_array_size(w->json) - 1);
         (void)json_object_set_new(one, "digest", json_string(digest));
         (void)json_object_set_new(one, "approvals", desk_signatures_json(&w->desk, p));
-        (void)json_object_set_new(one, "rules_overdue", overdue_json(p));
+        (void)json_object_set_new(one, "rules_in_shadow", rules_json(p, add_shadow));
+        (void)json_object_set_new(one, "rules_overdue", rules_json(p, add_overdue));
     } else {
         (void)printf("  digest   %s\n", digest);
         desk_print_signatures(&w->desk, p, stdout);

@@ -137,6 +137,7 @@ static struct reach reach_of(struct what_can *w, const struct application *app)
                              app->rule_count + b->forbid_count + b->requirement_count + 1);
     facts.app = app;
     facts.request = &any;
+    explain_narrow(&facts);
     if (facts.user && w->provider && !takes_provider(app, w->user.provider))
         facts.user = NULL; /* who signs in there is nobody here */
     if ((app->device == DEVICE_REQUIRED || app->device == DEVICE_REQUIRED_BY_TLS) &&

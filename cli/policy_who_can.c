@@ -177,6 +177,25 @@ static void print_json(const struct who_can *w, const struct clauses_of_rules *a
     json_print(out);
 }
 
+/* No rule is asked. */
+static int nobody(const struct who_can *w, enum reason why)
+{
+    if (!w->is_json) {
+        (void)printf("nobody: %.*s\n", SLICE_ARG(reason_title(why)));
+        return EXIT_REFUSED;
+    }
+    json_t *out = json_object();
+    (void)json_object_set_new(out, "application", json_text(w->facts.app->id));
+    (void)json_object_set_new(out, "method", json_text(w->request.method_name));
+    (void)json_object_set_new(out, "path", json_text(w->request.target));
+    (void)json_object_set_new(out, "somebody_can", json_false());
+    (void)json_object_set_new(out, "device_demanded", json_boolean(demands_device(w->facts.app)));
+    (void)json_object_set_new(out, "reason", json_text(reason_name(why)));
+    (void)json_object_set_new(out, "rules", json_array());
+    json_print(out);
+    return EXIT_REFUSED;
+}
+
 static int answer(struct who_can *w)
 {
     static const struct facts_user user;
@@ -197,11 +216,10 @@ static int answer(struct who_can *w)
                               .app = app,
                               .request = &w->request,
                               .now = policy_now()};
+    explain_narrow(&w->facts);
     const enum reason reason = policy_refused_before(&w->facts, &w->request, &w->arena);
-    if (reason != REASON_PERMITTED) {
-        (void)printf("nobody: %.*s\n", SLICE_ARG(reason_title(reason)));
-        return EXIT_REFUSED;
-    }
+    if (reason != REASON_PERMITTED)
+        return nobody(w, reason);
     const struct clauses_of_rules all = read_rules(w);
     if (w->is_json)
         print_json(w, &all);

@@ -6,6 +6,23 @@
 #include "policy/charter.h"
 #include "policy/decide_in.h"
 
+/* ---- whom an application can have at all ---- */
+
+static bool asks_for_device(const struct application *app)
+{
+    return app->device != DEVICE_NONE;
+}
+
+static bool vouches_for_services(const struct application *app)
+{
+    for (uint32_t i = 0; i < app->provider_count; i++)
+        if (app->providers[i]->trust_domain.len)
+            return true;
+    return false;
+}
+
+/* ---- one rule ---- */
+
 enum cel_outcome explain_ask(const struct rule *r, const struct cel *when,
                              const struct facts *facts, uint64_t unknown, struct cel_run *run)
 {
@@ -35,8 +52,8 @@ static enum mark mark_of_error(struct account *out, const struct facts *facts,
     out->error = run->error;
     if (run->has_unknown)
         return MARK_UNKNOWN;
-    out->lacks_user = run->lacks_user && !facts->user;
-    out->lacks_device = run->lacks_device && !facts->device;
+    out->lacks_user = run->lacks_user && !facts->user && application_has_people(facts->app);
+    out->lacks_device = run->lacks_device && !facts->device && asks_for_device(facts->app);
     if (out->lacks_user || out->lacks_device)
         return MARK_MAY;
     return out->rule->effect == RULE_FORBID ? MARK_HIT : MARK_MISS;
@@ -169,6 +186,19 @@ struct conclusion explain_verdict(const struct snapshot *s, const struct facts *
     if (f.permit && !f.forbid_in_doubt)
         return conclude(&h, KNOWN_PERMIT, f.permit);
     return conclude(&h, NOT_KNOWN, f.forbid_in_doubt ? f.forbid_in_doubt : f.permit_in_doubt);
+}
+
+void explain_narrow(struct facts *facts)
+{
+    const struct application *app = facts->app;
+    if (!application_has_people(app)) {
+        facts->user = NULL;
+        facts->session = NULL;
+    }
+    if (!asks_for_device(app))
+        facts->device = NULL;
+    if (!asks_for_device(app) && !vouches_for_services(app))
+        facts->service = NULL;
 }
 
 bool explain_counts(const struct rule *r, struct wall now)

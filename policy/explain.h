@@ -44,6 +44,9 @@ void explain_condition(struct account *out, const struct facts *facts, uint64_t 
 /* What a condition of this rule, or a part of it, says where the rule fits. */
 enum cel_outcome explain_ask(const struct rule *r, const struct cel *when,
                              const struct facts *facts, uint64_t unknown, struct cel_run *run);
+/* Takes out whom no request for facts->app can have: a device, and a service by its certificate,
+ * where none is asked for; a person or service by a token where nobody vouches for one. */
+void explain_narrow(struct facts *facts);
 /* A rule that is there, and not in shadow. */
 bool explain_counts(const struct rule *r, struct wall now);
 /* Whether it is for this method and path; a requirement is for all. */

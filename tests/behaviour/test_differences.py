@@ -139,8 +139,18 @@ def entry(rule, margin):
     return "".join(f"{margin}{line}\n" for line in lines)
 
 
-def bundle(rules, app="desk", device="optional"):
-    return HEAD.replace("APP", app).replace("DEVICE", device) + "".join(entry(rule, "      ") for rule in rules)
+def bundle(rules, app="desk", device="optional", has_people=True):
+    head = HEAD.replace("APP", app).replace("DEVICE", device)
+    if not has_people:
+        head = head.replace("    identity_providers: [fas]\n", "")
+    return head + "".join(entry(rule, "      ") for rule in rules)
+
+
+def who_come(request, device, has_people):
+    """What of them an application has that asks for no certificate, or takes nobody's word for people."""
+    gone = {"device", "service"} if device == "none" else set()
+    gone |= set() if has_people else {"user", "session"}
+    return {name: value for name, value in request.items() if name not in gone}
 
 
 def charter(rules):
@@ -257,7 +267,10 @@ def hold_who_can(folder, seed, people, counts):
     """Whoever is let in is let in by a rule that is told, and whoever is kept out by one that is; nobody is nobody."""
     invent = Invention(seed)
     rules, baseline = invent.rules(), invent.baseline() if invent.maybe(0.4) else []
-    case = Case(folder, "bundle", bundle(rules, device=invent.random.choice(["optional", "required"])), baseline)
+    door = invent.random.choice(["optional", "required", "none"]), invent.maybe(0.9)
+    case = Case(folder, "bundle", bundle(rules, "desk", *door), baseline)
+    # Where nobody can sign in, or no certificate is asked for, the gateway asks for it in vain.
+    in_vain = {"denied"} | (set() if door[0] != "none" and door[1] else {"identity_required", "device_required"})
     for _ in range(4):
         asked = invent.request()
         told = policy("who-can", "desk", asked["method"], asked["path"], case.path, *case.more)
@@ -265,11 +278,11 @@ def hold_who_can(folder, seed, people, counts):
             return
         listed = {rule["rule"]: rule for rule in told["rules"]}
         crowd = [invent.request() | {name: asked[name] for name in ("method", "path")} for _ in range(people)]
-        crowd = [one for one in crowd if not told["device_demanded"] or "device" in one or "service" in one]
+        crowd = [who_come(one, *door) for one in crowd if not told["device_demanded"] or "device" in one or "service" in one]
         for one, said in zip(crowd, case.judge(crowd)):
             counts[said["reason"]] = counts.get(said["reason"], 0) + 1
             assert told["somebody_can"] or not said["permit"], (seed, told, one, said)
-            assert said["reason"] == "denied" or said["rule"] in listed, (seed, told, one, said)
+            assert said["reason"] in in_vain or said["rule"] in listed, (seed, told, one, said)
             assert not said["permit"] or not listed[said["rule"]]["never"], (seed, told, one, said)
         counts["nobody"] = counts.get("nobody", 0) + (not told["somebody_can"])
 
@@ -283,7 +296,8 @@ def hold_what_can(folder, seed, requests, counts):
     """What is told of a person is so of everybody like that: a hit holds for each, and what is not told for none."""
     invent = Invention(seed)
     rules, baseline = invent.rules(), invent.baseline() if invent.maybe(0.4) else []
-    case = Case(folder, "bundle", bundle(rules), baseline)
+    door = invent.random.choice(["optional", "optional", "none"]), invent.maybe(0.9)
+    case = Case(folder, "bundle", bundle(rules, "desk", *door), baseline)
     for _ in range(3):
         person = invent.request()
         options, known = [], {}
@@ -301,9 +315,9 @@ def hold_what_can(folder, seed, requests, counts):
         for _ in range(requests):
             other = invent.request()
             full = {root: facts | invent.request().get(root, {}) for root, facts in person.items() if root in known}
-            crowd.append({name: other[name] for name in ("method", "path", "now")} | {
+            crowd.append(who_come({name: other[name] for name in ("method", "path", "now")} | {
                 root: facts | known[root] for root, facts in full.items()} | (
-                {"session": other["session"]} if "user" in full and "session" in other else {}))
+                {"session": other["session"]} if "user" in full and "session" in other else {}), *door))
         for one, said in zip(crowd, case.judge(crowd)):
             why = (seed, options, told, one, said)
             counts[said["reason"]] = counts.get(said["reason"], 0) + 1

@@ -29,7 +29,7 @@ device_authorities:
 applications:
   - id: tax
     host: tax.finance.localhost
-    device: none
+    device: optional
     identity_providers: [fas]
     upstreams: [http://127.0.0.1:8080]
     rules:
@@ -84,14 +84,18 @@ class Desk:
             text = text.replace(before, after)
         return self.write(name, text)
 
-    def __call__(self, *words, code=0):
+    def run(self, *words, code=0):
         done = subprocess.run([self.belfry, "policy", *map(str, words)], capture_output=True, text=True, cwd=self.folder,
                               timeout=60)
         assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+        return done
+
+    def __call__(self, *words, code=0):
+        done = self.run(*words, code=code)
         return done.stdout + done.stderr
 
     def json(self, *words, code=0):
-        return json.loads(self(*words, "--json", code=code))
+        return json.loads(self.run(*words, "--json", code=code).stdout)
 
     def explain(self, given, request, *more, code):
         self.write("facts.yaml", f"given: {given}\nrequest: {request}\n")
@@ -223,6 +227,36 @@ def test_each_test_that_fails_is_told_however_many_do(desk):
     assert re.findall("^ok +(.*)$", said, re.M) == ["an officer reads", "t7"] and said.count("FAIL t") == 299
 
 
+def test_tests_that_are_too_costly_together_neither_passed_nor_failed(desk):
+    costly = "".join(f"      - {{ id: r{n}, permit: {{}}, when: 'user.groups.exists(a, a in user.scopes)' }}\n" for n in range(100))
+    desk.bundle("costly.yaml", ("    rules:\n", "    rules:\n" + costly), ("tests:\n", "tests:\n" + "".join(
+        f"  - {{ name: t{n}, request: 'GET https://{HOST}/', expect: deny }}\n" for n in range(200))))
+    said = desk("test", "costly.yaml", code=1)
+    assert "[too-costly]" in said and "-    t7\n" in said and not re.search("^(ok|FAIL|coverage)", said, re.M)
+    (said,) = desk.json("test", "costly.yaml", code=1)
+    assert {one["passed"] for one in said["tests"]} == {None} and "coverage" not in said
+
+
+# show
+
+
+def test_show_says_what_is_in_shadow(desk):
+    said = desk("show", "./bundle.yaml")
+    assert "shadow" not in said
+    shadow = ("paths: [\"/own/**\"] }\n", "paths: [\"/own/**\"] }\n        mode: shadow\n")
+    desk.bundle("rule.yaml", shadow)
+    assert "  shadow   tax/scoped decides nothing (mode: shadow)\n" in desk("show", "./rule.yaml")
+    (said,) = desk.json("show", "./rule.yaml")
+    assert (said["mode"], said["rules_in_shadow"]) == ("decides", [{"application": "tax", "rule": "scoped"}])
+    desk.bundle("trial.yaml", ("serial: 1\n", "serial: 1\nmode: shadow\n"))
+    said = desk("show", "./trial.yaml")
+    assert re.search("(?m)^./trial.yaml .* in shadow, ", said) and "  shadow   the whole bundle decides nothing" in said
+    (said,) = desk.json("show", "./trial.yaml")
+    assert (said["mode"], said["rules_in_shadow"]) == ("shadow", [])
+    desk.write("charter.yaml", CHARTER.replace("    - id: level\n", "    - id: level\n      mode: shadow\n"))
+    assert "  shadow   baseline/level decides nothing" in desk("show", "./charter.yaml")
+
+
 @pytest.mark.parametrize("fact, is_warned", [
     ("device.compliant", False), ("device.last_seen", False), ("device.attributes", False), ("device.owner", False),
     ("user.client_id", False), ("request.query", False), ("request.query_parameters", False), ("user.id", False),
@@ -268,14 +302,41 @@ def test_what_can_tells_hits_from_what_hangs_on_more(desk):
     assert marks("--groups", "officers", "--level", "400", "--scopes", "", "--device", "managed")[0] == {
         "officers-read": "hit", "officers-write": "hit", "nothing-secret": "hit"}
     assert marks("--groups", "guests", "--scopes", "x", "--device", "managed", code=1)[0] == {}
-    desk.bundle("bundle.yaml", ("device: none", "device: required"))
+    desk.bundle("bundle.yaml", ("device: optional", "device: required"))
     assert "certificate" in marks("--groups", "officers", "--level", "400", code=1)[1]["no_way"]
+
+
+def test_whom_an_application_never_has_is_not_reckoned_with(desk):
+    """No certificate is asked for with `device: none`, and nobody signs in where there is no provider."""
+    def hits(*words, code=0):
+        return {rule["rule"]: rule["mark"] for rule in desk.json("what-can", "bundle.yaml", *words, code=code)[0]["rules"]}
+
+    service = ("- id: scoped\n", "- id: robots\n        permit: { paths: [\"/robots\"] }\n        when: 'service.id == \"robot\"'\n"
+               "      - id: scoped\n")
+    desk.bundle("bundle.yaml", service)
+    assert hits("--service", "robot", "--device", "service") == {"robots": "hit", "nothing-secret": "hit",
+                                                                 "officers-write": "may", "scoped": "may"}
+    assert desk.json("who-can", "tax", "GET", "/robots", "bundle.yaml")["somebody_can"]
+    desk.bundle("bundle.yaml", service, ("device: optional", "device: none"))
+    assert hits("--service", "robot", "--groups", "officers", "--level", "400", "--scopes", "", "--device", "managed") == {
+        "officers-write": "hit", "nothing-secret": "hit"}
+    for path in ("/robots", "/declarations/1"):
+        assert not desk.json("who-can", "tax", "GET", path, "bundle.yaml", code=1)["somebody_can"]
+    assert desk.json("who-can", "tax", "POST", "/declarations/1", "bundle.yaml")["somebody_can"]
+    desk.bundle("bundle.yaml", service, ("    identity_providers: [fas]\n", ""))
+    assert hits("--groups", "officers", "--level", "400", "--service", "robot", "--device", "managed") == {
+        "robots": "hit", "nothing-secret": "hit"}
+    assert not desk.json("who-can", "tax", "POST", "/declarations/1", "bundle.yaml", code=1)["somebody_can"]
+
+
+def test_who_can_of_a_path_that_is_not_let_in_answers_machines_too(desk):
+    said = desk.json("who-can", "tax", "GET", "/a/../b", "bundle.yaml", code=1)
+    assert (said["somebody_can"], said["reason"], said["rules"]) == (False, "path_ambiguous", [])
 
 
 # diff
 
 
-OPTIONAL = ("device: none", "device: optional")
 WRITE = '"officers" in user.groups && user.acr_level'
 
 
@@ -289,8 +350,8 @@ WRITE = '"officers" in user.groups && user.acr_level'
     ('when: \'user.provider == "fas"\'', "when: 'user.acr_level > 1'"),  # of a rule that has expired
 ])
 def test_diff_finds_no_difference_where_there_is_none(desk, change):
-    desk.bundle("old.yaml", OPTIONAL)
-    desk.bundle("new.yaml", OPTIONAL, change)
+    desk.bundle("old.yaml")
+    desk.bundle("new.yaml", change)
     assert "no difference" in desk("diff", "old.yaml", "new.yaml")
     assert desk.json("diff", "old.yaml", "new.yaml")["verdict"] == "same"
 
@@ -310,8 +371,8 @@ def test_diff_finds_no_difference_where_there_is_none(desk, change):
     (('"own" in user.scopes', 'has(user.client_id) && "own" in user.scopes'), "deny", "GET /own", ['user.scopes = ["own"]']),
 ])
 def test_diff_shows_a_smallest_request_that_changes_hands(desk, change, becomes, asked, facts):
-    desk.bundle("old.yaml", OPTIONAL)
-    desk.bundle("new.yaml", OPTIONAL, change)
+    desk.bundle("old.yaml")
+    desk.bundle("new.yaml", change)
     said = desk.json("diff", "old.yaml", "new.yaml", code=1)
     (application,) = said["applications"]
     assert (becomes, asked, facts) in [(c["becomes"], c["request"], c["facts"]) for c in application["classes"]]
@@ -320,19 +381,19 @@ def test_diff_shows_a_smallest_request_that_changes_hands(desk, change, becomes,
 
 def test_diff_of_the_same_under_a_baseline_that_forbids_the_change(desk):
     desk.write("charter.yaml", CHARTER.replace("  require:", "  forbid:\n    - { id: no-put, methods: [PUT] }\n  require:"))
-    desk.bundle("old.yaml", OPTIONAL)
-    desk.bundle("new.yaml", OPTIONAL, ("[POST]", "[POST, PUT]"))
+    desk.bundle("old.yaml")
+    desk.bundle("new.yaml", ("[POST]", "[POST, PUT]"))
     desk("diff", "old.yaml", "new.yaml", code=1)
     assert "no difference" in desk("diff", "old.yaml", "new.yaml", "--charter", "charter.yaml")
 
 
 def test_diff_says_where_it_cannot_tell(desk):
-    desk.bundle("old.yaml", OPTIONAL)
-    desk.bundle("new.yaml", OPTIONAL, (WRITE, '(request.time > timestamp("2999-01-01T00:00:00Z") || "officers" in user.groups) '
+    desk.bundle("old.yaml")
+    desk.bundle("new.yaml", (WRITE, '(request.time > timestamp("2999-01-01T00:00:00Z") || "officers" in user.groups) '
                                               "&& user.acr_level"))
     said = desk("diff", "old.yaml", "new.yaml", code=4)
     assert "can't be told" in said and 'request.time > timestamp("2999-01-01T00:00:00Z") may make a difference' in said
-    desk.bundle("new.yaml", ("device: none", "device: required_by_tls"))
+    desk.bundle("new.yaml", ("device: optional", "device: required_by_tls"))
     said = desk.json("diff", "old.yaml", "new.yaml", code=1)["applications"][0]
     assert said["doubts"] and {c["deny_reason"] for c in said["classes"]} == {"device_required"}
 
@@ -342,16 +403,16 @@ CASES = (('["/own/**"]', '["/own/{case}"]'), (OWN, "when: 'path.case in user.gro
 
 
 def test_segments_that_conditions_name_are_known_to_the_tools(desk):
-    desk.bundle("bundle.yaml", OPTIONAL, *CASES)
+    desk.bundle("bundle.yaml", *CASES)
     assert desk.explain("{ user: { groups: [c7] } }", f"GET https://{HOST}/own/c7", code=0)[0]["rule"] == "scoped"
     assert desk.explain("{ user: { groups: [c7] } }", f"GET https://{HOST}/own/c8", code=1)[1]["scoped"]["mark"] == "miss"
     desk.write("log", line("/own/c7", groups=["c7"]) + line("/own/c8", groups=["c7"], reason="denied"))
     assert desk.json("replay", "bundle.yaml", "--audit", "log")["changed"] == 0
     said = desk.json("what-can", "bundle.yaml", "--groups", "c7", "--scopes", "x", "--level", "0")
     assert [(r["rule"], r["mark"]) for r in said[0]["rules"] if r["effect"] == "permit"] == [("scoped", "may")]
-    desk.bundle("old.yaml", OPTIONAL, *CASES)
+    desk.bundle("old.yaml", *CASES)
     assert "no difference" in desk("diff", "old.yaml", "bundle.yaml")
-    desk.bundle("new.yaml", OPTIONAL, ('["/own/**"]', '["/own/{case}"]'), (OWN, "when: '!(path.case in user.groups)'"))
+    desk.bundle("new.yaml", ('["/own/**"]', '["/own/{case}"]'), (OWN, "when: '!(path.case in user.groups)'"))
     said = desk("diff", "old.yaml", "new.yaml", code=1)
     assert "gains  GET" in said and "may make a difference, to GET /own/" in said
 
