@@ -194,7 +194,8 @@ static void answer_line(struct slice text)
         answer(line, &a);
     } else {
         (void)fputs("\"error\": ", stdout);
-        print_json_text(arena_printf(&a, "the line is no JSON object: %s", why.text));
+        print_json_text(arena_printf(&a, "the line is no JSON object%s%s", line ? "" : ": ",
+                                     line ? "" : why.text));
         (void)fputs("}\n", stdout);
     }
     arena_fini(&a);

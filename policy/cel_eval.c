@@ -66,6 +66,10 @@ static const struct cel_type *read_elements(struct reader *r, const json_t *list
 static const struct cel_type *read_list(struct reader *r, const json_t *json, union cel_value *out)
 {
     const size_t count = json_array_size(json);
+    if (!json_is_array(json)) {
+        (void)refuse(r, "a list is [VALUE, ...]");
+        return NULL;
+    }
     union cel_value *at = arena_array(r->a, union cel_value, count);
     const struct cel_type *element = read_elements(r, json, -1, at);
     out->list = (struct cel_list){at, count};
@@ -75,9 +79,19 @@ static const struct cel_type *read_list(struct reader *r, const json_t *json, un
 static const struct cel_type *read_map(struct reader *r, const json_t *json, union cel_value *out)
 {
     const size_t count = json_array_size(json);
+    if (!json_is_array(json)) {
+        (void)refuse(r, "a map is [[VALUE, VALUE], ...]");
+        return NULL;
+    }
     union cel_value *at = arena_array(r->a, union cel_value, 2 * count);
     const struct cel_type *key = read_elements(r, json, 0, at);
     const struct cel_type *value = key ? read_elements(r, json, 1, at) : NULL;
+    for (size_t i = 0; value && i < count; i++)
+        for (size_t k = 0; k < i; k++)
+            if (cel_equal(at[2 * k], at[2 * i], key)) {
+                (void)refuse(r, "a key stands in a map twice");
+                return NULL;
+            }
     out->list = (struct cel_list){at, count};
     return value ? cel_type_map(r->a, key, value) : NULL;
 }
@@ -125,7 +139,7 @@ static bool read_scalar(struct reader *r, enum cel_kind kind, const json_t *json
     case KIND_BYTES:
         return text.ptr && read_bytes(r, json, out);
     case KIND_NULL:
-        return true;
+        return json_is_true(json);
     case KIND_TIMESTAMP:
         return cel_read_time(&out->time, text);
     case KIND_DURATION:
@@ -199,6 +213,8 @@ bool cel_variables_read(struct arena *a, const json_t *object, struct cel_names 
 {
     struct reader r = {.a = a, .f = f};
     const size_t count = json_object_size(object);
+    if (!json_is_object(object))
+        return refuse(&r, "\"vars\" is an object of values by name");
     struct cel_variable *variables = arena_array(a, struct cel_variable, count);
     uint32_t read = 0;
     for (void *i = json_object_iter((json_t *)(uintptr_t)object); i;

@@ -82,6 +82,19 @@ def test_lines_have_typed_values_in_both_directions(belfry):
     assert lines(belfry, {"id": "u", "expr": "18446744073709551615u"}) == [{"id": "u", "value": {"uint": 2**64 - 1}}]
 
 
+@pytest.mark.parametrize("value", [{"list": 5}, {"map": {}}, {"map": [[{"int": 1}]]}, {"null": False}, {"uint": -1}, {"bytes": "!"},
+                                   {"map": [[{"int": 1}, {"int": 1}], [{"int": 1}, {"int": 2}]]}, {"int": 1, "uint": 1}, {}, 7,
+                                   {"list": [{"int": 1}, {"uint": 1}]}, {"dyn": 1}, {"timestamp": "today"}])
+def test_a_value_that_is_none_is_an_error(belfry, value):
+    (got,) = lines(belfry, {"id": 1, "expr": "true", "vars": {"x": value}})
+    assert got["id"] == 1 and got["error"]
+
+
+def test_variables_that_are_no_object_and_lines_that_are_none_are_told(belfry):
+    assert "vars" in lines(belfry, {"id": 1, "expr": "true", "vars": [1]})[0]["error"]
+    assert lines(belfry, [1]) == [{"id": None, "error": "the line is no JSON object"}]
+
+
 def test_lines_tell_each_error_and_go_on(belfry):
     done = evaluate(belfry, "--batch", stdin='no json\n{"id": 1}\n\n{"id": [2], "expr": "1 / 0"}\n{"id": 3, "expr": "x"}\n'
                     '{"id": 4, "expr": "x", "vars": {"x": {"int": "1"}}}\n{"id": 5, "expr": "1 + 1"}\n')
