@@ -40,14 +40,15 @@ static struct coverage coverage_of(const struct bundle *b, const struct applicat
     return c;
 }
 
-static void print_rule(const struct screen *s, const struct application *app, const struct rule *r,
-                       const struct policy_test *t)
+static void print_rule(struct arena *a, const struct screen *s, const struct application *app,
+                       const struct rule *r, const struct policy_test *t)
 {
     screen_put(s, t ? PAINT_GOOD : PAINT_BAD, "%-9s", t ? "reached" : "untested");
-    (void)fprintf(s->out, " %.*s/%.*s", SLICE_ARG(app->id), SLICE_ARG(r->id));
-    if (t)
-        screen_put(s, PAINT_DIM, " by '%.*s'", SLICE_ARG(t->name));
-    (void)fputc('\n', s->out);
+    (void)fputc(' ', s->out);
+    screen_words(s, 10, 12,
+                 t ? arena_printf(a, "%.*s/%.*s by '%.*s'", SLICE_ARG(app->id), SLICE_ARG(r->id),
+                                  SLICE_ARG(t->name))
+                   : arena_printf(a, "%.*s/%.*s", SLICE_ARG(app->id), SLICE_ARG(r->id)));
 }
 
 void coverage_print(const struct bundle *b, struct wall now, bool is_whole, FILE *out)
@@ -62,17 +63,21 @@ void coverage_print(const struct bundle *b, struct wall now, bool is_whole, FILE
         const struct coverage c = coverage_of(b, app, now, &a);
         for (uint32_t r = 0; r < app->rule_count; r++) {
             if (is_whole)
-                print_rule(&s, app, &app->rule_list[r], c.first[r]);
+                print_rule(&a, &s, app, &app->rule_list[r], c.first[r]);
             if (!c.first[r] && untested++ < NAMES_MAX)
                 names[untested - 1] = arena_printf(&a, "%.*s/%.*s", SLICE_ARG(app->id),
                                                    SLICE_ARG(app->rule_list[r].id));
         }
         rules += app->rule_count;
     }
-    (void)fprintf(out, "coverage: %u of %u rules are reached by a test", rules - untested, rules);
+    struct slice line =
+        arena_printf(&a, "coverage: %u of %u rules are reached by a test", rules - untested, rules);
     for (uint32_t i = 0; !is_whole && i < untested && i < NAMES_MAX; i++)
-        (void)fprintf(out, "%s%.*s", i ? ", " : "; not ", SLICE_ARG(names[i]));
-    (void)fprintf(out, "%s\n", !is_whole && untested > NAMES_MAX ? ", ... (--coverage)" : "");
+        line = arena_printf(&a, "%.*s%s%.*s", SLICE_ARG(line), i ? ", " : "; not ",
+                            SLICE_ARG(names[i]));
+    if (!is_whole && untested > NAMES_MAX)
+        line = arena_printf(&a, "%.*s, ... (--coverage)", SLICE_ARG(line));
+    screen_words(&s, 0, 2, line);
     arena_fini(&a);
 }
 

@@ -23,7 +23,7 @@ struct comparison {
     bool has_other_authorities;
 };
 
-static void print_class(const struct screen *s, const struct application *app,
+static void print_class(struct arena *a, const struct screen *s, const struct application *app,
                         const struct diff_class *c)
 {
     struct slice request = c->request;
@@ -38,10 +38,12 @@ static void print_class(const struct screen *s, const struct application *app,
         (void)fputs("       ", s->out);
         screen_words(s, 7, 9, c->facts.at[i]);
     }
-    (void)fprintf(s->out, "       %s %.*s; %s %.*s%s%.*s\n",
-                  c->gains ? "now permitted by" : "was permitted by", SLICE_ARG(c->permits),
-                  c->gains ? "was" : "now", SLICE_ARG(reason), c->refuses.len ? ", rule " : "",
-                  SLICE_ARG(c->refuses));
+    (void)fputs("       ", s->out);
+    screen_words(s, 7, 9,
+                 arena_printf(a, "%s %.*s; %s %.*s%s%.*s",
+                              c->gains ? "now permitted by" : "was permitted by",
+                              SLICE_ARG(c->permits), c->gains ? "was" : "now", SLICE_ARG(reason),
+                              c->refuses.len ? ", rule " : "", SLICE_ARG(c->refuses)));
 }
 
 static json_t *class_json(const struct diff_class *c)
@@ -54,6 +56,14 @@ static json_t *class_json(const struct diff_class *c)
     (void)json_object_set_new(out, "request", json_text(c->request));
     (void)json_object_set_new(out, "facts", json_texts(c->facts));
     return out;
+}
+
+static void print_doubt(struct slice why)
+{
+    const struct screen s = screen_of(stdout);
+    screen_put(&s, PAINT_DOUBT, "doubt");
+    (void)fputs("  ", s.out);
+    screen_words(&s, 7, 7, why);
 }
 
 static void tell(struct comparison *c, const struct application *app, const struct diff *d)
@@ -76,12 +86,9 @@ static void tell(struct comparison *c, const struct application *app, const stru
         return;
     screen_put(&s, PAINT_STRONG, "%.*s\n", SLICE_ARG(app->id));
     for (uint32_t i = 0; i < d->class_count; i++)
-        print_class(&s, app, &d->classes[i]);
-    for (uint32_t i = 0; i < d->doubts.count; i++) {
-        screen_put(&s, PAINT_DOUBT, "doubt");
-        (void)fputs("  ", stdout);
-        screen_words(&s, 7, 7, d->doubts.at[i]);
-    }
+        print_class(&c->arena, &s, app, &d->classes[i]);
+    for (uint32_t i = 0; i < d->doubts.count; i++)
+        print_doubt(d->doubts.at[i]);
 }
 
 static void compare(struct comparison *c, const struct application *before,
@@ -112,8 +119,8 @@ static void compare_all(struct comparison *c)
     c->has_other_authorities = !are_same_authorities(old_bundle, new_bundle);
     c->doubts += c->has_other_authorities;
     if (c->has_other_authorities && !c->is_json)
-        (void)puts(
-            "doubt  the device authorities differ: which devices are known is not looked into");
+        print_doubt(SLICE("the device authorities differ: which devices are known is not looked "
+                          "into"));
     for (uint32_t i = 0; i < old_bundle->application_count; i++) {
         const struct application *app = &old_bundle->applications[i];
         compare(c, app, policy_application_of(new_bundle, app->host));
@@ -139,12 +146,13 @@ static int conclude(struct comparison *c)
         (void)json_object_set_new(out, "applications", c->json);
         json_print(out);
     } else if (c->differences) {
-        (void)printf("%u classes of requests change hands%s\n", c->differences,
-                     c->doubts ? "; of what is in doubt more may" : "");
+        screen_words(&s, 0, 0,
+                     arena_printf(&c->arena, "%u classes of requests change hands%s",
+                                  c->differences,
+                                  c->doubts ? "; of what is in doubt more may" : ""));
     } else if (c->doubts) {
-        screen_put(&s, PAINT_DOUBT,
-                   "no difference was found, and it can't be told that there is "
-                   "none\n");
+        screen_put(&s, PAINT_DOUBT, "no difference was found");
+        screen_words(&s, 23, 0, SLICE(", and it can't be told that there is none"));
     } else {
         screen_put(&s, PAINT_GOOD, "no difference: every request is decided as before\n");
     }

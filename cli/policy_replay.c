@@ -248,48 +248,67 @@ static int by_count(const void *a, const void *b)
     return (x->count < y->count) - (x->count > y->count);
 }
 
-static void print_change(const struct screen *s, const struct change *c)
+static void print_change(struct arena *a, const struct screen *s, const struct change *c)
 {
     screen_put(s, c->gains ? PAINT_DOUBT : PAINT_BAD, "%s",
                c->gains ? "would be permitted" : "would be refused  ");
     (void)fprintf(s->out, "  %llu decisions, %zu persons, %zu devices\n",
                   (unsigned long long)c->count, c->persons.count, c->devices.count);
-    (void)fprintf(s->out, "  %s: %.*s; now: %.*s\n",
-                  c->gains ? "was refused by" : "was permitted by", SLICE_ARG(c->was),
-                  SLICE_ARG(c->becomes));
+    (void)fputs("  ", s->out);
+    screen_words(s, 2, 4,
+                 arena_printf(a, "%s: %.*s; now: %.*s",
+                              c->gains ? "was refused by" : "was permitted by", SLICE_ARG(c->was),
+                              SLICE_ARG(c->becomes)));
     (void)fputs("  such as ", s->out);
     screen_words(s, 10, 10, c->request);
     if (c->reference.len)
         screen_put(s, PAINT_DIM, "  reference %.*s\n", SLICE_ARG(c->reference));
 }
 
-static void print_people(const struct replay *r)
+static void print_facts_not_held(struct replay *r, const struct screen *s)
+{
+    struct slice list = SLICE("");
+    for (uint32_t bit = 0; bit < CEL_FACT_BITS; bit++)
+        if (r->unknown >> bit & 1)
+            list = arena_printf(&r->arena, "%.*s%s%.*s", SLICE_ARG(list), list.len ? ", " : "",
+                                SLICE_ARG(cel_bit_fact(bit)));
+    if (list.len)
+        screen_words(s, 0, 2,
+                     arena_printf(&r->arena, "rules ask for what the log does not hold: %.*s",
+                                  SLICE_ARG(list)));
+}
+
+static void print_people(struct replay *r)
 {
     const struct screen s = screen_of(stdout);
+    struct arena *a = &r->arena;
     for (uint32_t i = 0; i < r->change_count; i++)
-        print_change(&s, r->change_list[i]);
+        print_change(a, &s, r->change_list[i]);
     for (uint32_t i = 0; i < r->doubt_count; i++) {
         screen_put(&s, PAINT_DOUBT, "can't be told     ");
-        (void)printf("  %llu decisions: %.*s\n", (unsigned long long)r->doubt_list[i]->count,
-                     SLICE_ARG(r->doubt_list[i]->why));
+        (void)fputs("  ", s.out);
+        screen_words(&s, 20, 20,
+                     arena_printf(a, "%llu decisions: %.*s",
+                                  (unsigned long long)r->doubt_list[i]->count,
+                                  SLICE_ARG(r->doubt_list[i]->why)));
     }
-    bool has_name = false;
-    for (uint32_t bit = 0; bit < CEL_FACT_BITS; bit++)
-        if (r->unknown >> bit & 1) {
-            (void)printf("%s%.*s", has_name ? ", " : "rules ask for what the log does not hold: ",
-                         SLICE_ARG(cel_bit_fact(bit)));
-            has_name = true;
-        }
-    (void)printf("%s%llu lines: %llu decisions of rules, %llu others, %llu not understood\n",
-                 has_name ? "\n" : "", (unsigned long long)r->lines,
-                 (unsigned long long)r->decisions, (unsigned long long)r->elsewhere,
-                 (unsigned long long)r->unread);
+    print_facts_not_held(r, &s);
+    screen_words(
+        &s, 0, 2,
+        arena_printf(a, "%llu lines: %llu decisions of rules, %llu others, %llu not understood",
+                     (unsigned long long)r->lines, (unsigned long long)r->decisions,
+                     (unsigned long long)r->elsewhere, (unsigned long long)r->unread));
     if (r->sealed)
-        (void)printf("%llu hold sealed facts that no key opens%s\n", (unsigned long long)r->sealed,
-                     r->keys ? "" : "; --keys names the entity's audit keys");
+        screen_words(&s, 0, 2,
+                     arena_printf(a, "%llu hold sealed facts that no key opens%s",
+                                  (unsigned long long)r->sealed,
+                                  r->keys ? "" : "; --keys names the entity's audit keys"));
     if (r->unexplained)
-        (void)printf("%llu were decided otherwise than the old bundle says; its word counts\n",
-                     (unsigned long long)r->unexplained);
+        screen_words(&s, 0, 2,
+                     arena_printf(a,
+                                  "%llu were decided otherwise than the old bundle says; its word "
+                                  "counts",
+                                  (unsigned long long)r->unexplained));
     screen_put(&s, PAINT_STRONG, "%llu would change, %llu can't be told, %llu stay\n",
                (unsigned long long)r->changed, (unsigned long long)r->in_doubt,
                (unsigned long long)(r->decisions - r->changed - r->in_doubt));
