@@ -10,10 +10,10 @@
 #include "auth/crl_memory.h"
 
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <unistd.h>
 
+#include "auth/status_files.h"
 #include "base/buf.h"
 #include "base/codec.h"
 #include "base/fault.h"
@@ -22,36 +22,20 @@
 #include "base/mem.h"
 
 #define HEAD_MAX_BYTES 4096 /* a URL of 2048 and two ids */
-#define NAME_BYTES 16       /* of the URL's digest */
-
-static char *text_of(struct buf *b)
-{
-    char *text = mem_text(buf_slice(b));
-    buf_fini(b);
-    return text;
-}
 
 void crl_memory_init(struct crl_memory *m, const char *state_dir, struct slice entity,
                      struct slice authority, struct slice url)
 {
     uint8_t digest[SHA256_BYTES];
-    char name[2 * NAME_BYTES];
-    struct buf path, head;
+    struct buf head;
     *m = (struct crl_memory){0};
     sha256(digest, url);
-    hex_encode(name, digest, NAME_BYTES);
-    buf_init(&path, PATH_MAX);
     buf_init(&head, HEAD_MAX_BYTES);
-    if (state_dir &&
-        buf_printf(&path, "%s/crl/%.*s.%.*s.%.*s", state_dir, SLICE_ARG(entity),
-                   SLICE_ARG(authority), (int)sizeof name, name) &&
-        buf_printf(&head, "belfry-crl/v1\n%.*s %.*s\n%.*s\n", SLICE_ARG(entity),
-                   SLICE_ARG(authority), SLICE_ARG(url))) {
-        m->path = text_of(&path);
-        m->head = text_of(&head);
-        return;
-    }
-    buf_fini(&path);
+    if (buf_printf(&head, "belfry-crl/v1\n%.*s %.*s\n%.*s\n", SLICE_ARG(entity),
+                   SLICE_ARG(authority), SLICE_ARG(url)))
+        m->path = status_file_path(state_dir, "crl", entity, authority, digest);
+    if (m->path)
+        m->head = mem_text(buf_slice(&head));
     buf_fini(&head);
 }
 

@@ -1,20 +1,17 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* The thread that reads CRLs: parsing one of 200,000 entries takes a tenth of a second and more,
- * and nothing of what the control thread does waits for that. One list after the other, as they
- * come; what is good is written to state_dir before it is told. Not the compiler's thread: an
- * entity with large lists would keep everybody's rules waiting. */
+/* Reading a CRL beside the control thread (base/aside.h): parsing one of 200,000 entries takes a
+ * tenth of a second and more. What is good is written to state_dir before it is told. Not on the
+ * compiler's thread: an entity with large lists would keep everybody's rules waiting. */
 #pragma once
 
 #include "auth/crl.h"
 #include "auth/crl_memory.h"
-#include "base/mailbox.h"
-
-struct crl_reader;
+#include "base/aside.h"
 
 /* One list to be read. The job has all that it needs, so that nothing is shared but what is
  * immutable: certificates and lists, which are counted. */
 struct crl_job {
-    struct letter letter;
+    struct aside_job job;     /* its group, the entity, is owned */
     struct slice bytes;       /* owned */
     bool is_recall;           /* in place of `bytes`, what `memory` holds is read */
     STACK_OF(X509) * issuers; /* counted, each of them */
@@ -34,9 +31,6 @@ struct crl_job {
     void (*done)(void *owner, struct crl_job *job);
 };
 
-struct crl_reader *crl_reader_start(struct loop *l, struct fault *f);
-/* Ends the thread when it is through with the list that it has. Nobody is told of the others. */
-void crl_reader_stop(struct crl_reader *r);
 /* `done` runs once on the reader's loop, later, where there still is an owner; the job is freed
  * behind it, and what it made with it unless that was taken out. */
-void crl_reader_read(struct crl_reader *r, struct crl_job *take);
+void crl_reader_read(struct aside *a, struct crl_job *take);

@@ -73,13 +73,16 @@ out:
     return url;
 }
 
-static X509_STORE *store_of(X509 *issuer, struct wall now)
+/* Of an answer that is over, the signer may be over too: it lets nobody in. */
+static X509_STORE *store_of(X509 *issuer, bool is_over, struct wall now)
 {
     X509_STORE *store = X509_STORE_new();
     if (!store)
         return NULL;
     X509_VERIFY_PARAM *param = X509_STORE_get0_param(store);
     X509_VERIFY_PARAM_set_time(param, now.s);
+    if (is_over)
+        (void)X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_NO_CHECK_TIME);
     X509_VERIFY_PARAM_set_auth_level(param, 2); // 112 bits: RSA >= 2048, no SHA-1
     X509_VERIFY_PARAM_set_depth(param, 0);      // §4.2.2.2: certified by the issuer itself
     if (X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN) == 1 &&
@@ -110,12 +113,13 @@ static bool check_delegate(X509 *signer, X509 *issuer, struct crl *const *crls, 
                                    "CRL says that it is good");
 }
 
-static bool check_signature(OCSP_BASICRESP *basic, X509 *issuer, struct crl *const *crls,
-                            uint32_t crl_count, struct wall now, struct fault *f)
+static bool check_signature(OCSP_BASICRESP *basic, bool is_over, X509 *issuer,
+                            struct crl *const *crls, uint32_t crl_count, struct wall now,
+                            struct fault *f)
 {
     bool is_good = false;
     X509 *signer = NULL;
-    X509_STORE *store = store_of(issuer, now);
+    X509_STORE *store = store_of(issuer, is_over, now);
     STACK_OF(X509) *known = sk_X509_new_null();
     if (!store || !known || !sk_X509_push(known, issuer)) {
         fault_set(f, FAULT_INTERNAL, "cannot make a certificate store");
@@ -148,7 +152,12 @@ static bool read_times(const ASN1_GENERALIZEDTIME *from, const ASN1_GENERALIZEDT
         out->next_update.s = out->this_update.s + WITHOUT_NEXT_S;
     else if (!crl_time(&out->next_update, to))
         return fault_set(f, FAULT_SYNTAX, "its nextUpdate does not parse");
-    return out->next_update.s >= now.s ||
+    return true;
+}
+
+bool ocsp_is_fresh(const struct ocsp_answer *a, struct wall now, struct fault *f)
+{
+    return a->next_update.s >= now.s ||
            fault_set(f, FAULT_TRUST, "it is old: its nextUpdate has passed");
 }
 
@@ -191,9 +200,9 @@ static bool read_response(OCSP_RESPONSE *response, X509 *issuer, const struct ch
     bool is_read = false;
     if (!basic || !id)
         fault_set(f, FAULT_SYNTAX, "it does not parse");
-    else
-        is_read = check_signature(basic, issuer, crls, crl_count, now, f) &&
-                  read_single(basic, id, now, out, f);
+    else if (read_single(basic, id, now, out, f)) // nothing of which is believed yet
+        is_read =
+            check_signature(basic, out->next_update.s < now.s, issuer, crls, crl_count, now, f);
     OCSP_CERTID_free(id);
     OCSP_BASICRESP_free(basic);
     return is_read;

@@ -26,7 +26,10 @@ struct slice ocsp_url(struct arena *a, struct slice responder, X509 *issuer,
 
 /* Reads and verifies the answer about that certificate. The signer is its issuer, or one whom the
  * issuer has certified for this (id-kp-OCSPSigning), who must say id-pkix-ocsp-nocheck or be on no
- * CRL of the issuer among `crls`. False with a fault: as if there had been no answer. */
+ * CRL of the issuer among `crls`. False with a fault: as if there had been no answer. One whose
+ * next_update has passed is read as well: who is revoked stays so. */
 MUST_USE bool ocsp_read(struct slice bytes, X509 *issuer, const struct chain_serial *serial,
                         struct crl *const *crls, uint32_t crl_count, struct wall now,
                         struct ocsp_answer *out, struct fault *f);
+/* Who is said to be good is so until then. */
+MUST_USE bool ocsp_is_fresh(const struct ocsp_answer *a, struct wall now, struct fault *f);

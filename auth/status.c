@@ -115,15 +115,15 @@ static struct listed look_up(const struct status_authority *a, const struct chai
 }
 
 /* Whoever is not known to be revoked, and not known to be good. */
-static void judge_unknown(const struct status_authority *a, int64_t since_s, struct wall now,
+static void judge_unknown(int64_t since_s, int64_t allow_for_s, struct wall now,
                           struct status_answer *out)
 {
     out->is_known = false;
     out->detail = "whether its certificate is revoked is not known";
-    out->reason = now.s <= since_s + a->allow_for_s && a->allow_for_s ? REASON_PERMITTED
-                                                                      : REASON_REVOCATION_UNKNOWN;
+    out->reason = now.s <= since_s + allow_for_s && allow_for_s ? REASON_PERMITTED
+                                                                : REASON_REVOCATION_UNKNOWN;
     if (out->reason == REASON_PERMITTED)
-        end_at(out, since_s + a->allow_for_s);
+        end_at(out, since_s + allow_for_s);
 }
 
 /* Intermediates are on lists only; one whose list is not at hand is known where all that was to be
@@ -141,7 +141,7 @@ static void judge_intermediates(const struct status_authority *a, const struct c
             end_at(out, found.until_s);
         else if ((found.is_spoken || a->lacks_crl) && out->is_known &&
                  out->reason == REASON_PERMITTED)
-            judge_unknown(a, found.is_spoken ? found.until_s : a->since_s, now, out);
+            judge_unknown(found.is_spoken ? found.until_s : a->since_s, a->allow_for_s, now, out);
     }
 }
 
@@ -178,7 +178,7 @@ static void judge_leaf(const struct statuses *t, const struct status_authority *
     } else {
         const int64_t last_s = o->answer.verdict == OCSP_GOOD ? o->answer.next_update.s : 0;
         const int64_t known_s = found.until_s > last_s ? found.until_s : last_s;
-        judge_unknown(a, known_s ? known_s : a->since_s, now, out);
+        judge_unknown(known_s ? known_s : a->since_s, o->is_unread ? 0 : a->allow_for_s, now, out);
     }
 }
 

@@ -24,6 +24,8 @@
 
 #define FETCH_LIMIT_MS 5000
 #define PAUSE_MAX_S 60
+#define TIDY_AFTER_S 5. /* after the last new snapshot, and again */
+#define TIDY_EVERY_S 3600.
 
 /* ---- the table ---- */
 
@@ -131,6 +133,14 @@ int64_t status_pause_longer(int64_t pause_s)
     return !pause_s ? 1 : pause_s * 2 < PAUSE_MAX_S ? pause_s * 2 : PAUSE_MAX_S;
 }
 
+int64_t status_rest(struct status_desk *d, struct wall until, int64_t most_s)
+{
+    const int64_t half_s = (until.s - loop_wall(d->loop).s) / 2;
+    const int64_t whole_s = half_s < most_s ? half_s : most_s;
+    const int64_t less_s = whole_s >= 10 ? (int64_t)(dice_next(&d->dice) % (whole_s / 10 + 1)) : 0;
+    return whole_s - less_s < STATUS_REST_MIN_S ? STATUS_REST_MIN_S : whole_s - less_s;
+}
+
 void watched_complain(const struct watched *w, const char *what, const struct fault *why)
 {
     struct fault fault = *why;
@@ -148,6 +158,53 @@ static void on_tick(struct ev_loop *ev, ev_timer *tick, int events)
         questions_age(w);
         questions_begin(w);
     }
+}
+
+/* ---- what is kept ---- */
+
+static char *name_of(struct slice entity, struct slice authority)
+{
+    struct buf b;
+    buf_init(&b, 2 * ENTITY_ID_MAX + 2);
+    const bool fits = authority.len
+                          ? buf_printf(&b, "%.*s.%.*s.", SLICE_ARG(entity), SLICE_ARG(authority))
+                          : buf_printf(&b, "%.*s.", SLICE_ARG(entity));
+    char *name = mem_text(fits ? buf_slice(&b) : SLICE("."));
+    buf_fini(&b);
+    return name;
+}
+
+/* Of an entity that the charter names and whose bundle is not at hand nothing is known: its files
+ * all stay. */
+static void keep_unloaded(const struct snapshot *s, struct status_keep *keep)
+{
+    const struct charter *charter = s->charter->charter;
+    for (uint32_t i = 0; i < charter->entity_count; i++)
+        if (!snapshot_bundle(s, charter->entities[i].id))
+            status_keep_add(keep, name_of(charter->entities[i].id, (struct slice){0}));
+}
+
+static void on_tidy(struct ev_loop *ev, ev_timer *timer, int events)
+{
+    struct status_desk *d = timer->data;
+    struct status_keep crls = {0};
+    struct status_keep answers = {0};
+    (void)ev, (void)events;
+    if (!d->memory || !d->snapshot->charter)
+        return;
+    keep_unloaded(d->snapshot, &crls);
+    keep_unloaded(d->snapshot, &answers);
+    list_each (at, &d->watched) {
+        const struct watched *w = container_of(at, struct watched, link);
+        const struct authority *a = w->authority;
+        sources_keep(w, &crls);
+        if (a->revocation.from_certificate) // a list may be asked for again that is not now
+            status_keep_add(&crls, name_of(a->entity, a->id));
+        if (a->revocation.ocsp.len || a->revocation.ocsp_of_certificate)
+            status_keep_add(&answers, name_of(a->entity, a->id));
+    }
+    status_files_tidy_aside(d->reader, d->state_dir, "crl", crls);
+    ocsp_memory_tidy(d->memory, answers);
 }
 
 /* ---- what workers ask ---- */
@@ -275,31 +332,38 @@ void status_desk_follow(struct status_desk *d, struct snapshot *s)
         sources_begin(container_of(at, struct watched, link));
     status_publish(d, true);
     snapshot_unref(last); // those that are gone pointed into it
+    ev_timer_stop(d->loop->ev, &d->tidy);
+    ev_timer_set(&d->tidy, TIDY_AFTER_S, TIDY_EVERY_S);
+    ev_timer_start(d->loop->ev, &d->tidy);
 }
 
 struct status_desk *status_desk_new(struct loop *l, const struct status_settings *settings,
                                     struct metrics *m, struct status_hooks hooks, struct fault *f)
 {
-    struct crl_reader *reader = crl_reader_start(l, f);
-    if (!reader)
-        return NULL;
     struct status_desk *d = mem_new(struct status_desk);
-    d->reader = reader;
     d->loop = l;
+    dice_init(&d->dice);
     d->fetcher = fetcher_new(l);
     d->metrics = m;
     d->hooks = hooks;
     d->ca_file = settings->ca_file ? mem_text(slice_of(settings->ca_file)) : NULL;
     d->state_dir = settings->state_dir ? mem_text(slice_of(settings->state_dir)) : NULL;
+    d->reader = aside_start(l, "crl-reader", f);
+    d->memory = d->reader && d->state_dir ? ocsp_memory_new(l, d->state_dir, f) : NULL;
     d->publish.run = on_publish;
     list_init(&d->watched);
     list_init(&d->told);
     for (size_t i = 0; i < STATUS_BUCKETS; i++)
         list_init(&d->buckets[i]);
     ev_timer_init(&d->tick, on_tick, 1., 1.);
-    d->tick.data = d;
-    ev_timer_start(l->ev, &d->tick);
-    return d;
+    ev_init(&d->tidy, on_tidy);
+    d->tick.data = d->tidy.data = d;
+    if (d->reader && (d->memory || !d->state_dir)) {
+        ev_timer_start(l->ev, &d->tick);
+        return d;
+    }
+    status_desk_free(d);
+    return NULL;
 }
 
 void status_desk_free(struct status_desk *d)
@@ -307,6 +371,7 @@ void status_desk_free(struct status_desk *d)
     if (!d)
         return;
     ev_timer_stop(d->loop->ev, &d->tick);
+    ev_timer_stop(d->loop->ev, &d->tidy);
     later_cancel(&d->publish);
     wishes_drop(&d->told);
     list_each (at, &d->watched) {
@@ -318,7 +383,8 @@ void status_desk_free(struct status_desk *d)
     }
     while (!list_is_empty(&d->watched))
         watched_free(container_of(d->watched.next, struct watched, link));
-    crl_reader_stop(d->reader);
+    aside_stop(d->reader);
+    ocsp_memory_free(d->memory);
     fetcher_free(d->fetcher);
     snapshot_unref(d->snapshot);
     mem_free(d->ca_file);

@@ -3,7 +3,8 @@
  * of the snapshot in force ahead of their nextUpdate, asks OCSP responders about certificates that
  * workers meet and again while these are in use, and hands out a new table (auth/status.h) whenever
  * something has changed. Where it may go is the charter's to say, of each URL and each address. The
- * last good CRLs are kept in state_dir: at the next start they count until there is a later one. */
+ * last good CRLs and answers are kept in state_dir: at the next start they count until there is a
+ * later one. What is kept of authorities that are gone is removed. */
 #pragma once
 
 #include "auth/status.h"
@@ -14,7 +15,7 @@
 struct status_desk;
 struct status_settings {
     const char *ca_file;   /* for https; NULL: the system's */
-    const char *state_dir; /* where CRLs are kept for the next start; NULL: nowhere */
+    const char *state_dir; /* where both are kept for the next start; NULL: nowhere */
 };
 struct status_hooks {
     /* A new table; the hook takes over its reference. `is_worse`: somebody who was let in may be
@@ -22,7 +23,7 @@ struct status_hooks {
     void (*changed)(void *owner, struct statuses *take, bool is_worse);
     void *owner;
 };
-/* NULL with a fault where its thread can't be started. */
+/* NULL with a fault where its threads can't be started. */
 struct status_desk *status_desk_new(struct loop *l, const struct status_settings *settings,
                                     struct metrics *m, struct status_hooks hooks, struct fault *f);
 void status_desk_free(struct status_desk *d);

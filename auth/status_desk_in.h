@@ -4,8 +4,10 @@
 #pragma once
 
 #include "auth/crl_reader.h"
+#include "auth/ocsp_memory.h"
 #include "auth/status_desk.h"
 #include "auth/status_in.h"
+#include "base/entropy.h"
 #include "base/fetch.h"
 
 #define STATUS_BUCKETS 1024
@@ -13,7 +15,8 @@
 struct status_desk {
     struct loop *loop;
     struct fetcher *fetcher;
-    struct crl_reader *reader;
+    struct aside *reader;       /* of CRLs */
+    struct ocsp_memory *memory; /* of answers; NULL: nothing is kept */
     struct metrics *metrics;
     struct status_hooks hooks;
     char *ca_file;
@@ -21,6 +24,8 @@ struct status_desk {
     struct snapshot *snapshot; /* what the watched point into; NULL before the first */
     struct link watched;
     ev_timer tick;
+    ev_timer tidy; /* of what is kept */
+    struct dice dice;
     uint64_t number;                     /* of the last table */
     struct later publish;                /* of answers: once a turn */
     bool is_worse;                       /* ... since the last table */
@@ -66,8 +71,12 @@ struct question {
     X509 *issuer; /* one of the watched's */
     struct chain_serial serial;
     char *url;
+    char *path; /* where the answer is kept; NULL: nowhere */
     struct status_ocsp known;
     struct fetch *fetch;
+    struct ocsp_job *job;   /* reads the kept one, or writes one */
+    struct slice unwritten; /* the answer that came meanwhile */
+    struct ocsp_answer kept;
     int64_t due_s;
     int64_t pause_s;
     int64_t seen_s;
@@ -86,6 +95,11 @@ bool watched_may_connect(const struct watched *w, const struct sockaddr *address
 struct fetch *watched_fetch(const struct watched *w, const char *url, struct fetch_request request);
 /* How long to wait after one more failure. */
 int64_t status_pause_longer(int64_t pause_s);
+/* How long to rest after a good one that is good until then: half of that and at most `most_s`, a
+ * little less by chance, so that not all are asked for at once; but not less than
+ * STATUS_REST_MIN_S, whatever a bundle or a responder says. */
+#define STATUS_REST_MIN_S 5
+int64_t status_rest(struct status_desk *d, struct wall until, int64_t most_s);
 void watched_complain(const struct watched *w, const char *what, const struct fault *why);
 /* The authority's certificate that is named by a chain's link; NULL: it is none of them. */
 X509 *watched_issuer(const struct watched *w, const uint8_t issuer[32]);
@@ -105,6 +119,8 @@ void sources_begin(struct watched *w);
  * `answered` will run. */
 bool sources_want(struct watched *w, X509 *leaf, void (*answered)(void *owner), void *owner);
 void sources_forget(struct watched *w); /* whoever waits looks again */
+/* The files that are not to be tidied away. */
+void sources_keep(const struct watched *w, struct status_keep *keep);
 
 /* ---- OCSP ---- */
 

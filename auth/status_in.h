@@ -8,6 +8,7 @@
 struct status_ocsp {
     uint8_t key[32]; /* status_key() */
     struct ocsp_answer answer;
+    bool is_unread; /* one of the last start may be at hand: nobody is let in by allow_for yet */
     int64_t wanted_again_s; /* from then on a worker that meets it tells the desk */
 };
 

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: EUPL-1.2
 /* What responders say of the certificates that workers meet (OCSP): a question for each of them,
- * which lives as status_desk.c draws it. Of questions there may be thousands: they are looked
- * through once a second, and go out at most QUESTIONS_AT_ONCE at a time for one authority.
- * Owns: the questions, their answers. Does not own: what an answer must be (ocsp.c). */
+ * which lives as status_desk.c draws it, and before that:
+ *
+ *     met ──► READING the answer of the last start, where there is one ──► FETCHING
+ *
+ * Of questions there may be thousands: they are looked through once a second, and go out at most
+ * QUESTIONS_AT_ONCE at a time for one authority.
+ * Owns: the questions, their answers. Does not own: what an answer must be (ocsp.c), its file
+ * (ocsp_memory.c). */
 #include "auth/status_desk_in.h"
 #include "auth/wish.h"
 #include "base/fault.h"
@@ -11,13 +16,13 @@
 
 #include <openssl/x509v3.h>
 
-#define QUESTIONS_MAX 16384    /* of all authorities; some 300 bytes each */
-#define QUESTIONS_AT_ONCE 16   /* to one authority's responder */
-#define ANSWER_MAX_BYTES 65536 /* of OCSP: a few KiB in practice */
-#define ANSWER_LIFE_MIN_S 5    /* asked again at half of its life, within these */
-#define ANSWER_LIFE_MAX_S 3600
-#define SEEN_S 86400        /* a certificate that nobody has shown for a day is forgotten */
-#define SEEN_AGAIN_S 3600   /* so often workers tell that one is in use */
+#define QUESTIONS_MAX 16384  /* of all authorities; some 300 bytes each */
+#define QUESTIONS_AT_ONCE 16 /* to one authority's responder */
+#define REST_MAX_S 3600      /* after an answer */
+#define RECALL_LIMIT_S 2  /* for reading the one of the last start, before the responder is asked  \
+                           */
+#define SEEN_S 86400      /* a certificate that nobody has shown for a day is forgotten */
+#define SEEN_AGAIN_S 3600 /* so often workers tell that one is in use */
 #define COMPLAIN_EVERY_S 10 /* of one authority's responder */
 
 static struct link *bucket_of(struct status_desk *d, const uint8_t key[32])
@@ -43,7 +48,11 @@ static void question_free(struct question *q)
     w->desk->question_count--;
     w->asking -= q->fetch != NULL;
     fetch_cancel(q->fetch);
+    if (q->job)
+        q->job->owner = NULL;
     wishes_drop(&q->wishes);
+    mem_slice_free(&q->unwritten);
+    mem_free(q->path);
     mem_free(q->url);
     mem_free(q);
 }
@@ -58,14 +67,20 @@ static void question_ended(struct question *q, bool is_worse)
     list_move(&q->wishes, &w->desk->told);
 }
 
+static void complain(struct watched *w, const char *what, const struct fault *why)
+{
+    const int64_t now_s = loop_wall(w->desk->loop).s;
+    if (now_s - w->complained_s < COMPLAIN_EVERY_S)
+        return;
+    w->complained_s = now_s;
+    watched_complain(w, what, why);
+}
+
 static void question_failed(struct question *q, const struct fault *why)
 {
     struct watched *w = q->watched;
     const int64_t now_s = loop_wall(w->desk->loop).s;
-    if (now_s - w->complained_s >= COMPLAIN_EVERY_S) {
-        w->complained_s = now_s;
-        watched_complain(w, "an OCSP answer", why);
-    }
+    complain(w, "an OCSP answer", why);
     metric_add(w->desk->metrics, METRIC_OCSP_FAILURES_TOTAL, 1);
     q->pause_s = status_pause_longer(q->pause_s);
     q->due_s = now_s + q->pause_s;
@@ -89,19 +104,102 @@ static bool question_read(struct question *q, struct slice bytes, struct ocsp_an
     return is_read;
 }
 
-static void question_take(struct question *q, const struct ocsp_answer *answer)
+/* ---- what is kept ---- */
+
+static void on_kept(void *owner, struct ocsp_job *job);
+
+static void send_job(struct question *q, struct ocsp_job *job)
 {
-    const int64_t now_s = loop_wall(q->watched->desk->loop).s;
-    const int64_t half_s = (answer->next_update.s - now_s) / 2;
+    job->job.group = mem_slice(q->watched->authority->entity);
+    job->path = mem_text(slice_of(q->path));
+    job->owner = q;
+    job->done = on_kept;
+    q->job = job;
+    ocsp_memory_do(q->watched->desk->memory, job);
+}
+
+/* Until it is read nobody is let in because nothing is known. */
+static void recall(struct question *q)
+{
+    struct ocsp_job *job = mem_new(struct ocsp_job);
+    job->is_read = true;
+    q->known.is_unread = true;
+    q->due_s = loop_wall(q->watched->desk->loop).s + RECALL_LIMIT_S;
+    send_job(q, job);
+    status_publish_later(q->watched->desk, false);
+}
+
+/* One at a time: on a disk that hangs nothing piles up. */
+static void keep(struct question *q, struct slice bytes)
+{
+    if (!q->path || (q->kept.verdict == q->known.answer.verdict &&
+                     q->kept.this_update.s == q->known.answer.this_update.s))
+        return;
+    q->kept = q->known.answer;
+    mem_slice_free(&q->unwritten);
+    if (q->job) {
+        q->unwritten = mem_slice(bytes);
+        return;
+    }
+    struct ocsp_job *job = mem_new(struct ocsp_job);
+    job->bytes = mem_slice(bytes);
+    send_job(q, job);
+}
+
+/* One that is over tells who is revoked, and from when allow_for counts. Whatever it says, the
+ * responder is asked: who waits goes on waiting for that, unless this one is an answer. */
+static void recalled(struct question *q, const struct ocsp_job *job)
+{
+    struct watched *w = q->watched;
+    struct fault fault = job->why;
+    struct ocsp_answer answer = {0};
+    if (q->known.is_unread)
+        q->due_s = 0;
+    q->known.is_unread = false;
+    if (job->bytes.len && question_read(q, job->bytes, &answer, &fault))
+        q->known.answer = q->kept = answer;
+    else if (job->bytes.len || fault.code)
+        complain(w, "a kept OCSP answer", &fault);
+    if (answer.verdict == OCSP_REVOKED ||
+        (answer.verdict && ocsp_is_fresh(&answer, loop_wall(w->desk->loop), &fault)))
+        question_ended(q, answer.verdict != OCSP_GOOD);
+    else
+        status_publish_later(w->desk, false);
+    questions_begin(w);
+}
+
+static void on_kept(void *owner, struct ocsp_job *job)
+{
+    struct question *q = owner;
+    q->job = NULL;
+    if (job->is_read) {
+        recalled(q, job);
+    } else if (job->why.code) {
+        q->kept = (struct ocsp_answer){0};
+        complain(q->watched, "an OCSP answer can't be remembered", &job->why);
+    }
+    if (!q->unwritten.len)
+        return;
+    struct ocsp_job *next = mem_new(struct ocsp_job);
+    next->bytes = q->unwritten;
+    q->unwritten = (struct slice){0};
+    send_job(q, next);
+}
+
+/* ---- fetching ---- */
+
+static void question_take(struct question *q, const struct ocsp_answer *answer, struct slice bytes)
+{
+    struct status_desk *d = q->watched->desk;
     /* Before, it may have been let in by a CRL, or by allow_for. */
     const bool is_worse =
         answer->verdict != OCSP_GOOD && answer->verdict != q->known.answer.verdict;
     q->known.answer = *answer;
+    q->known.is_unread = false;
     q->pause_s = 0;
-    q->due_s = now_s + (half_s < ANSWER_LIFE_MIN_S   ? ANSWER_LIFE_MIN_S
-                        : half_s > ANSWER_LIFE_MAX_S ? ANSWER_LIFE_MAX_S
-                                                     : half_s);
-    metric_add(q->watched->desk->metrics, METRIC_OCSP_FETCHES_TOTAL, 1);
+    q->due_s = loop_wall(d->loop).s + status_rest(d, answer->next_update, REST_MAX_S);
+    metric_add(d->metrics, METRIC_OCSP_FETCHES_TOTAL, 1);
+    keep(q, bytes);
     question_ended(q, is_worse);
 }
 
@@ -124,8 +222,9 @@ static void on_answer(void *owner, const struct fetch_answer *answer, const stru
     else if (answer->status != 200) {
         fault_set(&fault, FAULT_IO, "the responder answered with status %d", answer->status);
         question_failed(q, &fault);
-    } else if (question_read(q, answer->body, &read, &fault))
-        question_take(q, &read);
+    } else if (question_read(q, answer->body, &read, &fault) &&
+               ocsp_is_fresh(&read, loop_wall(w->desk->loop), &fault))
+        question_take(q, &read, answer->body);
     else
         question_failed(q, &fault);
     questions_begin(w);
@@ -141,7 +240,7 @@ static void question_begin(struct question *q)
     }
     w->asking++;
     q->fetch = watched_fetch(w, q->url,
-                             (struct fetch_request){.max_bytes = ANSWER_MAX_BYTES,
+                             (struct fetch_request){.max_bytes = OCSP_ANSWER_MAX_BYTES,
                                                     .may_connect = may_connect,
                                                     .done = on_answer,
                                                     .owner = q});
@@ -227,6 +326,10 @@ static struct question *question_new(struct watched *w, const uint8_t key[32], X
     list_push(&w->questions, &q->link);
     list_push(bucket_of(d, key), &q->in_bucket);
     d->question_count++;
+    if (d->memory)
+        q->path = ocsp_memory_path(d->memory, w->authority->entity, w->authority->id, link);
+    if (q->path)
+        recall(q);
     return q;
 }
 
@@ -240,7 +343,8 @@ bool questions_want(struct watched *w, X509 *leaf, const struct chain_link *link
     if (!q && !(q = question_new(w, key, leaf, link)))
         return false;
     q->seen_s = now_s;
-    if (!q->fetch && q->due_s > now_s) { // asked lately: the table has what there is
+    if (!q->fetch && !q->known.is_unread &&
+        q->due_s > now_s) { // asked lately: the table has what there is
         if (q->known.wanted_again_s <= now_s)
             question_ended(q, false);
         return false;

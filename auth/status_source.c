@@ -58,15 +58,6 @@ static void text_failed(struct source *s, const struct fault *why)
     wishes_answer(&s->wishes);
 }
 
-/* Ahead of nextUpdate, so that one failure leaves time for the next try. */
-static int64_t refresh_after(const struct source *s)
-{
-    const int64_t left_s = s->crl->next_update.s - loop_wall(s->watched->desk->loop).s;
-    const int64_t most_s = s->watched->authority->revocation.refresh_s;
-    const int64_t half_s = left_s / 2 > 1 ? left_s / 2 : 1;
-    return half_s < most_s ? half_s : most_s;
-}
-
 /* Who is on the new list may be inside; nobody is let in by it who was not known to be good. */
 static void take_list(struct source *s, struct crl_job *job)
 {
@@ -83,7 +74,8 @@ static void take_fetched(struct source *s, struct crl_job *job)
     take_list(s, job);
     s->pause_s = 0;
     if (s->url)
-        rest(s, refresh_after(s));
+        rest(s, status_rest(s->watched->desk, s->crl->next_update,
+                            s->watched->authority->revocation.refresh_s));
     if (!job->is_kept)
         watched_complain(s->watched, "a CRL can't be remembered", &job->unkept);
     wishes_answer(&s->wishes);
@@ -127,6 +119,7 @@ static void read_list(struct source *s, struct crl_job *job)
     job->issuers = X509_chain_up_ref(w->issuers);
     job->last = s->crl ? crl_ref(s->crl) : NULL;
     job->memory = crl_memory_copy(&s->memory);
+    job->job.group = mem_slice(w->authority->entity);
     job->now = loop_wall(w->desk->loop);
     job->max_bytes = (size_t)w->authority->revocation.crl_max_bytes;
     job->must_follow = s->url != NULL;
@@ -353,6 +346,15 @@ void sources_forget(struct watched *w)
 {
     while (!list_is_empty(&w->sources))
         source_free(container_of(w->sources.next, struct source, link));
+}
+
+void sources_keep(const struct watched *w, struct status_keep *keep)
+{
+    list_each (at, &w->sources) {
+        const struct source *s = container_of(at, struct source, link);
+        if (s->memory.path)
+            status_keep_add(keep, mem_text(slice_of(strrchr(s->memory.path, '/') + 1)));
+    }
 }
 
 /* ---- what certificates say ---- */

@@ -270,7 +270,7 @@ static void load_revocation(struct loader *l, const struct yaml *map, struct rev
     load_crl_text(l, n, r);
     load_ocsp(l, n, r);
     load_when_unknown(l, n, r);
-    (void)load_duration_s(l, n, "refresh", 1, 86400, &r->refresh_s);
+    (void)load_duration_s(l, n, "refresh", 5, 86400, &r->refresh_s);
     if (!r->crl.count && !r->crl_pem.len && !r->ocsp.len && !r->from_certificate)
         findings_error(l->out, yaml_place(n), "no-source",
                        "nothing says where revocations are found; give crl, crl_file, ocsp or "

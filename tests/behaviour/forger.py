@@ -77,6 +77,15 @@ class Signer:
                          {k: v for k, v in body.items() if k not in without})
 
 
+def with_own_provider(text, signer, issuer, more="", audience="own-api"):
+    """The bundle with a provider `own` whose keys it holds itself, so that we sign what no real provider would. `more`:
+    further lines of it."""
+    lines = ["id: own", f"issuer: {issuer}", f"audiences: [{audience}]", *more.splitlines(),
+             f"jwks: '{json.dumps({'keys': [signer.jwk]})}'"]
+    block = "".join(f"  {'-' if line is lines[0] else ' '} {line}\n" for line in lines)
+    return text.replace("device_authorities:\n", f"{block}device_authorities:\n", 1)
+
+
 class Prover(Signer):
     """The key of a client that proves that it has it (RFC 9449)."""
 

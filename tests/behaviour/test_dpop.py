@@ -3,7 +3,6 @@
 second time, for another request, or later."""
 
 import concurrent.futures
-import json
 import os
 import signal
 import time
@@ -13,7 +12,7 @@ import redis
 
 from callers import check_refusal
 from conftest import check_end
-from forger import Prover, Signer, b64
+from forger import Prover, Signer, b64, with_own_provider
 from world import World, until
 
 BOUND = "bound.finance.localhost"
@@ -37,14 +36,7 @@ def gate(signer):
         made.begin()
 
         def applications(text):
-            text = text.replace("device_authorities:\n", f"""\
-  - id: own
-    issuer: {OWN}
-    audiences: [own-api]
-    leeway: 0s
-    jwks: '{json.dumps({"keys": [signer.jwk]})}'
-device_authorities:
-""", 1)
+            text = with_own_provider(text, signer, OWN, "leeway: 0s")
             for host, more in ((BOUND, "dpop: required"), (EITHER, "forward_token: true")):
                 text += f"""
   - id: {host.split(".")[0]}

@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from conftest import check_end
-from forger import Signer
+from forger import Signer, with_own_provider
 from test_hostile_store import put
 from world import World, until
 
@@ -41,13 +41,7 @@ def signer():
 def gate(signer):
     with World(workers=2, hosts=[HOST, ROBOTS]) as made:
         made.begin()
-        made.update("finance", lambda text: text.replace("device_authorities:\n", f"""\
-  - id: own
-    issuer: {OWN}
-    audiences: [own-api]
-    jwks: '{json.dumps({"keys": [signer.jwk]})}'
-device_authorities:
-""", 1) + f"""
+        made.update("finance", lambda text: with_own_provider(text, signer, OWN) + f"""
   - id: evidence
     host: {HOST}
     device: none

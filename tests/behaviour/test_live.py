@@ -17,7 +17,7 @@ import pytest
 from callers import H2, Reset, read_answer
 from conftest import check_end
 from devices import Authority, ends_at
-from forger import Signer
+from forger import Signer, with_own_provider
 from scenery import Line
 from world import World, free_port, until
 
@@ -38,14 +38,7 @@ def gate(signer):
     with World(workers=2, hosts=[FREE, TOKEN, DEVICE, REAL]) as made:
         made.begin()
         upstream = f"upstreams: [http://127.0.0.1:{made.origin.port}]"
-        made.update("finance", lambda text: text.replace("device_authorities:\n", f"""\
-  - id: own
-    issuer: {OWN}
-    audiences: [own-api]
-    leeway: 0s
-    jwks: '{json.dumps({"keys": [signer.jwk]})}'
-device_authorities:
-""", 1) + f"""
+        made.update("finance", lambda text: with_own_provider(text, signer, OWN, "leeway: 0s") + f"""
   - id: live-free
     host: {FREE}
     device: optional

@@ -6,7 +6,6 @@ table "When something is away" of docs/operations.md names these tests, row by r
 import contextlib
 import email.utils
 import html
-import json
 import os
 import re
 import signal
@@ -19,7 +18,7 @@ import pytest
 from callers import read_answer
 from conftest import check_end
 from devices import Authority
-from forger import Prover, Signer, split
+from forger import Prover, Signer, split, with_own_provider
 from revocation import StatusServer, make_answer, make_crl, request_of
 from test_inventory import device as inventory
 from test_revocation import watched
@@ -431,14 +430,7 @@ def with_clocks(signer, origin):
 """
 
     def change(text):
-        text = text.replace("device_authorities:\n", f"""\
-  - id: own
-    issuer: {OWN}
-    audiences: [own-api]
-    leeway: 0s
-    jwks: '{json.dumps({"keys": [signer.jwk]})}'
-device_authorities:
-""", 1)
+        text = with_own_provider(text, signer, OWN, "leeway: 0s")
         for id, host, more, when in (
                 ("clock-devices", DEVICES, "device: required", 'device.id != ""'),
                 ("clock-proof", PROOF, "device: none\n    dpop: required\n    identity_providers: [own]", 'user.subject != ""'),
@@ -465,7 +457,7 @@ def test_the_clock_is_set_and_what_is_remembered_and_refreshed_goes_by_it(status
         def seen(w, name):
             return w.ask(f"{w.id}-{name}", DEVICES)
 
-        long = authority("crl: [CRL], refresh: 1s", lambda w: (w.device("kept"), w.give_crl(w.device("lost"))))
+        long = authority("crl: [CRL], refresh: 5s", lambda w: (w.device("kept"), w.give_crl(w.device("lost"))))
         asked = authority("ocsp: OCSP")
         answers(asked)
         for name in ("kept", "lost", "late"):

@@ -10,6 +10,7 @@ import time
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.x509 import ocsp
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
 from callers import H2
@@ -165,7 +166,7 @@ def test_a_list_is_fetched_ahead_of_its_end(gate, server):
 
 
 def test_an_earlier_list_does_not_take_the_place_of_a_later_one(gate, server):
-    with watched(gate, server, "crl: [CRL], refresh: 1s",
+    with watched(gate, server, "crl: [CRL], refresh: 5s",
                  lambda w: w.give_crl(w.device("lost"), number=5, begins_s=-60)) as w:
         assert w.ask(f"{w.id}-lost") == REVOKED
         w.give_crl(number=4, begins_s=-30)
@@ -176,7 +177,7 @@ def test_an_earlier_list_does_not_take_the_place_of_a_later_one(gate, server):
 
 
 def test_a_stream_is_cut_and_a_ticket_refused_by_the_next_list(gate, server):
-    with watched(gate, server, "crl: [CRL], refresh: 1s", lambda w: w.give_crl()) as w:
+    with watched(gate, server, "crl: [CRL], refresh: 5s", lambda w: w.give_crl()) as w:
         lost, kept = w.device("lost"), w.device("kept")
         gate.origin.clear()
         with Visit(gate, LIVE, cert=lost) as visit:
@@ -208,7 +209,7 @@ def test_a_revoked_intermediate_takes_its_devices_with_it(gate, server):
     (gate.folder / "policy" / f"{made.id}.pem").write_bytes(made.pem)
     urls = f"[{server.url(made.path + '.crl')}, {server.url(made.path + 'b.crl')}]"
     block = (f"  - id: {made.id}\n    trust: managed\n    device_name: subject.CN\n    ca_file: {made.id}.pem\n"
-             f"    revocation: {{ crl: {urls}, refresh: 1s }}\n")
+             f"    revocation: {{ crl: {urls}, refresh: 5s }}\n")
     gate.update("finance", lambda text: text.replace("device_authorities:\n", f"device_authorities:\n{block}", 1))
     below.device(gate, f"{made.id}-leaf", "leaf")
     assert made.ask(f"{made.id}-leaf") == GOOD
@@ -383,7 +384,7 @@ def test_the_responder_that_a_certificate_names(gate, server):
 # The tools that authorities have
 
 def test_lists_and_answers_of_openssl_itself(gate, server):
-    with watched(gate, server, "crl: [CRL], refresh: 1s, ocsp: OCSP") as w:
+    with watched(gate, server, "crl: [CRL], refresh: 5s, ocsp: OCSP") as w:
         home = gate.folder / w.id
         home.mkdir()
         (home / "index").write_text("")
@@ -430,6 +431,16 @@ def restart(gate, meanwhile=lambda: None):
 
 def kept_file(gate, w):
     (path,) = (gate.folder / "state/crl").glob(f"fod-finance.{w.id}.*")
+    return path
+
+
+def kept_answers(gate, w):
+    return list((gate.folder / "state/ocsp").glob(f"fod-finance.{w.id}.*"))
+
+
+def kept_answer(gate, w):
+    """The file of the one device that there is."""
+    (path,) = until(lambda: kept_answers(gate, w), "no answer is kept")
     return path
 
 
@@ -537,3 +548,138 @@ def test_a_list_that_is_listed_no_longer_is_not_kept(gate, server):
         gate.update("finance", lambda text: text.replace(f"{w.path}.crl", f"{w.path}.other"))
         until(lambda: not path.exists(), "it is still there")
         gate.update("finance", lambda text: text.replace(f"{w.path}.other", f"{w.path}.crl"))
+
+
+@pytest.mark.parametrize("when", ["deny", "{ allow_for: 4h }"])
+def test_an_answer_counts_after_a_restart_while_its_responder_is_away(gate, server, when):
+    with watched(gate, server, f"ocsp: OCSP, when_unknown: {when}") as w:
+        answer_by(w, lambda leaf: make_answer(w.ca, leaf, "revoked" if leaf == w.leaf(f"{w.id}-lost") else "good"))
+        lost, kept, new = (w.device(name) for name in ("lost", "kept", "new"))
+        assert (w.ask(kept), w.ask(lost)) == (GOOD, REVOKED)
+        until(lambda: len(kept_answers(gate, w)) == 2, "they are not kept")
+        server.answers[w.path] = 500
+        restart(gate)
+        assert (w.ask(lost), w.ask(kept)) == (REVOKED, GOOD)
+        assert w.ask(new) == (UNKNOWN if when == "deny" else GOOD)
+        answer_by(w, lambda leaf: make_answer(w.ca, leaf, "revoked", begins_s=-5))  # it is asked all the same
+        until(lambda: w.ask(kept) == REVOKED, "the next answer is not fetched", 15)
+
+
+def test_an_answer_that_is_over_lets_nobody_in_after_a_restart_and_keeps_out_who_is_revoked(gate, server):
+    """`allow_for` counts from the end of the answer: no restart begins it anew."""
+    with contextlib.ExitStack() as both:
+        over = both.enter_context(watched(gate, server, "ocsp: OCSP, when_unknown: deny"))
+        long_over = both.enter_context(watched(gate, server, "ocsp: OCSP, when_unknown: { allow_for: 60s }"))
+        for w in (over, long_over):
+            answer_by(w, lambda leaf, w=w: make_answer(w.ca, leaf, "revoked" if leaf == w.leaf(f"{w.id}-lost") else "good"))
+            assert (w.ask(w.device("lost")), w.ask(w.device("kept"))) == (REVOKED, GOOD)
+            until(lambda: len(kept_answers(gate, w)) == 2, "they are not kept")
+            server.answers[w.path] = 500
+
+        def end():
+            for w in (over, long_over):
+                ends = [make_answer(w.ca, w.leaf(f"{w.id}-{name}"), status, begins_s=-900, life_s=-120)
+                        for name, status in (("lost", "revoked"), ("kept", "good"))]
+                for path in kept_answers(gate, w):  # which is whose, their numbers say
+                    number = ocsp.load_der_ocsp_response(path.read_bytes()).serial_number
+                    path.write_bytes(next(e for e in ends if ocsp.load_der_ocsp_response(e).serial_number == number))
+
+        restart(gate, end)
+        for w in (over, long_over):
+            assert (w.ask(f"{w.id}-lost"), w.ask(f"{w.id}-kept")) == (REVOKED, UNKNOWN)
+        answer_by(over, lambda leaf: make_answer(over.ca, leaf))
+        until(lambda: over.ask(f"{over.id}-kept") == GOOD, "it does not recover", 15)
+
+
+def forged_by(make):
+    return lambda w, held: make(w, w.leaf(f"{w.id}-kept"))
+
+
+ANSWERS_WRONG = [  # what, how it is made of a Watched and what lies there, what the log says
+    ("nothing that could be read", lambda w, held: b"\0", "it does not parse"),
+    ("cut off", lambda w, held: held[:-7], "it does not parse"),
+    ("changed", lambda w, held: held[:-9] + bytes([held[-9] ^ 1]) + held[-8:], "it is not signed by"),
+    ("of another certificate", forged_by(lambda w, leaf: make_answer(w.ca, leaf, about=w.ca.issue("other")[0])),
+     "about another certificate"),
+    ("of another key", forged_by(lambda w, leaf: make_answer(w.ca, leaf, responder=Authority.root("Somebody"))),
+     "it is not signed by"),
+    ("of a device", forged_by(lambda w, leaf: delegate(w, leaf, usage=ExtendedKeyUsageOID.CLIENT_AUTH)), "it is not signed by"),
+    ("of tomorrow", forged_by(lambda w, leaf: make_answer(w.ca, leaf, begins_s=3600, life_s=7200)), "lies in the future"),
+    ("much too large", lambda w, held: bytes(1 << 20), "is larger than 65536 bytes"),
+]
+
+
+def test_a_kept_answer_that_is_damaged_or_foreign_is_not_believed(gate, server):
+    """All of them at one restart, which takes longer than they do."""
+    with contextlib.ExitStack() as all_of_them:
+        cases = []
+        for what, change, words in ANSWERS_WRONG:
+            w = all_of_them.enter_context(watched(gate, server, "ocsp: OCSP"))
+            answer_by(w, lambda leaf, w=w: make_answer(w.ca, leaf))
+            assert w.ask(w.device("kept")) == GOOD
+            kept_answer(gate, w)
+            server.answers[w.path] = 500
+            cases.append((what, change, words, w))
+
+        def spoil():
+            for _, change, _, w in cases:
+                path = kept_answer(gate, w)
+                path.write_bytes(change(w, path.read_bytes()))
+
+        restart(gate, spoil)
+        for what, _, words, w in cases:
+            assert w.ask(f"{w.id}-kept") == UNKNOWN, what
+            log = gate.log_text()[gate.log_from:]
+            assert any(words in line and "a kept OCSP answer" in line and f"'{w.id}'" in line for line in log.splitlines()), (what, log)
+            answer_by(w, lambda leaf, w=w: make_answer(w.ca, leaf))
+        for what, _, _, w in cases:
+            until(lambda: w.ask(f"{w.id}-kept") == GOOD, f"it does not recover: {what}", 20)
+
+
+def test_an_answer_that_is_earlier_than_the_kept_one_does_not_take_its_place(gate, server):
+    with watched(gate, server, "ocsp: OCSP") as w:
+        answer_by(w, lambda leaf: make_answer(w.ca, leaf, "revoked", begins_s=-30))
+        device = w.device("kept")
+        assert w.ask(device) == REVOKED
+        kept_answer(gate, w)
+        answer_by(w, lambda leaf: make_answer(w.ca, leaf, begins_s=-90))  # somebody on the way plays it again
+        restart(gate)
+        assert w.ask(device) == REVOKED
+        said(gate, "it is older than the one before")
+        assert w.ask(device) == REVOKED
+
+
+def is_good(w):
+    try:
+        return w.ask(f"{w.id}-kept") == GOOD
+    except OSError:  # no such host yet
+        return False
+
+
+def test_what_is_kept_of_an_authority_goes_with_it_and_stays_while_its_bundle_is_only_not_at_hand(gate, server):
+    def files(*ids):
+        names = [path.name for kind in ("crl", "ocsp") for path in (gate.folder / "state" / kind).iterdir()]
+        return [[name for name in names if name.split(".")[1] == id] for id in ids]
+
+    with watched(gate, server, "crl: [CRL], ocsp: OCSP", lambda w: w.give_crl()) as stays:
+        with watched(gate, server, "crl: [CRL], ocsp: OCSP", lambda w: w.give_crl()) as goes:
+            for w in (stays, goes):
+                answer_by(w, lambda leaf, w=w: make_answer(w.ca, leaf))
+                assert w.ask(w.device("kept")) == GOOD
+            until(lambda: [len(one) for one in files(stays.id, goes.id)] == [2, 2], "not all is kept")
+        until(lambda: [len(one) for one in files(stays.id, goes.id)] == [2, 0], "what is gone is still kept", 20)
+        # At a start with a bundle that can't be read and a store that is away, nothing is known of its authorities. Of
+        # those of another entity it is: what is gone there shows that it was looked through.
+        bundle, decoy = gate.folder / "state/bundle-fod-finance.signed", gate.folder / f"state/ocsp/health-agency.gone.{'0' * 32}"
+
+        def hide():
+            bundle.write_bytes(b"damaged")
+            decoy.write_bytes(b"")
+
+        gate.stop("redis")
+        restart(gate, hide)
+        until(lambda: not decoy.exists(), "nothing is looked through", 20)
+        assert [len(one) for one in files(stays.id)] == [2]
+        gate.start_redis()
+        gate.wait_redis()
+        until(lambda: is_good(stays), "the bundle does not come back", 20)

@@ -14,7 +14,7 @@ import redis
 from conftest import check_end
 from devices import Authority
 from callers import check_refusal
-from forger import Signer
+from forger import Signer, with_own_provider
 from test_live import Stream, both_protocols
 from test_resumption import resumes, ticket_of
 from tls_client import Refused
@@ -34,13 +34,7 @@ def signer():
 
 def policy(text, signer, world):
     upstream = f"upstreams: [http://127.0.0.1:{world.origin.port}]"
-    return text.replace("device_authorities:\n", f"""\
-  - id: own
-    issuer: {OWN}
-    audiences: [own-api]
-    jwks: '{json.dumps({"keys": [signer.jwk]})}'
-device_authorities:
-""", 1) + f"""
+    return with_own_provider(text, signer, OWN) + f"""
   - id: revoked-live
     host: {LIVE}
     device: required

@@ -12,7 +12,7 @@ import pytest
 import forger
 from callers import CALLERS, H2, check_refusal
 from conftest import check_end
-from forger import Signer, b64, hmac_signed, number, part, split
+from forger import Signer, b64, hmac_signed, number, part, split, with_own_provider
 from scenery import ENTITIES, Line
 from world import UNLIMITED, World, until
 
@@ -40,15 +40,7 @@ def signed(signer):
     """A gateway with a provider whose keys the bundle holds, so that we can sign what no real provider would."""
     with World(workers=1, hosts=[SIGNED]) as made:
         made.begin()
-        made.update("finance", lambda text: text.replace("device_authorities:\n", f"""\
-  - id: own
-    issuer: {OWN}
-    audiences: [own-api]
-    leeway: 0s
-    jwks: '{json.dumps({"keys": [signer.jwk]})}'
-    claims: {{ groups: roles }}
-device_authorities:
-""", 1) + f"""
+        made.update("finance", lambda text: with_own_provider(text, signer, OWN, "leeway: 0s\nclaims: { groups: roles }") + f"""
   - id: signed
     host: {SIGNED}
     device: none
