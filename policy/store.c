@@ -350,8 +350,9 @@ static void catch_up(struct store *s)
         return;
     job_begin(s);
     if (redis_send(s->commands, COMMAND_LIMIT_MS, on_head, s,
-                   (struct slice[]){SLICE("EVAL"), slice_from(head_script, sizeof(head_script) - 1),
-                                    SLICE("4"), SLICE("belfry:epoch"), SLICE("belfry:count"),
+                   (struct slice[]){SLICE("EVAL_RO"),
+                                    slice_from(head_script, sizeof(head_script) - 1), SLICE("4"),
+                                    SLICE("belfry:epoch"), SLICE("belfry:count"),
                                     SLICE("belfry:serials"), SLICE("belfry:events")},
                    7))
         return;
