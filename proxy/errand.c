@@ -9,6 +9,7 @@
 #include "auth/status_desk.h"
 #include "auth/vouch.h"
 #include "base/mem.h"
+#include "base/metric.h"
 #include "proxy/control.h"
 #include "proxy/exchange.h"
 
@@ -121,6 +122,7 @@ static void keys_run(struct errand *self, struct desks *desks)
 {
     struct key_errand *k = container_of(self, struct key_errand, errand);
     k->desk = desks->issuers;
+    metric_add(desks->metrics, METRIC_JWKS_WISHES_TOTAL, 1);
     issuer_desk_want(desks->issuers, k->digest, keys_answered, k);
 }
 
