@@ -23,6 +23,7 @@ _Static_assert(HEAD_BYTES + TAG_BYTES == VAULT_OVERHEAD, "as the header says");
 static const char *const purposes[VAULT_PURPOSE_COUNT] = {
     [VAULT_SESSION] = "session", [VAULT_ATTEMPT] = "attempt", [VAULT_HANDOVER] = "handover",
     [VAULT_DEVICE] = "device",   [VAULT_REVOKED] = "revoked", [VAULT_MARK] = "mark",
+    [VAULT_PAGE] = "page",
 };
 
 bool vault_is_open(const struct keyring *k)

@@ -16,6 +16,7 @@ enum vault_purpose {
     VAULT_DEVICE,   /* of the inventory */
     VAULT_REVOKED,
     VAULT_MARK, /* used once: a jti, a code */
+    VAULT_PAGE, /* what a page of the gateway says; not in the store */
     VAULT_PURPOSE_COUNT
 };
 

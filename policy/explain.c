@@ -33,15 +33,29 @@ enum cel_outcome explain_ask(const struct rule *r, const struct cel *when,
 }
 
 /* The first of the conditions joined by && that is not true. */
-static struct slice first_failed(const struct rule *r, const struct facts *facts, uint64_t unknown,
-                                 struct arena *a)
+static const struct cel *first_failed(const struct rule *r, const struct facts *facts,
+                                      uint64_t unknown, struct arena *a)
 {
     const struct cel *const *atoms;
     struct cel_run run;
     const uint32_t count = r->when ? cel_atoms(r->when, a, &atoms) : 0;
     for (uint32_t i = 0; i < count; i++)
         if (explain_ask(r, atoms[i], facts, unknown, &run) == CEL_IS_FALSE)
-            return cel_text(a, atoms[i]);
+            return atoms[i];
+    return NULL;
+}
+
+struct slice explain_lack(const struct facts *facts, const struct decision *d, struct arena *a)
+{
+    const struct application *app = facts->app;
+    for (uint32_t i = 0; !d->is_baseline && i < app->rule_count; i++) {
+        const struct rule *r = &app->rule_list[i];
+        if (!slice_eq(r->id, d->rule))
+            continue;
+        const struct cel *failed = first_failed(r, facts, 0, a);
+        const uint64_t reads = failed ? cel_reads(failed) : 0;
+        return reads ? cel_bit_fact((uint32_t)__builtin_ctzll(reads)) : SLICE("");
+    }
     return SLICE("");
 }
 
@@ -63,6 +77,7 @@ void explain_condition(struct account *out, const struct facts *facts, uint64_t 
                        struct arena *a)
 {
     const struct rule *r = out->rule;
+    const struct cel *failed;
     struct cel_run run;
     if (r->reads_path && unknown & CEL_BIT(request_path)) {
         out->mark = MARK_UNKNOWN;
@@ -75,7 +90,8 @@ void explain_condition(struct account *out, const struct facts *facts, uint64_t 
         return;
     case CEL_IS_FALSE:
         out->mark = MARK_MISS;
-        out->failed = first_failed(r, facts, unknown, a);
+        failed = first_failed(r, facts, unknown, a);
+        out->failed = failed ? cel_text(a, failed) : SLICE("");
         break;
     case CEL_IS_ERROR:
         out->mark = mark_of_error(out, facts, &run);

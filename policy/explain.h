@@ -47,6 +47,10 @@ enum cel_outcome explain_ask(const struct rule *r, const struct cel *when,
 /* Takes out whom no request for facts->app can have: a device, and a service by its certificate,
  * where none is asked for; a person or service by a token where nobody vouches for one. */
 void explain_narrow(struct facts *facts);
+/* What the rule that came nearest asked for in vain: the fact that the first of its conditions that
+ * is not so names first, such as "user.groups". Empty: it names none, or is the baseline's. Of the
+ * application of `facts`. */
+struct slice explain_lack(const struct facts *facts, const struct decision *d, struct arena *a);
 /* A rule that is there, and not in shadow. */
 bool explain_counts(const struct rule *r, struct wall now);
 /* Whether it is for this method and path; a requirement is for all. */

@@ -34,6 +34,7 @@ struct telling {
     struct slice rule;
     struct slice missing;
     struct slice device;
+    const struct slice *why; /* the rule's own words, by language; or NULL */
     int64_t acr_level;
 };
 
@@ -80,6 +81,9 @@ static struct telling telling_of(struct arena *a, const struct refusal *r)
     if (is_by_rule(reason) && r->decision) {
         t.rule = clipped(r->decision->rule);
         t.missing = clipped(r->decision->missing);
+        t.why = r->decision->explanations;
+        if (t.why && t.why[LANGUAGE_EN].len)
+            t.detail = t.why[LANGUAGE_EN];
     }
     if (reason == REASON_ASSURANCE_TOO_LOW && r->decision)
         t.acr_level = r->decision->needs_acr_level;
@@ -217,16 +221,24 @@ static bool problem_print(struct buf *out, const struct refusal *r, const struct
            text_print(out, "remedy", slice_of(remedy)) && buf_add(out, SLICE("}\n"));
 }
 
-static bool html_print(struct buf *out, const struct refusal *r, const struct telling *t,
-                       enum language language)
+static struct slice remembered(struct arena *a, const struct refusal *r, const struct page *p)
+{
+    struct form says;
+    if (r->back.len || !r->place)
+        return (struct slice){0};
+    page_say(a, p, &says);
+    return memo_write(a, r->place, &says);
+}
+
+static bool html_print(struct arena *a, struct buf *out, const struct refusal *r,
+                       const struct telling *t, enum language language)
 {
     char level[24] = "";
 
     if (t->acr_level > 0)
         snprintf(level, sizeof level, "%jd", (intmax_t)t->acr_level);
-    const struct page p = {
+    struct page p = {
         .reason = t->reason,
-        .status = t->status,
         .frame = {.language = language,
                   .name = !r->app || r->app->is_sign_in ? (struct slice){0}
                           : r->app->name[language].len  ? clipped(r->app->name[language])
@@ -241,6 +253,9 @@ static bool html_print(struct buf *out, const struct refusal *r, const struct te
         .level = slice_of(level),
         .device = t->device,
     };
+    if (t->why)
+        memcpy(p.why, t->why, sizeof p.why);
+    p.frame.memo = remembered(a, r, &p);
     return page_print(out, &p);
 }
 
@@ -276,7 +291,7 @@ void answer_make(struct arena *a, const struct refusal *r, struct answer *out)
     *out = (struct answer){.status = t.status};
     buf_init(&body, BODY_MAX_BYTES);
     const bool is_whole =
-        r->wants_html ? html_print(&body, r, &t, language) : problem_print(&body, r, &t);
+        r->wants_html ? html_print(a, &body, r, &t, language) : problem_print(&body, r, &t);
     assert(is_whole); /* every text in it is clipped, or a return path */
     out->body = arena_copy(a, buf_slice(&body));
     buf_fini(&body);

@@ -9,6 +9,7 @@
 #include "belfry/id.h"
 #include "belfry/request.h"
 #include "policy/bundle.h"
+#include "proxy/memo.h"
 
 struct refusal {
     enum reason reason;
@@ -18,8 +19,9 @@ struct refusal {
     struct slice reference;
     bool wants_html;
     enum language language;
-    struct slice back;   /* where the same page is seen again (page_frame) */
-    struct slice again;  /* where to sign in (again); may be empty */
+    struct slice back;              /* where the same page is seen again (page_frame) */
+    const struct memo_place *place; /* else it is remembered for there; NULL: it can't be */
+    struct slice again;             /* where to sign in (again); may be empty */
     struct slice person; /* who is signed in, whom their page then tells how to sign out */
     bool has_sheet;      /* page_frame */
     bool had_token;      /* 401: invalid_token rather than a bare challenge */

@@ -11,6 +11,7 @@
 #include "base/reason.h"
 #include "base/secret.h"
 #include "policy/decide.h"
+#include "policy/explain.h"
 #include "policy/query.h"
 #include "proxy/answer.h"
 #include "proxy/cookie.h"
@@ -662,9 +663,13 @@ static struct slice signed_in_as(const struct exchange *x)
 static void refuse_in_words(struct exchange *x)
 {
     struct answer answer;
+    if (x->reason == REASON_DENIED && !x->decision.missing.len)
+        x->decision.missing = explain_lack(&x->facts, &x->decision, &x->arena);
     /* To a connection that is not for that host, no word of what is there. */
     bool is_elsewhere = x->reason == REASON_HOST_MISDIRECTED || x->reason == REASON_HOST_UNKNOWN;
+    bool is_here = x->door && !is_elsewhere;
     bool has_hsts = x->door && x->door->hsts.len;
+    struct memo_place place;
     struct refusal r = {.reason = x->reason,
                         .app = is_elsewhere ? NULL : x->facts.app,
                         .decision = x->facts.app && x->decision.reason ? &x->decision : NULL,
@@ -672,10 +677,11 @@ static void refuse_in_words(struct exchange *x)
                         .reference = slice_of(x->reference.text),
                         .wants_html = x->request.accepts_html,
                         .language = own_language(x),
-                        .back = x->door && !is_elsewhere ? own_back(x) : (struct slice){0},
+                        .back = is_here ? own_back(x) : (struct slice){0},
+                        .place = is_here ? own_place(x, &place) : NULL,
                         .again = x->again,
                         .person = is_elsewhere ? (struct slice){0} : signed_in_as(x),
-                        .has_sheet = x->door && !is_elsewhere,
+                        .has_sheet = is_here,
                         .had_token = x->had_token,
                         .had_proof = x->is_with_proof};
     if (x->request.accepts_html && !is_elsewhere)

@@ -98,6 +98,8 @@ struct exchange {
     struct work *work;               /* what an errand for one of those has brought */
     struct slice try_cookie;         /* of the attempt that begins */
     struct slice again;              /* where a refused person can sign in again */
+    struct slice language;           /* the tag that this request has chosen; else empty */
+    struct slice memo;               /* of the page that answers (proxy/memo.h); else empty */
     enum session_answer session_answer;
     struct errand *errand; /* under way */
     uint32_t errands_over; /* bits 1 << enum errand_kind */

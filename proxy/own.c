@@ -10,6 +10,7 @@
 #include "base/secret.h"
 #include "proxy/cookie.h"
 #include "proxy/own_page.h"
+#include "proxy/sign_in_errand.h"
 
 #define GET (1u << METHOD_GET)
 #define READ (1u << METHOD_GET | 1u << METHOD_HEAD)
@@ -34,33 +35,53 @@ static enum next style_sheet(struct exchange *x)
     return NEXT;
 }
 
-static enum next choose_language(struct exchange *x)
-{
-    struct form form;
-    struct slice tag, to;
-    if (!own_form(x, &form) || !form_get(&form, SLICE("language"), &tag) ||
-        !form_get(&form, SLICE("to"), &to) || language_named(tag) == LANGUAGE_COUNT)
-        return refuse(x, REASON_REQUEST_MALFORMED, "no language was chosen");
-    if (!return_path_is_valid(to) && !own_page_is_at(to))
-        to = SLICE("/");
-    own_add_cookie(x, cookie_set(&x->arena, SLICE(COOKIE_LANGUAGE),
-                                 language_tag(language_named(tag)), YEAR_S));
-    own_see_other(x, to);
-    return NEXT;
-}
-
 /* The login host's own front page. */
 static enum next home(struct exchange *x)
 {
-    const enum language l = own_language(x);
-    const struct page_value values[] = {
-        {"heading", page_label(LABEL_HOME, l), false},
-        {"why", page_label(LABEL_HOME_WHY, l), false},
-        {"url", {0}, false},
-        {"url_label", {0}, false},
-        {"reference", slice_of(x->reference.text), false},
-    };
-    own_page(x, 200, PAGE_NOTE, values[0].text, values, sizeof values / sizeof *values);
+    own_note(x, LABEL_HOME, LABEL_HOME_WHY, (struct slice){0}, LABEL_SIGN_IN);
+    return NEXT;
+}
+
+/* ---- another language ---- */
+
+/* Who shows a page again that has no address of its own, by what its memo calls it. */
+static const struct {
+    struct slice page;
+    bool (*show)(struct exchange *x, const struct form *said);
+} remembered[] = {
+    {SLICE_INIT("refused"), own_refused_again}, {SLICE_INIT("onward"), own_onward_again},
+    {SLICE_INIT("choose"), own_choose_again},   {SLICE_INIT("kept"), own_kept_again},
+    {SLICE_INIT("resend"), own_resend_again},
+};
+
+static bool show_again(struct exchange *x, struct slice memo)
+{
+    struct memo_place place;
+    struct form said;
+    struct slice page;
+    if (!memo_read(&x->arena, own_place(x, &place), memo, &said) ||
+        !form_get(&said, SLICE("page"), &page))
+        return false;
+    for (size_t i = 0; i < sizeof remembered / sizeof *remembered; i++)
+        if (slice_eq(remembered[i].page, page))
+            return remembered[i].show(x, &said);
+    return false;
+}
+
+static enum next choose_language(struct exchange *x)
+{
+    struct form form;
+    struct slice tag, to, memo;
+    if (!own_form(x, &form) || !form_get(&form, SLICE("language"), &tag) ||
+        !form_get(&form, SLICE("to"), &to) || !form_get(&form, SLICE("page"), &memo) ||
+        language_named(tag) == LANGUAGE_COUNT)
+        return refuse(x, REASON_REQUEST_MALFORMED, "no language was chosen");
+    x->language = language_tag(language_named(tag));
+    own_add_cookie(x, cookie_set(&x->arena, SLICE(COOKIE_LANGUAGE), x->language, YEAR_S));
+    if (memo.len)
+        return show_again(x, memo) ? NEXT
+                                   : refuse(x, REASON_CROSS_SITE, "that is no page of this host");
+    own_see_other(x, return_path_is_valid(to) || own_page_is_at(to) ? to : SLICE("/"));
     return NEXT;
 }
 
@@ -70,21 +91,20 @@ static enum next home(struct exchange *x)
 static const struct own_endpoint endpoints[] = {
     {AT("/.belfry/jwks.json"), READ, .run = jwks},
     {AT("/.well-known/belfry/jwks.json"), READ, .run = jwks},
-    {AT("/.belfry/language"), POST, .is_of_both = true, .has_form = true, .run = choose_language},
+    {AT("/.belfry/language"), POST, .is_of_both = true, .run = choose_language},
 
     {AT("/.belfry/sign-in"), GET, .after = OWN_AFTER_DEVICE, .run = own_sign_in},
-    {AT("/.belfry/sign-in"), POST, .after = OWN_AFTER_DEVICE, .has_form = true, .run = own_sign_in},
+    {AT("/.belfry/sign-in"), POST, .after = OWN_AFTER_DEVICE, .run = own_sign_in},
     {AT("/.belfry/callback"), GET, .after = OWN_AFTER_DEVICE, .has_no_back = true,
      .run = own_come_back},
     {AT("/.belfry/wait"), GET, .after = OWN_AFTER_IDENTITY, .has_no_back = true,
      .run = own_moment_over},
     {AT("/.belfry/whoami"), READ, .after = OWN_AFTER_IDENTITY, .run = own_whoami},
     {AT("/.belfry/sessions"), READ, .after = OWN_AFTER_IDENTITY, .run = own_sessions},
-    {AT("/.belfry/sessions"), POST, .after = OWN_AFTER_IDENTITY, .has_form = true,
-     .run = own_sessions},
+    {AT("/.belfry/sessions"), POST, .after = OWN_AFTER_IDENTITY, .run = own_sessions},
     {AT("/.belfry/sign-out"), READ, .after = OWN_AFTER_IDENTITY, .run = own_sign_out},
-    {AT("/.belfry/sign-out"), POST, .after = OWN_AFTER_IDENTITY, .has_form = true,
-     .run = own_sign_out},
+    {AT("/.belfry/sign-out"), POST, .after = OWN_AFTER_IDENTITY, .run = own_sign_out},
+    {AT("/.belfry/signed-out"), READ, .after = OWN_AFTER_IDENTITY, .run = own_signed_out},
 
     {AT("/"), READ, .is_of_login = true, .run = home},
     {AT("/.belfry/begin"), GET, .is_of_login = true, .after = OWN_AFTER_DEVICE, .has_no_back = true,
@@ -93,10 +113,10 @@ static const struct own_endpoint endpoints[] = {
      .has_no_back = true, .run = own_login_back},
     {AT("/.belfry/wait"), GET, .is_of_login = true, .after = OWN_AFTER_DEVICE, .has_no_back = true,
      .run = own_login_wait},
-    {AT("/.belfry/signed-out"), READ, .is_of_login = true, .run = own_login_signed_out},
-    /* A provider is no page of ours: what it posts is judged by its signature. */
+    {AT("/.belfry/signed-out"), READ, .is_of_login = true, .run = own_signed_out},
+    /* What a provider posts is judged by its signature. */
     {AT("/.belfry/backchannel-logout"), POST, .is_of_login = true, .after = OWN_AFTER_DEVICE,
-     .run = own_login_logout},
+     .is_from_elsewhere = true, .run = own_login_logout},
 };
 static const struct own_endpoint assets = {.methods = READ, .run = style_sheet};
 static const struct own_endpoint lead = {.methods = GET | POST, .run = own_lead};
@@ -204,6 +224,18 @@ bool own_is_from_here(const struct exchange *x)
                            slice_eq_nocase(slice_skip(origin, 8), x->request.authority));
 }
 
+bool own_has_come(struct exchange *x, enum next *out)
+{
+    *out = WAIT;
+    if (!errand_is_over(x, ERRAND_WORK))
+        return false;
+    if (x->work && x->work->reason == REASON_PERMITTED)
+        return true;
+    *out = refuse(x, x->work ? x->work->reason : REASON_STORE_UNAVAILABLE,
+                  x->work ? x->work->detail : "no answer in time");
+    return false;
+}
+
 bool own_form(struct exchange *x, struct form *out)
 {
     const bool is_posted = x->request.method == METHOD_POST;
@@ -217,7 +249,8 @@ enum next own_wait(struct exchange *x, const struct form *f, struct slice link)
     if (!form_get(f, SLICE("n"), &said) || (said.len && !slice_u64(said, OWN_MOMENTS_MAX, &n)) ||
         n == OWN_MOMENTS_MAX)
         return refuse(x, REASON_PROVIDER_UNAVAILABLE, "no answer in time");
-    own_one_moment(x, arena_printf(&x->arena, "%.*s&n=%u", SLICE_ARG(link), (unsigned)n + 1));
+    own_onward(x, ONWARD_MOMENT,
+               arena_printf(&x->arena, "%.*s&n=%u", SLICE_ARG(link), (unsigned)n + 1));
     return NEXT;
 }
 
@@ -227,7 +260,7 @@ enum next own_run(struct exchange *x)
     enum next next;
     if (x->own == &lead)
         return own_lead(x);
-    if (is_posted && x->own->has_form && !own_is_from_here(x))
+    if (is_posted && !x->own->is_from_elsewhere && !own_is_from_here(x))
         return refuse(x, REASON_CROSS_SITE, NULL);
     if (is_posted && !own_is_form(x))
         return refuse(x, REASON_REQUEST_MALFORMED, "no form was posted");

@@ -28,8 +28,8 @@ struct own_endpoint {
     bool is_of_login; /* of the login host; else of the applications' hosts */
     bool is_of_both;
     enum own_after after;
-    bool has_form;    /* POST: the body is a form, and a page of this very host has sent it */
-    bool has_no_back; /* its address is good once */
+    bool is_from_elsewhere; /* POST: else a page of this very host has sent it */
+    bool has_no_back;       /* its address is good once */
     enum next (*run)(struct exchange *x);
 };
 
@@ -52,6 +52,8 @@ bool own_page_is_at(struct slice target);
  * it has, which `f` says of this time. REFUSE: often enough. */
 enum next own_wait(struct exchange *x, const struct form *f, struct slice link);
 
+/* True: x->work has the answer, and it is good. False: *out is what to return. */
+bool own_has_come(struct exchange *x, enum next *out);
 /* Waits until all of the body is in x->form; REFUSE: it is too large for a form. */
 enum next own_take_body(struct exchange *x);
 bool own_is_form(const struct exchange *x);      /* by its Content-Type */
@@ -79,13 +81,17 @@ enum next own_come_back(struct exchange *x);
 enum next own_lead(struct exchange *x);
 enum next own_moment(struct exchange *x);
 enum next own_moment_over(struct exchange *x);
+/* Their pages that were remembered, once more. False: that is none of them. */
+MUST_USE bool own_choose_again(struct exchange *x, const struct form *said);
+MUST_USE bool own_kept_again(struct exchange *x, const struct form *said);
+MUST_USE bool own_resend_again(struct exchange *x, const struct form *said);
 /* proxy/own_login.c */
 enum next own_login_begin(struct exchange *x);
 enum next own_login_back(struct exchange *x);
 enum next own_login_wait(struct exchange *x);
-enum next own_login_signed_out(struct exchange *x);
 enum next own_login_logout(struct exchange *x);
 /* proxy/own_session.c */
 enum next own_whoami(struct exchange *x);
 enum next own_sessions(struct exchange *x);
 enum next own_sign_out(struct exchange *x);
+enum next own_signed_out(struct exchange *x); /* the page, on either host */

@@ -109,28 +109,39 @@ static bool is_same_browser(struct exchange *x, struct slice id)
            secret_eq(came.ptr, value.ptr, value.len);
 }
 
-static void redeem(struct exchange *x, struct slice id, const struct oidc_response *r)
+/* What the provider gave; or, without, what has become of it. */
+static void bring_back(struct exchange *x, struct slice id, const struct oidc_response *r)
 {
     struct work *w = work_new(x);
     struct arena *a = &w->arena;
     w->id = arena_copy(a, id);
-    w->redirect_uri = here(x, a, "/.belfry/callback");
-    w->response = (struct oidc_response){.code = arena_copy(a, r->code),
-                                         .iss = arena_copy(a, r->iss),
-                                         .error = arena_copy(a, r->error),
-                                         .error_description = arena_copy(a, r->error_description)};
-    work_send(x, w, WORK_REDEEM, OWN_STORE_WAIT_MS);
+    if (r) {
+        w->redirect_uri = here(x, a, "/.belfry/callback");
+        w->response =
+            (struct oidc_response){.code = arena_copy(a, r->code),
+                                   .iss = arena_copy(a, r->iss),
+                                   .error = arena_copy(a, r->error),
+                                   .error_description = arena_copy(a, r->error_description)};
+    }
+    work_send(x, w, r ? WORK_REDEEM : WORK_AWAIT, OWN_STORE_WAIT_MS);
 }
 
-/* Whatever comes of it, it is looked for without the code. */
-static enum next go_back(struct exchange *x, const struct form *form, struct slice id)
+/* To the same browser alone. What takes its time is looked for without the code. */
+static enum next go_back(struct exchange *x, const struct form *form, struct slice id,
+                         const struct oidc_response *response)
 {
     enum next next;
-    if (!has_come(x, form, link_with(x, "/.belfry/wait?state=", id), &next))
+    if (has_come(x, form, link_with(x, "/.belfry/wait?state=", id), &next)) {
+        own_add_cookie(x, cookie_end(&x->arena, cookie_name(x, id)));
+        own_see_other(x, arena_copy(&x->arena, x->work->url));
+        return NEXT;
+    }
+    if (next != WAIT || x->errand)
         return next;
-    own_add_cookie(x, cookie_end(&x->arena, cookie_name(x, id)));
-    own_see_other(x, arena_copy(&x->arena, x->work->url));
-    return NEXT;
+    if (!is_same_browser(x, id))
+        return refuse(x, REASON_SIGN_IN_ELSEWHERE, "another browser began this sign-in");
+    bring_back(x, id, response);
+    return WAIT;
 }
 
 enum next own_login_back(struct exchange *x)
@@ -140,14 +151,7 @@ enum next own_login_back(struct exchange *x)
     struct oidc_response response;
     if (!own_form(x, &form) || !read_response(&form, &id, &response))
         return refuse(x, REASON_SIGN_IN_EXPIRED, "what the provider gave is not readable");
-    if (errand_is_over(x, ERRAND_WORK))
-        return go_back(x, &form, id);
-    if (x->errand)
-        return WAIT;
-    if (!is_same_browser(x, id))
-        return refuse(x, REASON_SIGN_IN_ELSEWHERE, "another browser began this sign-in");
-    redeem(x, id, &response);
-    return WAIT;
+    return go_back(x, &form, id, &response);
 }
 
 /* The code is at the provider, and its browser asks what has become of it. */
@@ -155,36 +159,12 @@ enum next own_login_wait(struct exchange *x)
 {
     struct form form;
     struct slice id;
-    struct work *w;
     if (!own_form(x, &form) || !form_get(&form, SLICE("state"), &id) || !attempt_id_is_valid(id))
         return refuse(x, REASON_SIGN_IN_EXPIRED, "there is no attempt");
-    if (errand_is_over(x, ERRAND_WORK))
-        return go_back(x, &form, id);
-    if (x->errand)
-        return WAIT;
-    if (!is_same_browser(x, id))
-        return refuse(x, REASON_SIGN_IN_ELSEWHERE, "another browser began this sign-in");
-    w = work_new(x);
-    w->id = arena_copy(&w->arena, id);
-    work_send(x, w, WORK_AWAIT, OWN_STORE_WAIT_MS);
-    return WAIT;
+    return go_back(x, &form, id, NULL);
 }
 
-/* ---- signed out ---- */
-
-enum next own_login_signed_out(struct exchange *x)
-{
-    const enum language l = own_language(x);
-    const struct page_value values[] = {
-        {"heading", page_label(LABEL_SIGNED_OUT, l), false},
-        {"why", page_label(LABEL_SIGNED_OUT_WHY, l), false},
-        {"url", {0}, false},
-        {"url_label", {0}, false},
-        {"reference", slice_of(x->reference.text), false},
-    };
-    own_page(x, 200, PAGE_NOTE, values[0].text, values, sizeof values / sizeof *values);
-    return NEXT;
-}
+/* ---- signed out at the provider ---- */
 
 /* Whose sessions the provider has ended, as far as it says. */
 static void tell_logout(struct exchange *x)

@@ -28,14 +28,14 @@ static struct slice span(struct exchange *x, enum label how, int64_t s, enum lan
                         SLICE_ARG(after));
 }
 
-static struct slice joined(struct exchange *x, struct slices list, enum language l)
+static struct slice joined(struct exchange *x, struct slices list)
 {
     const struct slice comma = SLICE(", ");
     size_t room = 0;
     for (uint32_t i = 0; i < list.count; i++)
         room += list.at[i].len + comma.len;
     if (!room)
-        return page_label(LABEL_NONE, l);
+        return SLICE("");
     char *text = arena_bytes(&x->arena, room), *at = text;
     for (uint32_t i = 0; i < list.count; i++) {
         memcpy(at, list.at[i].ptr, list.at[i].len);
@@ -68,12 +68,13 @@ static void whoami_page(struct exchange *x)
         {"person", s ? s->identity->name : none, false},
         {"user", u ? u->id : none, false},
         {"provider", u ? provider_name(x, u->provider, l) : none, false},
-        {"groups", u ? joined(x, u->groups, l) : none, false},
+        {"groups", u && u->groups.count ? joined(x, u->groups) : page_label(LABEL_NO_GROUPS, l),
+         false},
         {"level", u ? arena_printf(&x->arena, "%lld", (long long)u->acr_level) : none, false},
-        {"methods", u && u->amr.count ? joined(x, u->amr, l) : none, false},
+        {"methods", u ? joined(x, u->amr) : none, false},
         {"since", s ? span(x, LABEL_AGO, now - s->created.s, l) : none, false},
         {"until", s ? span(x, LABEL_IN, s->ends.s - now, l) : none, false},
-        {"device", d ? d->id : page_label(LABEL_NONE, l), false},
+        {"device", d ? d->id : page_label(LABEL_NO_DEVICE, l), false},
         {"trust", d ? d->trust : none, false},
         {"reference", slice_of(x->reference.text), false},
     };
@@ -164,35 +165,13 @@ static struct work *work_on_session(struct exchange *x)
     return w;
 }
 
-/* True: it is there, and good. False: *out is what to return. */
-static bool has_come(struct exchange *x, enum next *out)
+static void sign_out_here(struct exchange *x, struct slice provider_url)
 {
-    *out = WAIT;
-    if (!errand_is_over(x, ERRAND_WORK))
-        return false;
-    if (x->work && x->work->reason == REASON_PERMITTED)
-        return true;
-    *out = refuse(x, x->work ? x->work->reason : REASON_STORE_UNAVAILABLE,
-                  x->work ? x->work->detail : "no answer in time");
-    return false;
-}
-
-static void signed_out(struct exchange *x, struct slice provider_url)
-{
-    const enum language l = own_language(x);
-    const struct slice heading = page_label(LABEL_SIGNED_OUT, l);
-    const struct page_value values[] = {
-        {"heading", heading, false},
-        {"why", page_label(LABEL_SIGNED_OUT_WHY, l), false},
-        {"url", own_sign_in_link(x, SLICE("/"), 0), false},
-        {"url_label", page_label(LABEL_SIGN_IN_AGAIN, l), false},
-        {"reference", slice_of(x->reference.text), false},
-    };
     own_add_cookie(x, cookie_end(&x->arena, SLICE(COOKIE_SESSION)));
     if (provider_url.len)
-        own_onward(x, heading, arena_copy(&x->arena, provider_url));
+        own_onward(x, ONWARD_SIGNED_OUT, arena_copy(&x->arena, provider_url));
     else
-        own_page(x, 200, PAGE_NOTE, heading, values, sizeof values / sizeof *values);
+        own_see_other(x, SLICE("/.belfry/signed-out"));
 }
 
 /* ---- my sessions ---- */
@@ -248,7 +227,7 @@ static void sessions_page(struct exchange *x)
 static enum next list_sessions(struct exchange *x)
 {
     enum next next;
-    if (has_come(x, &next)) {
+    if (own_has_come(x, &next)) {
         sessions_page(x);
         return NEXT;
     }
@@ -267,13 +246,13 @@ static enum next end_sessions(struct exchange *x)
         return refuse(x, REASON_CROSS_SITE, "the form is not of this session's pages");
     if (!form_get(&form, SLICE("end"), &which) || !which.len)
         return refuse(x, REASON_REQUEST_MALFORMED, "no session is named");
-    if (has_come(x, &next)) {
+    if (own_has_come(x, &next)) {
         const bool is_all = !x->work->handle.len;
         if (is_all || x->work->count) /* else it was no session of theirs */
             x->deed = is_all ? SLICE("sessions-end") : SLICE("session-end");
         x->deed_session = x->work->handle;
         if (is_all || slice_eq(which, x->session->handle))
-            signed_out(x, (struct slice){0});
+            sign_out_here(x, (struct slice){0});
         else
             own_see_other(x, SLICE("/.belfry/sessions"));
         return NEXT;
@@ -308,7 +287,7 @@ enum next own_sign_out(struct exchange *x)
     struct work *w;
     enum next next;
     if (!x->session) { /* it has ended before */
-        signed_out(x, (struct slice){0});
+        sign_out_here(x, (struct slice){0});
         return NEXT;
     }
     if (x->request.method != METHOD_POST) {
@@ -317,10 +296,10 @@ enum next own_sign_out(struct exchange *x)
     }
     if (!has_good_token(x, &form))
         return refuse(x, REASON_CROSS_SITE, "the form is not of this session's pages");
-    if (has_come(x, &next)) {
+    if (own_has_come(x, &next)) {
         x->deed = SLICE("sign-out");
         x->deed_session = x->session->handle;
-        signed_out(x, x->work->url);
+        sign_out_here(x, x->work->url);
         return NEXT;
     }
     if (next == REFUSE || x->errand)
@@ -330,4 +309,16 @@ enum next own_sign_out(struct exchange *x)
     w->attempt.language = language_tag(own_language(x));
     work_send(x, w, WORK_SIGN_OUT, OWN_STORE_WAIT_MS);
     return WAIT;
+}
+
+enum next own_signed_out(struct exchange *x)
+{
+    const bool is_login = x->facts.app->is_sign_in;
+    if (x->session) /* again, since */
+        own_see_other(x, SLICE("/.belfry/sign-out"));
+    else
+        own_note(x, LABEL_SIGNED_OUT, LABEL_SIGNED_OUT_WHY,
+                 is_login ? (struct slice){0} : own_sign_in_link(x, SLICE("/"), 0),
+                 LABEL_SIGN_IN_AGAIN);
+    return NEXT;
 }

@@ -24,15 +24,14 @@ struct wish {
     int64_t level;         /* a step-up to this; 0: none */
 };
 
-static bool read_wish(struct exchange *x, struct wish *out)
+static bool read_wish(struct exchange *x, const struct form *form, struct wish *out)
 {
-    struct form form;
     struct form kept;
     struct slice level;
     uint64_t number = 0;
-    if (!own_form(x, &form) || !form_get(&form, SLICE("to"), &out->to) ||
-        !form_get(&form, SLICE("provider"), &out->provider) ||
-        !form_get(&form, SLICE("level"), &level) || !form_get(&form, SLICE("kept"), &out->kept) ||
+    if (!form_get(form, SLICE("to"), &out->to) ||
+        !form_get(form, SLICE("provider"), &out->provider) ||
+        !form_get(form, SLICE("level"), &level) || !form_get(form, SLICE("kept"), &out->kept) ||
         (level.len && !slice_u64(level, 9999, &number)))
         return false;
     /* A link can't put words into somebody's form: only a page of ours brings one. */
@@ -70,13 +69,22 @@ static struct slice name_of(const struct provider *p, enum language l)
     return p->sign_in.name[l].len ? p->sign_in.name[l] : p->id;
 }
 
+static struct slice level_of(struct exchange *x, int64_t level)
+{
+    return level ? arena_printf(&x->arena, "%lld", (long long)level) : (struct slice){0};
+}
+
+/* A link; or a button, where what was posted goes along. */
 static bool print_choice(struct exchange *x, const struct wish *wish, const struct provider *p,
                          enum language l, struct buf *out)
 {
     const struct slice link = own_sign_in_link(x, wish->to, wish->level);
+    const struct slice href =
+        arena_printf(&x->arena, "%.*s&provider=%.*s", SLICE_ARG(link), SLICE_ARG(p->id));
+    const struct slice none = {0};
     const struct page_value values[] = {
-        {"href", arena_printf(&x->arena, "%.*s&provider=%.*s", SLICE_ARG(link), SLICE_ARG(p->id)),
-         false},
+        {"href", wish->kept.len ? none : href, false},
+        {"id", wish->kept.len ? p->id : none, false},
         {"provider", name_of(p, l), false},
     };
     return page_part(out, PAGE_CHOICE, l, values, sizeof values / sizeof *values);
@@ -86,6 +94,11 @@ static void show_choices(struct exchange *x, const struct wish *wish)
 {
     const struct application *app = x->facts.app;
     const enum language l = own_language(x);
+    struct form_field says[] = {{SLICE("page"), SLICE("choose")},
+                                {SLICE("to"), wish->to},
+                                {SLICE("level"), level_of(x, wish->level)},
+                                {SLICE("kept"), wish->kept}};
+    const struct slice none = {0};
     struct buf choices;
     bool is_whole = true;
     buf_init(&choices, 1 << 20);
@@ -94,12 +107,25 @@ static void show_choices(struct exchange *x, const struct wish *wish)
             is_whole = is_whole && print_choice(x, wish, app->providers[i], l, &choices);
     assert(is_whole); /* 32 providers, each with a path of 4 KiB */
     const struct page_value values[] = {
+        {"to", wish->kept.len ? wish->to : none, false},
+        {"level", level_of(x, wish->level), false},
+        {"kept", wish->kept, false},
         {"choices", arena_copy(&x->arena, buf_slice(&choices)), true},
         {"reference", slice_of(x->reference.text), false},
     };
     buf_fini(&choices);
+    own_remember(x, &(struct form){says, sizeof says / sizeof *says});
     own_page(x, 200, PAGE_CHOOSE, page_label(LABEL_CHOOSE, l), values,
              sizeof values / sizeof *values);
+}
+
+bool own_choose_again(struct exchange *x, const struct form *said)
+{
+    struct wish wish = {0};
+    if (!read_wish(x, said, &wish))
+        return false;
+    show_choices(x, &wish);
+    return true;
 }
 
 /* ---- an attempt begins ---- */
@@ -170,26 +196,24 @@ static void go_on_to_login(struct exchange *x)
                               arena_printf(&x->arena, COOKIE_TRY "%.*s", SLICE_ARG(w->attempt.tag)),
                               x->try_cookie, ATTEMPT_LIFE_S));
     if (x->request.method == METHOD_POST)
-        own_onward(x, page_label(LABEL_ONWARD, own_language(x)), url);
+        own_onward(x, ONWARD_SIGN_IN, url);
     else
         own_see_other(x, url);
 }
 
 enum next own_sign_in(struct exchange *x)
 {
+    struct form form;
     struct wish wish = {0};
     const struct provider *p;
-    if (errand_is_over(x, ERRAND_WORK)) {
-        if (!x->work)
-            return refuse(x, REASON_STORE_UNAVAILABLE, "no answer in time");
-        if (x->work->reason != REASON_PERMITTED)
-            return refuse(x, x->work->reason, x->work->detail);
+    enum next next;
+    if (own_has_come(x, &next)) {
         go_on_to_login(x);
         return NEXT;
     }
-    if (x->errand)
-        return WAIT;
-    if (!read_wish(x, &wish))
+    if (next == REFUSE || x->errand)
+        return next;
+    if (!own_form(x, &form) || !read_wish(x, &form, &wish))
         return refuse(x, REASON_REQUEST_MALFORMED, "what is asked of the sign-in");
     if (!own_has_sign_in(x))
         return refuse(x, x->facts.device ? REASON_NOT_FOUND : REASON_DEVICE_REQUIRED, NULL);
@@ -246,36 +270,43 @@ static bool take_handover(struct exchange *x)
     return true;
 }
 
-static bool print_kept(const struct form *f, struct buf *out)
+/* Nothing is sent by itself: the person says whether it still should be. False: what was kept is
+ * no form. */
+static bool show_resend(struct exchange *x, struct slice to, struct slice kept,
+                        struct slice reference)
 {
-    for (uint32_t i = 0; i < f->count; i++)
-        if (!buf_add(out, SLICE("<input type=\"hidden\" name=\"")) ||
-            !page_escape(out, f->fields[i].name) || !buf_add(out, SLICE("\" value=\"")) ||
-            !page_escape(out, f->fields[i].value) || !buf_add(out, SLICE("\">\n")))
-            return false;
+    const enum language l = own_language(x);
+    struct form_field says[] = {{SLICE("page"), SLICE("resend")},
+                                {SLICE("to"), to},
+                                {SLICE("kept"), kept},
+                                {SLICE("reference"), reference}};
+    struct form form;
+    struct buf fields;
+    if (!form_parse(&x->arena, kept, &form))
+        return false;
+    buf_init(&fields, 1 << 20);
+    const bool is_whole = page_hidden(&fields, &form);
+    assert(is_whole); /* ATTEMPT_MAX_FORM_BYTES of it */
+    const struct page_value values[] = {
+        {"to", to, false},
+        {"count", arena_printf(&x->arena, "%u", form.count), false},
+        {"fields", arena_copy(&x->arena, buf_slice(&fields)), true},
+        {"reference", reference, false},
+    };
+    if (fields.ptr)
+        wipe(fields.ptr, fields.room);
+    buf_fini(&fields);
+    own_remember(x, &(struct form){says, sizeof says / sizeof *says});
+    own_page(x, 200, PAGE_RESEND, page_label(LABEL_RESEND, l), values,
+             sizeof values / sizeof *values);
     return true;
 }
 
-/* Nothing is sent by itself: the person says whether it still should be. */
-static void ask_to_send_again(struct exchange *x, const struct attempt *t)
+bool own_resend_again(struct exchange *x, const struct form *said)
 {
-    const enum language l = own_language(x);
-    struct form form = {0};
-    struct buf fields;
-    bool is_whole;
-    buf_init(&fields, 1 << 20);
-    is_whole = form_parse(&x->arena, t->form, &form) && print_kept(&form, &fields);
-    assert(is_whole); /* it was judged when it was kept */
-    const struct page_value values[] = {
-        {"to", t->to, false},
-        {"count", arena_printf(&x->arena, "%u", form.count), false},
-        {"fields", arena_copy(&x->arena, buf_slice(&fields)), true},
-        {"reference", slice_of(x->reference.text), false},
-    };
-    wipe(fields.ptr, fields.room);
-    buf_fini(&fields);
-    own_page(x, 200, PAGE_RESEND, page_label(LABEL_RESEND, l), values,
-             sizeof values / sizeof *values);
+    struct slice to, kept, reference;
+    return form_get(said, SLICE("to"), &to) && form_get(said, SLICE("kept"), &kept) &&
+           form_get(said, SLICE("reference"), &reference) && show_resend(x, to, kept, reference);
 }
 
 static enum next arrive(struct exchange *x)
@@ -299,10 +330,10 @@ static enum next arrive(struct exchange *x)
         x->deed = SLICE("sign-in");
         x->deed_session = x->session->handle;
     }
-    if (t->form.len)
-        ask_to_send_again(x, t);
-    else
+    if (!t->form.len)
         own_see_other(x, arena_copy(&x->arena, t->to));
+    else if (!show_resend(x, t->to, t->form, slice_of(x->reference.text)))
+        return refuse(x, REASON_INTERNAL, "what was kept is no form");
     return NEXT;
 }
 
@@ -330,36 +361,57 @@ static bool can_be_kept(struct exchange *x)
            form_parse(&x->arena, buf_slice(&x->form), &form) && form.count && form_is_plain(&form);
 }
 
-static void show_kept(struct exchange *x, bool is_kept)
+/* `wish` holds what was posted; where that can't be kept, nothing. */
+static void show_kept(struct exchange *x, uint16_t status, const struct wish *wish,
+                      struct slice reference)
 {
     const enum language l = own_language(x);
-    const bool is_step_up = x->reason == REASON_ASSURANCE_TOO_LOW;
-    const int64_t level = is_step_up ? x->decision.needs_acr_level : 0;
+    const bool is_kept = wish->kept.len;
     const struct slice none = {0};
-    const struct slice heading = page_label(is_step_up ? LABEL_STEP_UP : LABEL_KEPT, l);
+    const struct slice level = level_of(x, wish->level);
+    struct form_field says[] = {
+        {SLICE("page"), SLICE("kept")},      {SLICE("to"), wish->to},
+        {SLICE("kept"), wish->kept},         {SLICE("level"), level},
+        {SLICE("provider"), wish->provider}, {SLICE("reference"), reference}};
+    const struct slice heading = page_label(wish->level ? LABEL_STEP_UP : LABEL_KEPT, l);
     const struct slice why =
-        page_label(is_step_up ? is_kept ? LABEL_STEP_UP_KEPT_WHY : LABEL_STEP_UP_LOST_WHY
-                   : is_kept  ? LABEL_KEPT_WHY
-                              : LABEL_LOST_WHY,
+        page_label(wish->level ? is_kept ? LABEL_STEP_UP_KEPT_WHY : LABEL_STEP_UP_LOST_WHY
+                   : is_kept   ? LABEL_KEPT_WHY
+                               : LABEL_LOST_WHY,
                    l);
     const struct page_value values[] = {
         {"heading", heading, false},
         {"why", why, false},
-        {"to", is_kept ? x->request.target : none, false},
-        {"kept", is_kept ? buf_slice(&x->form) : none, false},
-        {"level", level ? arena_printf(&x->arena, "%lld", (long long)level) : none, false},
-        {"provider", x->session ? x->session->user.provider : none, false},
-        {"again", is_kept ? none : own_sign_in_link(x, SLICE("/"), level), false},
-        {"reference", slice_of(x->reference.text), false},
+        {"to", is_kept ? wish->to : none, false},
+        {"kept", wish->kept, false},
+        {"level", level, false},
+        {"provider", wish->provider, false},
+        {"again", is_kept ? none : own_sign_in_link(x, SLICE("/"), wish->level), false},
+        {"reference", reference, false},
     };
-    own_page(x, is_step_up ? 403 : 401, PAGE_KEPT, heading, values, sizeof values / sizeof *values);
+    own_remember(x, &(struct form){says, sizeof says / sizeof *says});
+    own_page(x, status, PAGE_KEPT, heading, values, sizeof values / sizeof *values);
+}
+
+bool own_kept_again(struct exchange *x, const struct form *said)
+{
+    struct wish wish = {0};
+    struct slice reference;
+    if (!read_wish(x, said, &wish) || !form_get(said, SLICE("reference"), &reference))
+        return false;
+    show_kept(x, 200, &wish, reference);
+    return true;
+}
+
+static int64_t wanted_level(const struct exchange *x)
+{
+    return x->reason == REASON_ASSURANCE_TOO_LOW ? x->decision.needs_acr_level : 0;
 }
 
 /* Their session's provider knows them; only where there is none they choose. */
 static void lead_there(struct exchange *x)
 {
-    const int64_t level = x->reason == REASON_ASSURANCE_TOO_LOW ? x->decision.needs_acr_level : 0;
-    struct slice link = own_sign_in_link(x, own_wanted(x), level);
+    struct slice link = own_sign_in_link(x, own_wanted(x), wanted_level(x));
     if (x->session)
         link = arena_printf(&x->arena, "%.*s&provider=%.*s", SLICE_ARG(link),
                             SLICE_ARG(x->session->user.provider));
@@ -375,7 +427,14 @@ enum next own_lead(struct exchange *x)
     const bool is_small = x->request.has_body && x->request.body_length <= ATTEMPT_MAX_FORM_BYTES;
     if (is_small && own_is_form(x) && own_take_body(x) == WAIT)
         return WAIT;
-    show_kept(x, is_small && can_be_kept(x));
+    struct wish wish = {.level = wanted_level(x)};
+    if (x->session)
+        wish.provider = x->session->user.provider;
+    if (is_small && can_be_kept(x)) {
+        wish.to = x->request.target;
+        wish.kept = buf_slice(&x->form);
+    }
+    show_kept(x, wish.level ? 403 : 401, &wish, slice_of(x->reference.text));
     return NEXT;
 }
 

@@ -4,9 +4,11 @@
 #include "proxy/page.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdio.h>
 
 #include "base/escape.h"
+#include "base/reason.h"
 
 /* ---- the texts ---- */
 
@@ -209,6 +211,16 @@ static bool value_print(struct buf *out, struct page_value v)
     return v.is_markup ? buf_add(out, v.text) : page_escape(out, v.text);
 }
 
+bool page_hidden(struct buf *out, const struct form *f)
+{
+    for (uint32_t i = 0; i < f->count; i++)
+        if (!buf_add(out, SLICE("<input type=\"hidden\" name=\"")) ||
+            !page_escape(out, f->fields[i].name) || !buf_add(out, SLICE("\" value=\"")) ||
+            !page_escape(out, f->fields[i].value) || !buf_add(out, SLICE("\">\n")))
+            return false;
+    return true;
+}
+
 /* Where `mark` begins in the text; its end where it is not there. */
 static size_t find(struct slice text, struct slice mark)
 {
@@ -289,7 +301,8 @@ bool page_make(struct buf *out, enum page_kind kind, const struct page_frame *fr
             {"title", frame->title, false},
             {"name", frame->name.len ? frame->name : page_label(LABEL_GATEWAY, frame->language),
              false},
-            {"back", frame->back, false},
+            {"choice", frame->back.len ? frame->back : frame->memo, false},
+            {"choice_name", frame->back.len ? SLICE("to") : SLICE("page"), false},
             {"sheet", frame->has_sheet ? slice_of(page_css_path) : none, false},
             {"style", frame->has_sheet ? none : css, true},
             {"languages", buf_slice(&languages), true},
@@ -304,6 +317,12 @@ bool page_make(struct buf *out, enum page_kind kind, const struct page_frame *fr
 
 /* ---- refused ---- */
 
+static struct slice why_of(const struct page *p)
+{
+    const enum language l = p->frame.language;
+    return p->why[l].len ? p->why[l] : slice_of(page_message(p->reason, l)->explanation);
+}
+
 bool page_print(struct buf *out, const struct page *p)
 {
     const enum language l = p->frame.language;
@@ -312,12 +331,13 @@ bool page_print(struct buf *out, const struct page *p)
     struct page_frame frame = p->frame;
     char status[8];
 
-    snprintf(status, sizeof status, "%u", p->status);
+    snprintf(status, sizeof status, "%u", reason_status(p->reason));
     frame.title = slice_of(m->heading);
     const struct page_value values[] = {
         {"status", slice_of(status), false},
+        {"code", reason_name(p->reason), false},
         {"heading", slice_of(m->heading), false},
-        {"explanation", slice_of(m->explanation), false},
+        {"explanation", why_of(p), false},
         {"remedy", slice_of(m->remedy), false},
         {"application", p->frame.name, false},
         {"reference", p->reference, false},
@@ -331,4 +351,48 @@ bool page_print(struct buf *out, const struct page *p)
         {"again_label", page_label(was_in ? LABEL_SIGN_IN_AGAIN : LABEL_SIGN_IN, l), false},
     };
     return page_make(out, PAGE_REFUSED, &frame, values, sizeof values / sizeof *values);
+}
+
+/* ---- and remembered ---- */
+
+static const struct {
+    struct slice name;
+    size_t at;
+} texts[] = {
+    {SLICE_INIT("why-nl"), offsetof(struct page, why[LANGUAGE_NL])},
+    {SLICE_INIT("why-fr"), offsetof(struct page, why[LANGUAGE_FR])},
+    {SLICE_INIT("why-de"), offsetof(struct page, why[LANGUAGE_DE])},
+    {SLICE_INIT("why-en"), offsetof(struct page, why[LANGUAGE_EN])},
+    {SLICE_INIT("reference"), offsetof(struct page, reference)},
+    {SLICE_INIT("rule"), offsetof(struct page, rule)},
+    {SLICE_INIT("missing"), offsetof(struct page, missing)},
+    {SLICE_INIT("level"), offsetof(struct page, level)},
+    {SLICE_INIT("device"), offsetof(struct page, device)},
+    {SLICE_INIT("person"), offsetof(struct page, person)},
+    {SLICE_INIT("again"), offsetof(struct page, again)},
+};
+#define TEXTS_COUNT (sizeof texts / sizeof *texts)
+
+void page_say(struct arena *a, const struct page *p, struct form *out)
+{
+    *out = (struct form){.fields = arena_array(a, struct form_field, TEXTS_COUNT + 2)};
+    out->fields[out->count++] = (struct form_field){SLICE("page"), SLICE("refused")};
+    out->fields[out->count++] = (struct form_field){SLICE("reason"), reason_name(p->reason)};
+    for (size_t i = 0; i < TEXTS_COUNT; i++)
+        out->fields[out->count++] = (struct form_field){
+            texts[i].name, *(const struct slice *)((const char *)p + texts[i].at)};
+}
+
+bool page_said(struct page *out, const struct form *said)
+{
+    struct slice name;
+    *out = (struct page){0};
+    if (!form_get(said, SLICE("reason"), &name))
+        return false;
+    while (out->reason < REASON_COUNT && !slice_eq(reason_name(out->reason), name))
+        out->reason++;
+    for (size_t i = 0; i < TEXTS_COUNT; i++)
+        if (!form_get(said, texts[i].name, (struct slice *)((char *)out + texts[i].at)))
+            return false;
+    return out->reason < REASON_COUNT;
 }

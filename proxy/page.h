@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "belfry/reason.h"
 #include "policy/bundle.h"
+#include "proxy/form.h"
 #include "proxy/pages/pages.h"
 
 struct message {
@@ -51,8 +52,10 @@ struct page_frame {
     enum language language;
     struct slice title;
     struct slice name; /* of the application, in that language; empty: the gateway's */
-    struct slice back; /* a path at which the same is seen again: the choice of a language goes
-                          there; empty: none can be chosen */
+    struct slice back; /* a path at which the same is seen again: the choice of a language leads
+                          there */
+    struct slice memo; /* without such a path: the page itself (proxy/memo.h). Neither: no language
+                          can be chosen */
     bool has_sheet;    /* the style sheet is to be had from here; else it is in the page */
 };
 /* Appends it; false where `out` has no room for all of it. All names of the template are there. */
@@ -65,8 +68,8 @@ MUST_USE bool page_part(struct buf *out, enum page_kind kind, enum language lang
 /* The page of a refused caller. Slices may hold anything. Empty ones leave their row out. */
 struct page {
     enum reason reason;
-    uint16_t status;
-    struct page_frame frame; /* but for its title */
+    struct page_frame frame;          /* but for its title */
+    struct slice why[LANGUAGE_COUNT]; /* in the rule's own words; empty: in those of the reason */
     struct slice reference;
     struct slice rule;
     struct slice missing; /* the fact */
@@ -78,6 +81,12 @@ struct page {
 /* Text of an attribute or element of a piece that is put together by the caller. */
 MUST_USE bool page_escape(struct buf *out, struct slice text);
 MUST_USE bool page_print(struct buf *out, const struct page *p);
+/* All of it but its frame, for a memo; values are borrowed. */
+void page_say(struct arena *a, const struct page *p, struct form *out);
+/* What was said; the frame is the caller's. False: it is no page of a refused caller. */
+MUST_USE bool page_said(struct page *out, const struct form *said);
+/* The fields of a form that nobody sees. */
+MUST_USE bool page_hidden(struct buf *out, const struct form *f);
 
 struct slice language_tag(enum language language);
 /* The language of that tag: "nl-BE" is nl. LANGUAGE_COUNT: none of ours. */

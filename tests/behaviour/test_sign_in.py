@@ -3,6 +3,7 @@
 try who are not that person. HTTP by HTTP; tests/behaviour/test_browser.py does the same with Chromium."""
 
 import concurrent.futures
+import html
 import json
 import re
 import ssl
@@ -264,7 +265,111 @@ def test_a_link_cannot_put_words_into_a_form(world, anna):
     assert page.status == 200 and page.url == anna.at(TAX, "/payments/7"), "no form was made of it"
 
 
+def test_a_form_is_kept_where_there_is_a_choice_of_providers_too(world):
+    dirk = Person(world, "dirk")
+    page = dirk.ask(dirk.at(EITHER, "/x"), "POST", {"text": "one"}, form_headers(dirk, EITHER))
+    page = dirk.press(page, "sign-in")
+    assert page.status == 200 and b"Health Agency" in page.body and b"Federal sign-in" in page.body
+    form = page.form("provider")
+    page = dirk.ask(dirk.at(EITHER, form.action), "POST", {**form.fields, "provider": "guests"}, form_headers(dirk, EITHER))
+    page = dirk.prove(dirk.onward(page), "dirk")
+    page = dirk.press(page, "send")
+    assert page.status == 200 and page.url == dirk.at(EITHER, "/x")
+    assert world.origin.requests[-1].body == b"text=one"
+
+
+# In another language, where the page has no address of its own
+
+def in_language(person, page, tag):
+    """Presses that button at the foot of the page."""
+    at = urllib.parse.urlsplit(page.url)
+    form = page.form("language")
+    return person.go(urllib.parse.urljoin(page.url, form.action), "POST", {**form.fields, "language": tag},
+                     (f"origin: https://{at.netloc}", "sec-fetch-site: same-origin"))
+
+
+def reference(page):
+    return re.search(r'class="reference">([^<]+)', page.body.decode())[1]
+
+
+def test_a_language_is_chosen_on_each_page_that_a_form_leads_to_and_nothing_is_lost(world):
+    dirk = Person(world, "dirk")
+    text = "line one\r\nline two & <b> \"é\" 100%"
+    page = dirk.ask(dirk.at(EITHER, "/x?y=1"), "POST", {"text": text, "language": "xx", "page": "1"},
+                    form_headers(dirk, EITHER))
+    mine = reference(page)
+    for tag, heading in (("nl", "Uw sessie is verlopen"), ("fr", "Votre session a expiré"), ("de", "Ihre Sitzung ist")):
+        page = in_language(dirk, page, tag)
+        assert page.status == 200 and page.get("content-language") == tag and heading in page.body.decode()
+        assert reference(page) == mine, "of the line that the audit has"
+    page = in_language(dirk, dirk.press(page, "sign-in"), "nl")
+    assert "Hoe wilt u zich aanmelden?" in page.body.decode()
+    page = in_language(dirk, page, "fr")
+    form = page.form("provider")
+    page = dirk.ask(dirk.at(EITHER, form.action), "POST", {**form.fields, "provider": "guests"}, form_headers(dirk, EITHER))
+    again = in_language(dirk, page, "nl")
+    assert again.get("refresh") == page.get("refresh") and "doorgestuurd" in again.body.decode()
+    page = dirk.prove(dirk.onward(again), "dirk")
+    assert "U bent weer aangemeld" in page.body.decode()
+    page = in_language(dirk, in_language(dirk, page, "de"), "en")
+    assert "You are signed in again" in page.body.decode() and page.url == dirk.at(EITHER, "/.belfry/language")
+    page = dirk.press(page, "send")
+    seen = world.origin.requests[-1]
+    assert page.status == 200 and seen.method == "POST" and seen.target == "/x?y=1"
+    assert urllib.parse.parse_qsl(seen.body.decode()) == [("text", text), ("language", "xx"), ("page", "1")]
+
+
+def test_a_refusal_of_what_was_posted_is_told_in_another_language_and_is_not_posted_again(world):
+    bart = Person(world, "bart")
+    bart.open(NOTES)
+    bart.open(TAX)
+    count = len(world.origin.requests)
+    page = bart.ask(bart.at(TAX, "/payments/12"), "POST", {"a": "b"}, form_headers(bart))
+    refused(world, page, 403, "denied")
+    event, mine = world.decision(page.get("belfry-reference")), reference(page)
+    page = in_language(bart, in_language(bart, page, "de"), "nl")
+    text = page.body.decode()
+    assert page.get("content-language") == "nl" and "U hebt geen toegang" in text and reference(page) == mine
+    assert event["belfry.missing"] == "user.groups" and "officers-write" in text and "Bart Lambert" in text and "een groep waartoe u niet behoort" in text
+    assert len(world.origin.requests) == count
+
+
+def test_what_went_wrong_on_the_way_back_is_told_in_another_language_and_still_leads_back(world, anna):
+    page = anna.sign_in(anna.at(TAX, "/declarations/3"), "anna", stop=lambda url: "/.belfry/callback?code" in url)
+    page = anna.ask(re.sub("code=[^&]+", "error=access_denied", urllib.parse.urljoin(page.url, page.get("location"))))
+    refused(world, page, 403, "sign_in_denied")
+    link = anna.at(TAX, "/.belfry/sign-in?to=%2Fdeclarations%2F3").encode()
+    assert link in page.body
+    page = in_language(anna, page, "nl")
+    assert page.url == anna.at(LOGIN, "/.belfry/language") and "Niet aangemeld" in page.body.decode() and link in page.body
+
+
+def test_nobody_makes_a_page_of_ours_say_something_else(world, anna):
+    page = anna.ask(anna.at(TAX, "/payments/7"), "POST", {"a": "b"}, form_headers(anna))
+    memo = page.form("language").fields["page"]
+    for bad in (memo[:-1], memo[:-4] + "AAAA", "A" * 200, "page=refused", memo + "A"):
+        for host in (TAX, LOGIN):
+            answer = anna.ask(anna.at(host, "/.belfry/language"), "POST", {"page": bad, "language": "nl"},
+                              form_headers(anna, host))
+            refused(world, answer, 403, "cross_site")
+    for host in (NOTES, LOGIN):
+        answer = anna.ask(anna.at(host, "/.belfry/language"), "POST", {"page": memo, "language": "nl"},
+                          form_headers(anna, host))
+        refused(world, answer, 403, "cross_site")
+
+
 # Out
+
+def test_who_has_signed_out_reads_so_at_an_address_of_its_own(world, anna):
+    anna.open()
+    page = anna.press(anna.go(anna.at(TAX, "/.belfry/sessions")), "end-all")
+    assert page.url == anna.at(TAX, "/.belfry/signed-out") and "You are signed out" in page.body.decode()
+    page = in_language(anna, page, "fr")
+    assert page.url == anna.at(TAX, "/.belfry/signed-out") and "Déconnexion réussie" in page.body.decode()
+    anna.open()
+    page = anna.go(anna.at(TAX, "/.belfry/signed-out"))
+    assert page.url == anna.at(TAX, "/.belfry/sign-out"), "who is signed in again is not told otherwise"
+
 
 def test_signing_out_ends_the_session_here_and_at_the_provider(world, anna):
     anna.open()
@@ -475,10 +580,20 @@ def test_what_a_provider_says_instead_of_a_code_is_told(world, anna, error, stat
 STATE_CHANGING = [("/.belfry/sign-out", {}), ("/.belfry/sessions", {"end": "all"}),
                   ("/.belfry/language", {"language": "de", "to": "/"}),
                   ("/.belfry/sign-in", {"to": "/", "kept": "a=b"})]
+FROM_ELSEWHERE = {"/.belfry/backchannel-logout"}  # a signature says who has sent it
 ELSEWHERE = [("origin: https://evil.example",), ("origin: null",), ("sec-fetch-site: cross-site",),
              ("sec-fetch-site: same-site",), ("sec-fetch-site: none",), (),
              ("origin: https://strict.finance.localhost", "sec-fetch-site: same-site"),
              ("origin: https://tax.finance.localhost.evil.example",)]
+
+
+def test_each_endpoint_that_is_posted_to_is_tried_from_elsewhere():
+    """The table of proxy/own.c, line by line: one that is new is tried here, too, or says why not."""
+    table = re.search(r"endpoints\[\] = \{(.*?)\n\};", (ROOT / "proxy/own.c").read_text(), re.S)[1]
+    rows = [" ".join(row.split()) for row in table.split("{AT(")[1:]]
+    posted = {row.split('"')[1]: row for row in rows if "POST" in row}
+    assert len(rows) > 15 and set(posted) == {path for path, _ in STATE_CHANGING} | FROM_ELSEWHERE
+    assert {path for path, row in posted.items() if "is_from_elsewhere" in row} == FROM_ELSEWHERE
 
 
 @pytest.mark.parametrize("path, form", STATE_CHANGING)
@@ -508,21 +623,47 @@ def test_no_get_ends_anything(world, anna):
     assert anna.ask(anna.at(TAX, "/declarations/1")).status == 200
 
 
-@pytest.mark.parametrize("to", [
-    "//evil.example/", "https://evil.example/", "/\\evil.example", "\\\\evil.example", "/.//evil.example",
-    "/..//evil.example", "/%2e//evil.example", "/x/..//evil.example", "javascript:alert(1)", "/\tevil", "/ evil",
-    "evil.example", "", "/.belfry/sign-out", "/.BELFRY/sign-in?to=/", "/%2Ebelfry/sign-in", "/a#//evil", "/" + "a" * 5000,
-    "/\r\nset-cookie:x=y"])
+ASTRAY = ["//evil.example/", "https://evil.example/", "/\\evil.example", "\\\\evil.example", "/.//evil.example",
+          "/..//evil.example", "/%2e//evil.example", "/%2E%2e//evil.example", "/x/..//evil.example", "javascript:alert(1)",
+          "/\tevil", "/\t/evil.example", "/\n/evil.example", "/ evil", "evil.example", "///evil.example", "https:evil.example",
+          "/\u2f0f/evil.example", "\uff0f\uff0fevil.example", "data:text/html,x", "/.belfry/sign-out", "/.BELFRY/sign-in?to=/",
+          "/%2Ebelfry/sign-in", "/a#//evil", "/" + "a" * 5000, "/\r\nset-cookie:x=y", ""]
+
+
+@pytest.mark.parametrize("to", ASTRAY)
 def test_a_sign_in_leads_back_to_this_host_alone(world, anna, to):
     anna.open(NOTES)  # the provider knows her
     page = anna.sign_in(anna.at(TAX, "/.belfry/sign-in?" + urllib.parse.urlencode({"to": to})), "anna")
     assert page.status == 200 and page.url == anna.at(TAX, "/"), (to, page.url)
 
 
-@pytest.mark.parametrize("to", ["//evil.example", "/\\evil.example", "https://evil.example", "/.belfry/begin?x"])
-def test_the_choice_of_a_language_leads_nowhere_else(world, anna, to):
-    page = anna.ask(anna.at(TAX, "/.belfry/language"), "POST", {"language": "de", "to": to}, form_headers(anna))
-    assert page.status == 303 and page.get("location") == "/"
+def test_no_address_of_ours_leads_out_of_the_house(world, anna):
+    """Each parameter that can hold an address, by each way of writing another host's; once more escaped, too."""
+    anna.open(NOTES)
+    pages = [*(to for to in ASTRAY if "sign-out" not in to), "/.belfry/begin?x"]
+    for to in [*pages, *map(urllib.parse.quote, pages)]:
+        page = anna.ask(anna.at(TAX, "/.belfry/language"), "POST", {"language": "de", "to": to}, form_headers(anna))
+        leads_home(page, to)
+        leads_home(anna.ask(anna.at(TAX, "/.belfry/wait?" + urllib.parse.urlencode({"to": to}))), to)
+        page = anna.ask(anna.at(EITHER, "/.belfry/sign-in"), "POST", {"to": to, "kept": "a=b"}, form_headers(anna, EITHER))
+        leads_home(page, to)
+        page = anna.ask(anna.at(EITHER, "/.belfry/sign-in?" + urllib.parse.urlencode({"to": to})))
+        leads_home(page, to)
+    page = anna.ask(anna.at(TAX, "/.belfry/sign-in"), "POST", {"to": "//evil.example", "kept": "a=b"}, form_headers(anna))
+    page = anna.prove(anna.onward(page), "anna")
+    assert page.form("send").action == "/", "nor does what was kept go elsewhere"
+
+
+def leads_home(page, to):
+    """A redirect, or a page with links and forms: all of them to this very host, and none reads as another's."""
+    text = page.body.decode()
+    found = [page.get("location")] if page.get("location") else []
+    found += map(html.unescape, re.findall(r'(?:href|action|name="to" value)="([^"]*)"', text))
+    for link in map(html.unescape, re.findall(r'href="([^"]*)"', text)):
+        found += urllib.parse.parse_qs(urllib.parse.urlsplit(link).query).get("to", [])
+    assert found
+    for at in found:
+        assert re.match(r"/[^/\\\s]|/$", at) and not re.search(r"[\\\s]", at), (to, at)
 
 
 # The pages and doors themselves

@@ -167,6 +167,53 @@ Test(answer, a_page_has_room_for_the_longest_addresses)
     }
 }
 
+Test(answer, the_baseline_says_why_in_its_own_words)
+{
+    static const struct slice words[LANGUAGE_COUNT] = {
+        SLICE_INIT("Meld u eerst aan <bij ons>."), [LANGUAGE_EN] = SLICE_INIT("Sign in first.")};
+    static const struct decision by_baseline = {
+        .rule = SLICE_INIT("nobody-unknown"), .is_baseline = true, .explanations = words};
+    struct arena a;
+    struct answer out;
+    struct refusal r = refusal_of(REASON_DENIED, true);
+    r.decision = &by_baseline;
+    r.language = LANGUAGE_NL;
+    arena_init(&a, NULL);
+    answer_make(&a, &r, &out);
+    cr_expect(has(out.body, "Meld u eerst aan &lt;bij ons&gt;."));
+    cr_expect_not(has(out.body, "Geen enkele regel"));
+    r.language = LANGUAGE_FR;
+    answer_make(&a, &r, &out);
+    cr_expect(has(out.body, "Aucune règle"), "they say nothing in French");
+    r.wants_html = false;
+    answer_make(&a, &r, &out);
+    cr_expect(has(out.body, "\"detail\":\"Sign in first.\""));
+    arena_fini(&a);
+}
+
+Test(answer, what_a_page_says_is_said_again)
+{
+    const struct page p = {.reason = REASON_ASSURANCE_TOO_LOW,
+                           .why = {[LANGUAGE_DE] = SLICE_INIT("Warum")},
+                           .reference = SLICE("r"),
+                           .rule = SLICE("u"),
+                           .missing = SLICE("m"),
+                           .level = SLICE("l"),
+                           .device = SLICE("d"),
+                           .person = SLICE("p"),
+                           .again = SLICE("a")};
+    struct arena a;
+    struct form says;
+    struct page again;
+    arena_init(&a, NULL);
+    page_say(&a, &p, &says);
+    cr_assert(page_said(&again, &says));
+    cr_expect_eq(memcmp(&again, &p, sizeof p), 0);
+    says.fields[1].value = SLICE("no_such_reason");
+    cr_expect_not(page_said(&again, &says));
+    arena_fini(&a);
+}
+
 Test(answer, the_policy_allows_the_style_of_the_page_and_nothing_else)
 {
     struct arena a;
