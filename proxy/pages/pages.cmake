@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: EUPL-1.2
 # Turns the pages of this folder and page.css into pages.c in the build tree: comments and indentation taken out, as
 # bytes, with the style sheet's SHA-256: the content security policy names it, and so does the sheet's own address.
-# Included by the build, and run by it as a script.
+# A label that the catalogue does not have fails the build. Included by the build, and run by it as a script.
 
 # HEX (an even number of digits) → base64 of its bytes.
 function(base64_of HEX OUT)
@@ -37,10 +37,20 @@ endfunction()
 if(CMAKE_SCRIPT_MODE_FILE)
     file(GLOB PAGES ${FOLDER}/*.html)
     set(ARRAYS "")
+    file(READ "${FOLDER}/messages.def" CATALOGUE)
+    string(TOLOWER "${CATALOGUE}" CATALOGUE)
     foreach(PAGE ${PAGES})
         get_filename_component(NAME ${PAGE} NAME_WE)
         file(READ "${PAGE}" HTML)
         string(REGEX REPLACE "<!--([^-]|-[^-])*-->[ \n]*" "" HTML "${HTML}")
+        string(REGEX MATCHALL "{{label_[^}]*" NAMED "${HTML}")
+        foreach(LABEL ${NAMED})
+            string(REPLACE "{{label_" "\nlabel(" LINE "${LABEL}")
+            string(FIND "${CATALOGUE}" "${LINE}," AT)
+            if(AT EQUAL -1)
+                message(FATAL_ERROR "${PAGE}: ${LABEL}}} is not in messages.def")
+            endif()
+        endforeach()
         string(REGEX REPLACE "\n *" "\n" HTML "${HTML}")
         array_of(page_${NAME}_html "${HTML}" HTML)
         string(APPEND ARRAYS "${HTML}")
@@ -65,6 +75,6 @@ file(GLOB PAGES_HTML CONFIGURE_DEPENDS ${PAGES_DIR}/*.html)
 add_custom_command(
     OUTPUT ${CMAKE_BINARY_DIR}/pages.c
     COMMAND ${CMAKE_COMMAND} -DFOLDER=${PAGES_DIR} -DOUT=${CMAKE_BINARY_DIR}/pages.c -P ${PAGES_DIR}/pages.cmake
-    DEPENDS ${PAGES_HTML} ${PAGES_DIR}/page.css ${PAGES_DIR}/pages.cmake
+    DEPENDS ${PAGES_HTML} ${PAGES_DIR}/page.css ${PAGES_DIR}/messages.def ${PAGES_DIR}/pages.cmake
     VERBATIM)
 target_sources(belfry_proxy PRIVATE ${CMAKE_BINARY_DIR}/pages.c)

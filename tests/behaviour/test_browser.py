@@ -4,6 +4,7 @@ redirects, forms and the policies of our pages."""
 
 import os
 import signal
+import urllib.parse
 
 import pytest
 
@@ -13,10 +14,12 @@ from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 
 from chromium import DRIVER, WIDTHS, chromium, picture, prove, scheme, wait  # noqa: E402
+from test_sign_in import STATE_CHANGING  # noqa: E402
 from world import ROOT, World, until  # noqa: E402
 
 TAX, NOTES, EITHER, AWAY, LOGIN = (f"{name}.finance.localhost" for name in ("tax", "strict", "maybe", "dead", "login"))
 AXE = ROOT / "tests/axe/node_modules/axe-core/axe.min.js"
+LANGUAGES = ("nl", "fr", "de", "en")
 LIMITS = "limits: { handshakes: 0, handshakes_per_address: 0, requests_per_user: 10 }\n"
 pytestmark = pytest.mark.skipif(not DRIVER.exists(), reason="chromium-driver is not there")
 
@@ -59,19 +62,22 @@ def test_the_first_visit_then_a_second_application_without_a_second_sign_in(worl
     wait(browser, is_at(at(world, NOTES, "/today")))
 
 
-def post(driver, action, text):
-    """By a form, as a page of this host would."""
+def post(driver, action, **fields):
+    """By a form of the page that is open."""
     driver.execute_script("""
         const form = document.createElement('form');
         form.method = 'post'; form.action = arguments[0];
-        form.innerHTML = '<textarea name="text"></textarea>';
-        form.firstChild.value = arguments[1];
-        document.body.append(form); form.submit();""", action, text)
+        for (const [name, value] of Object.entries(arguments[1])) {
+            const field = document.createElement('textarea');
+            field.name = name; field.value = value;
+            form.append(field);
+        }
+        document.body.append(form); form.submit();""", action, fields)
 
 
 def test_a_form_that_met_no_session_is_sent_again_by_a_button(world, browser):
     browser.get(at(world, TAX, "/.belfry/whoami"))  # a page of this host, from which a form can be posted
-    post(browser, "/payments/7", "one\ntwo é")
+    post(browser, "/payments/7", text="one\ntwo é")
     wait(browser, lambda d: d.find_elements(By.ID, "sign-in"))
     assert "has ended" in browser.page_source
     browser.find_element(By.ID, "sign-in").click()
@@ -97,10 +103,16 @@ def test_signing_out_goes_on_to_the_provider_by_itself(world, browser):
     wait(browser, lambda d: d.find_elements(By.NAME, "password"))
 
 
+def speak(driver, language):
+    """By the button at the foot of the page, where it is not spoken yet."""
+    if driver.find_element(By.TAG_NAME, "html").get_attribute("lang") != language:
+        driver.find_element(By.CSS_SELECTOR, f"button[value={language}]").click()
+    wait(driver, lambda d: d.find_element(By.TAG_NAME, "html").get_attribute("lang") == language)
+
+
 def test_a_language_is_chosen_by_its_button(world, browser):
     browser.get(at(world, LOGIN, "/"))
-    browser.find_element(By.CSS_SELECTOR, "button[value=de]").click()
-    wait(browser, lambda d: d.find_element(By.TAG_NAME, "html").get_attribute("lang") == "de")
+    speak(browser, "de")
     assert "Anmeldung" in browser.page_source
     sheet = browser.execute_script("return document.styleSheets.length && document.styleSheets[0].cssRules.length")
     assert sheet > 10, "the style sheet is used"
@@ -112,17 +124,20 @@ def test_who_waits_for_a_provider_that_hangs_goes_on_by_itself(world, browser):
     try:
         world.update("finance", lambda text: text.replace("client_id: belfry", "client_id: belfry\n      refresh_after: 20m", 1))
         browser.get(at(world, TAX, "/declarations/1"))
+        assert heading(browser).startswith("One moment")
+        browser.execute_script("document.querySelector('button[value=de]').click()")  # before it asks again
+        wait(browser, lambda d: d.find_element(By.TAG_NAME, "html").get_attribute("lang") == "de")
         page = browser.page_source
     finally:
         os.kill(pid, signal.SIGCONT)
-    assert "One moment" in page and 'lang="en"' in page
+    assert "Einen Moment" in page and 'lang="de"' in page
     wait(browser, lambda d: d.find_elements(By.NAME, "login"))
     # The page as it stood, that no longer leaves while it is judged.
     browser.get(at(world, LOGIN, "/"))
     browser.execute_script("document.documentElement.innerHTML = arguments[0]", page)
     browser.execute_cdp_cmd("Runtime.evaluate", {"expression": AXE.read_text()})
     assert judged(browser) == [] and fits_a_telephone(browser)
-    pictures(browser, "moment-en-light")
+    pictures(browser, "moment-de-light")
 
 
 # Refused, stepped up, signed out everywhere, and somebody else
@@ -187,6 +202,49 @@ def test_a_stolen_cookie_is_worth_nothing_in_a_browser_of_another_device(world, 
     assert browser.current_url == at(world, TAX, "/declarations/1"), "and she is not signed out by that"
 
 
+@pytest.mark.parametrize("path, form", STATE_CHANGING)
+def test_a_page_of_another_host_changes_nothing_in_a_persons_name(world, browser, path, form):
+    """Of the same site, so that her cookies go along: it is the browser's word for where it comes from that counts."""
+    sign_in(world, browser, "anna")
+    sign_in(world, browser, "anna", NOTES, "/today")
+    post(browser, at(world, TAX, path), **form, token="A" * 43)
+    wait(browser, is_at(at(world, TAX, path)))
+    assert browser.find_element(By.CLASS_NAME, "code").text == "403 cross_site"
+    browser.get(at(world, TAX, "/declarations/1"))
+    assert browser.current_url == at(world, TAX, "/declarations/1"), "she is still signed in"
+    kept = browser.execute_cdp_cmd("Network.getCookies", {"urls": [at(world, TAX)]})["cookies"]
+    assert [cookie["name"] for cookie in kept] == ["__Host-belfry"], "and has nothing that she did not have before"
+
+
+def test_a_session_that_was_there_before_the_sign_in_is_not_hers(world, browser):
+    fixed = "A" * 43
+    browser.execute_cdp_cmd("Network.setCookie", {
+        "name": "__Host-belfry", "value": fixed, "url": at(world, TAX), "path": "/", "secure": True, "httpOnly": True})
+    sign_in(world, browser, "carine")
+    first = session_cookie(world, browser)
+    assert first and first != fixed
+    browser.get(at(world, TAX, "/payments/7"))
+    prove(browser, "carine", "eid")
+    wait(browser, is_at(at(world, TAX, "/payments/7")))
+    assert session_cookie(world, browser) not in (first, fixed), "nor is that of the weaker sign-in the stronger one's"
+
+
+def session_cookie(world, driver):
+    kept = driver.execute_cdp_cmd("Network.getCookies", {"urls": [at(world, TAX)]})["cookies"]
+    return next((cookie["value"] for cookie in kept if cookie["name"] == "__Host-belfry"), None)
+
+
+def test_no_sign_in_ends_at_another_host(world, browser):
+    """What a browser makes of an address, which no list of bad ones knows in full."""
+    sign_in(world, browser, "anna", NOTES, "/today")
+    for to in ("//evil.example/", "/\\evil.example", "/\t/evil.example", "https:evil.example", "/%2e%2e//evil.example",
+               "/%5Cevil.example", "/%09/evil.example"):
+        for again in (to, urllib.parse.quote(to, safe="")):
+            browser.get(at(world, TAX, "/.belfry/sign-in?" + urllib.parse.urlencode({"to": again})))
+            wait(browser, lambda d: TAX in d.current_url and "/.belfry/" not in d.current_url)
+            assert browser.current_url.startswith(at(world, TAX, "/")), again
+
+
 def press(driver, *keys):
     ActionChains(driver).send_keys(*keys).perform()
 
@@ -221,19 +279,15 @@ def test_a_person_without_a_mouse_signs_in(world, browser):
 
 # How the pages look, and to whom they can be read
 
-def pages(world, driver, language):
+def pages(world, driver):
     """Goes from page to page of ours, and says at each what it is called."""
-    driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
-    for host in (TAX, NOTES, EITHER, AWAY, LOGIN):
-        driver.execute_cdp_cmd("Network.setCookie", {
-            "name": "__Host-belfry-language", "value": language, "url": at(world, host), "path": "/", "secure": True})
     for name, host, path in (("choose", EITHER, "/x?y=1"), ("home", LOGIN, "/"), ("whoami-nobody", TAX, "/.belfry/whoami"),
                              ("signed-out", LOGIN, "/.belfry/signed-out"),
                              ("sign-in-expired", LOGIN, f"/.belfry/callback?code=x&state={'A' * 43}")):
         driver.get(at(world, host, path))
         yield name
     driver.get(at(world, NOTES, "/.belfry/whoami"))
-    post(driver, "/today", "some text")
+    post(driver, "/today", text="some text")
     wait(driver, lambda d: d.find_elements(By.ID, "sign-in"))
     yield "kept"
     driver.find_element(By.ID, "sign-in").click()
@@ -248,20 +302,23 @@ def pages(world, driver, language):
                        ("refused", "/audits/3")):
         driver.get(at(world, TAX, path))
         yield name
-    post(driver, "/payments/7", "some text")
+    post(driver, "/payments/7", text="some text")
     wait(driver, lambda d: d.find_elements(By.ID, "sign-in"))
     yield "step-up"
     driver.get(at(world, TAX, "/payments/7"))
     prove(driver, "carine", "password")
     wait(driver, lambda d: d.current_url.startswith(at(world, LOGIN, "/.belfry/callback")))
     yield "step-up-failed"
-    for _ in range(20):
-        driver.get(at(world, TAX, "/declarations/1"))
-        if driver.find_elements(By.CLASS_NAME, "reference"):
-            break
-        driver.execute_async_script("Promise.all([...Array(80)].map(() => fetch('/declarations/1'))).then(arguments[0])")
-    assert "429" in driver.find_element(By.CLASS_NAME, "code").text
-    yield "too-many"
+    for language in LANGUAGES:  # it is gone a second later: each is met anew
+        driver.execute_cdp_cmd("Network.setCookie", {"name": "__Host-belfry-language", "value": language,
+                                                     "url": at(world, TAX), "path": "/", "secure": True})
+        for _ in range(20):
+            driver.get(at(world, TAX, "/declarations/1"))
+            if driver.find_elements(By.CLASS_NAME, "reference"):
+                break
+            driver.execute_async_script("Promise.all([...Array(80)].map(() => fetch('/declarations/1'))).then(arguments[0])")
+        assert "429" in driver.find_element(By.CLASS_NAME, "code").text
+        yield f"too-many-{language}"
 
 
 def pictures(driver, name):
@@ -291,17 +348,27 @@ def fits_a_telephone(driver):
     return width <= 320 and (lowest is None or lowest >= 44)
 
 
-@pytest.mark.parametrize("language", ["nl", "en"])
-def test_each_page_can_be_read_by_everybody(world, browser, language):
+def looked_at(driver, name, axe):
+    """In the light and in the dark: what axe finds, by the name of the page."""
+    driver.execute_cdp_cmd("Runtime.evaluate", {"expression": axe})  # beside the page's own policy, which stays
+    found = {name: judged(driver)}
+    assert fits_a_telephone(driver), name
+    assert driver.title.startswith(heading(driver)), name
+    pictures(driver, f"{name}-light")
+    scheme(driver, "dark")
+    found[f"{name} in the dark"] = judged(driver, "color-contrast")
+    pictures(driver, f"{name}-dark")
+    scheme(driver, "light")
+    return found
+
+
+def test_each_page_can_be_read_by_everybody_and_in_each_language(world, browser):
     axe, found = AXE.read_text(), {}
-    for name in pages(world, browser, language):
-        assert browser.find_element(By.TAG_NAME, "html").get_attribute("lang") == language, name
-        browser.execute_cdp_cmd("Runtime.evaluate", {"expression": axe})  # beside the page's own policy, which stays
-        found[name] = judged(browser)
-        assert fits_a_telephone(browser), name
-        pictures(browser, f"{name}-{language}-light")
-        scheme(browser, "dark")
-        found[f"{name} in the dark"] = judged(browser, "color-contrast")
-        pictures(browser, f"{name}-{language}-dark")
-        scheme(browser, "light")
-    assert not any(found.values()), found
+    for name in pages(world, browser):
+        if name.startswith("too-many"):
+            found |= looked_at(browser, name, axe)
+            continue
+        for language in LANGUAGES:
+            speak(browser, language)
+            found |= looked_at(browser, f"{name}-{language}", axe)
+    assert len(found) > 100 and not any(found.values()), {name: what for name, what in found.items() if what}

@@ -160,13 +160,27 @@ def test_every_reason_is_documented_with_its_status():
 
 
 def test_the_help_desk_knows_every_page():
-    """By the heading that people read out; those of the labels are pages without a reason."""
-    catalogue = (ROOT / "proxy/pages/messages.def").read_text()
-    headings = re.findall(r'EN\("([^"]*)"', catalogue)
-    for label in ("CHOOSE", "KEPT", "STEP_UP", "RESEND", "ONWARD", "MOMENT", "SIGN_OUT_ASK", "SIGNED_OUT", "HOME", "SESSIONS", "WHOAMI"):
-        headings += re.findall(rf'(?m)^LABEL\({label},.*"([^"]*)"\)$', catalogue)
-    text = (ROOT / "docs/staff-support.md").read_text()
-    assert len(headings) > 50 and not [heading for heading in headings if heading not in text]
+    """By the code and the heading that people read out, in one line; those of the labels are pages without a code."""
+    english = dict(re.findall(r'^MESSAGE\((\w+),.*?EN\("([^"]*)"', text("proxy/pages/messages.def"), re.M | re.S))
+    headings = english | {name: english[other] for name, other in table("proxy/pages/messages.def", "SAME")}
+    reasons = {name.lower(): headings[name] for name, _, status, *_ in table("include/belfry/reason.def", "REASON")
+               if int(status) >= 400}
+    for name in [*reasons]:  # a caller is not told what is wrong with a token, nor with a proof
+        if name.startswith("token_") and name != "token_malformed" or name == "dpop_replayed":
+            del reasons[name]
+    said = {}
+    for line in section("docs/staff-support.md", "By the error code").splitlines():
+        cells = [cell.strip() for cell in line.split("|")[1:-1]]
+        for code in re.findall(r"`(\w+)`", cells[0]) if len(cells) == 4 else ():
+            assert code not in said and all(cells), f"'{code}' stands twice, or a cell is empty"
+            said[code] = cells[1]
+    names(reasons, said, "pages with a code")
+    assert [code for code, heading in reasons.items() if heading not in said[code]] == []
+    page = section("docs/staff-support.md", "Pages without an error code")
+    labels = {name: words for name, *_, words in table("proxy/pages/messages.def", "LABEL")}
+    for name in ("CHOOSE", "KEPT", "STEP_UP", "RESEND", "ONWARD", "MOMENT", "SIGN_OUT_ASK", "SIGNED_OUT", "HOME", "SESSIONS",
+                 "WHOAMI"):
+        assert labels[name] in page, name
 
 
 def test_every_metric_is_documented_with_its_kind():
