@@ -80,6 +80,9 @@ void oidc_call_end(struct oidc_call *c, enum reason reason)
         if (level_of(reason) == LOG_LEVEL_WARNING)
             metric_add(c->desk->metrics, METRIC_PROVIDER_FAILURES_TOTAL, 1);
         c->answer.url = (struct slice){"", 0};
+        c->answer.is_lost = c->is_lost;
+        if (c->is_refresh && c->grant.access_token.len)
+            c->answer.refresh_token = oidc_next_refresh_token(c);
     }
     link_remove(&c->link); // nobody may end it once more from inside
     list_init(&c->link);

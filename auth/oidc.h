@@ -58,7 +58,13 @@ struct oidc_answer {
     /* Why, for the log (where the desk has written it already) and the audit: never holds a token,
      * a code or a secret. Empty text with PERMITTED. */
     const struct fault *why;
-    const struct identity *identity;  /* of oidc_redeem and oidc_refresh */
+    const struct identity *identity; /* of oidc_redeem and oidc_refresh */
+    /* Of a refresh that came to nothing. The provider has given this for the next one, before it
+     * failed; empty: it gave nothing. */
+    struct slice refresh_token;
+    /* The same: it was asked, and its answer is lost. It may have put another refresh token in the
+     * old one's place (RFC 9700 §4.14.2), which then is worth nothing any more. */
+    bool is_lost;
     const struct oidc_logout *logout; /* of oidc_logout */
     struct slice url;                 /* of oidc_begin and oidc_sign_out */
 };

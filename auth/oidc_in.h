@@ -67,6 +67,7 @@ struct oidc_call {
     struct oidc_response response;
     struct identity before;
     bool is_refresh;
+    bool is_lost;                /* it was asked for tokens, and what it did is not known */
     struct slice back_uri, hint; /* of a sign-out */
     struct slice logout_token;
 
@@ -118,6 +119,7 @@ enum step oidc_spend(struct oidc_call *c);
 enum step oidc_prove(struct oidc_call *c);
 enum step oidc_inquire(struct oidc_call *c);
 enum step oidc_conclude(struct oidc_call *c);
+struct slice oidc_next_refresh_token(const struct oidc_call *c);
 bool oidc_are_keys_missing(enum reason reason);
 enum step oidc_want_keys(struct oidc_call *c); /* WAIT, or NEXT: look at once */
 

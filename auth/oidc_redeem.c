@@ -103,6 +103,7 @@ static void on_grant(void *owner, const struct fetch_answer *answer, const struc
 {
     struct oidc_call *c = owner;
     c->fetch = NULL;
+    c->is_lost = answer->was_sent;
     if (!answer->status) {
         c->fault = *why;
         oidc_call_end(c, oidc_reason_of(why));
@@ -110,6 +111,8 @@ static void on_grant(void *owner, const struct fetch_answer *answer, const struc
     }
     const enum reason reason =
         grant_read(&c->grant, &c->arena, answer->status, answer->body, &c->fault);
+    /* RFC 6749 §5.2: with an error of the client's nothing was done. */
+    c->is_lost = reason != REASON_PERMITTED && (answer->status < 400 || answer->status >= 500);
     if (reason == REASON_SIGN_IN_EXPIRED && c->is_refresh)
         oidc_call_end(c, REASON_IDENTITY_REQUIRED);
     else if (reason != REASON_PERMITTED)
@@ -149,6 +152,7 @@ enum step oidc_spend(struct oidc_call *c)
         step = oidc_over(c, REASON_PROVIDER_MISTAKEN);
     else
         ask(c, endpoint, field.len ? (const char *)field.bytes : NULL, &form, on_grant);
+    c->is_lost = step == WAIT; // until it has answered
     secret_fini(&field);
     wipe(form.ptr, form.room);
     buf_fini(&form);
@@ -267,6 +271,11 @@ enum step oidc_inquire(struct oidc_call *c)
     return WAIT;
 }
 
+struct slice oidc_next_refresh_token(const struct oidc_call *c)
+{
+    return c->grant.refresh_token.len ? c->grant.refresh_token : c->before.refresh_token;
+}
+
 enum step oidc_conclude(struct oidc_call *c)
 {
     struct slice scope = c->grant.scope;
@@ -285,7 +294,6 @@ enum step oidc_conclude(struct oidc_call *c)
     const struct grant *g = &c->grant;
     c->identity.id_token =
         arena_copy(&c->arena, g->id_token.len ? g->id_token : c->before.id_token);
-    c->identity.refresh_token =
-        arena_copy(&c->arena, g->refresh_token.len ? g->refresh_token : c->before.refresh_token);
+    c->identity.refresh_token = arena_copy(&c->arena, oidc_next_refresh_token(c));
     return NEXT;
 }

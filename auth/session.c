@@ -12,6 +12,7 @@
 #include "base/secret.h"
 
 #define MARK "belfry-session/1"
+#define REFRESHES_MAX 1000 /* that are counted */
 
 /* ---- names ---- */
 
@@ -139,17 +140,17 @@ bool session_print(const struct session *s, struct buf *out)
 {
     char certificate[64];
     hex_encode(certificate, s->certificate, sizeof s->certificate);
-    json_t *tree =
-        json_pack("{so so so so so so sI sI sI sI sI sI sI so sI sI sI}", "entity", text(s->entity),
-                  "application", text(s->application), "host", text(s->host), "handle",
-                  text(s->handle), "device", text(s->device), "certificate",
-                  s->is_unbound ? text(SLICE("")) : json_stringn(certificate, sizeof certificate),
-                  "created", (json_int_t)s->created.s, "revoked_until",
-                  (json_int_t)s->revoked_until, "ends", (json_int_t)s->ends.s, "idle",
-                  (json_int_t)s->idle_s, "seen", (json_int_t)s->seen.s, "refresh_after",
-                  (json_int_t)s->refresh_after_s, "refresh_grace", (json_int_t)s->refresh_grace_s,
-                  "language", text(s->language), "asked_acr_level", (json_int_t)s->asked_acr_level,
-                  "asked_at", (json_int_t)s->asked_at.s, "version", (json_int_t)s->version);
+    json_t *tree = json_pack(
+        "{so so so so so so sI sI sI sI sI sI sI sI so sI sI sI}", "entity", text(s->entity),
+        "application", text(s->application), "host", text(s->host), "handle", text(s->handle),
+        "device", text(s->device), "certificate",
+        s->is_unbound ? text(SLICE("")) : json_stringn(certificate, sizeof certificate), "created",
+        (json_int_t)s->created.s, "revoked_until", (json_int_t)s->revoked_until, "ends",
+        (json_int_t)s->ends.s, "idle", (json_int_t)s->idle_s, "seen", (json_int_t)s->seen.s,
+        "refresh_after", (json_int_t)s->refresh_after_s, "refresh_grace",
+        (json_int_t)s->refresh_grace_s, "refreshes_asked", (json_int_t)s->refreshes_asked,
+        "language", text(s->language), "asked_acr_level", (json_int_t)s->asked_acr_level,
+        "asked_at", (json_int_t)s->asked_at.s, "version", (json_int_t)s->version);
     char *line = tree ? json_dumps(tree, JSON_COMPACT) : NULL;
     json_decref(tree);
     const bool is_printed =
@@ -180,7 +181,7 @@ static bool take_certificate(struct session *s, const json_t *tree)
 
 static bool take_fields(struct session *s, const json_t *tree)
 {
-    int64_t version = 0, revoked_until = 0;
+    int64_t version = 0, revoked_until = 0, asked = 0;
     const bool is_taken =
         take_text(s, tree, "entity", &s->entity) &&
         take_text(s, tree, "application", &s->application) &&
@@ -192,10 +193,13 @@ static bool take_fields(struct session *s, const json_t *tree)
         jtree_date(tree, "idle", &s->idle_s) && jtree_date(tree, "seen", &s->seen.s) &&
         jtree_date(tree, "refresh_after", &s->refresh_after_s) &&
         jtree_date(tree, "refresh_grace", &s->refresh_grace_s) &&
+        /* not in records of versions before there was one */
+        (!jtree_has(tree, "refreshes_asked") || jtree_date(tree, "refreshes_asked", &asked)) &&
         jtree_date(tree, "asked_acr_level", &s->asked_acr_level) &&
         jtree_date(tree, "asked_at", &s->asked_at.s) && jtree_date(tree, "version", &version);
     s->version = (uint64_t)version;
     s->revoked_until = (uint64_t)revoked_until;
+    s->refreshes_asked = asked < REFRESHES_MAX ? (uint32_t)asked : REFRESHES_MAX;
     return is_taken && version && s->ends.s - s->created.s <= SESSION_LIFE_MAX_S;
 }
 
@@ -244,6 +248,7 @@ static struct session *session_copy(const struct session *s)
     next->seen = s->seen;
     next->refresh_after_s = s->refresh_after_s;
     next->refresh_grace_s = s->refresh_grace_s;
+    next->refreshes_asked = s->refreshes_asked;
     next->asked_acr_level = s->asked_acr_level;
     next->asked_at = s->asked_at;
     next->version = s->version + 1;
@@ -269,6 +274,22 @@ static bool take_identity(struct session *next, const struct session *s, const s
     wipe_slice(next->identity->id_token);
     wipe_slice(next->identity->refresh_token);
     next->identity = copy;
+    next->refreshes_asked = 0;
+    return true;
+}
+
+/* As before it was asked; or as before with the token that counts now. */
+static bool take_back_asking(struct session *next, struct slice refresh_token)
+{
+    if (!refresh_token.len) {
+        next->refreshes_asked -= next->refreshes_asked > 0;
+        return true;
+    }
+    if (refresh_token.len > IDENTITY_TOKEN_MAX_BYTES)
+        return false;
+    wipe_slice(next->identity->refresh_token);
+    next->identity->refresh_token = arena_copy(&next->arena, refresh_token);
+    next->refreshes_asked = 0;
     return true;
 }
 
@@ -291,8 +312,13 @@ static bool apply(struct session *next, const struct session *s, const struct se
     case SESSION_SPOKEN:
         next->language = arena_copy(&next->arena, c->language);
         return true;
+    case SESSION_REFRESHING:
+        next->refreshes_asked += next->refreshes_asked < REFRESHES_MAX;
+        return true;
     case SESSION_REFRESHED:
         return c->identity && take_identity(next, s, c->identity);
+    case SESSION_NOT_REFRESHED:
+        return take_back_asking(next, c->refresh_token);
     }
     return false;
 }
@@ -346,6 +372,11 @@ bool session_wants_touch(const struct session *s, struct wall now)
 bool session_wants_refresh(const struct session *s, struct wall now)
 {
     return s->refresh_after_s && now.s - s->identity->known_at.s >= s->refresh_after_s;
+}
+
+bool session_lost_refresh(const struct session *s)
+{
+    return s->refreshes_asked > 1;
 }
 
 struct wall session_known_until(const struct session *s)

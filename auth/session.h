@@ -47,6 +47,7 @@ struct session {
     struct wall seen;           /* the last request that was written down: may be a minute old */
     int64_t refresh_after_s;    /* identity->known_at must not be older; 0: it may */
     int64_t refresh_grace_s;    /* but so much, while the provider is away */
+    uint32_t refreshes_asked;   /* since an answer to one was last written here; 1 is under way */
     struct slice language;      /* chosen by the person: "nl", "fr", "de", "en"; may be empty */
     int64_t asked_acr_level;    /* a step-up to this level ... */
     struct wall asked_at;       /* ... was asked for then; s == 0: never */
@@ -92,11 +93,15 @@ struct session *session_open(const struct keyring *k, const char *name, struct s
 
 /* One change of a record. */
 enum session_change {
-    SESSION_SEEN,     /* somebody was there at `at`; nothing where a later moment is written */
-    SESSION_MOVED,    /* to the device's new certificate, with the same device.id */
-    SESSION_ASKED,    /* a step-up to `acr_level` was asked for at `at` */
-    SESSION_SPOKEN,   /* `language` was chosen */
-    SESSION_REFRESHED /* the provider says `identity` now: of the same provider and subject */
+    SESSION_SEEN,         /* somebody was there at `at`; nothing where a later moment is written */
+    SESSION_MOVED,        /* to the device's new certificate, with the same device.id */
+    SESSION_ASKED,        /* a step-up to `acr_level` was asked for at `at` */
+    SESSION_SPOKEN,       /* `language` was chosen */
+    SESSION_REFRESHING,   /* the provider is about to be asked again */
+    SESSION_REFRESHED,    /* it says `identity` now: of the same provider and subject */
+    SESSION_NOT_REFRESHED /* it said nothing of the person, and that for certain: it was not
+                             reached, or it refused, or (with `refresh_token`) it gave that and then
+                             failed */
 };
 struct session_changed {
     enum session_change what;
@@ -105,6 +110,7 @@ struct session_changed {
     int64_t acr_level;
     struct slice language;
     const struct identity *identity;
+    struct slice refresh_token;
 };
 /* The session with that change and the next version, the caller's; NULL where it can't be. */
 struct session *session_with(const struct session *s, const struct session_changed *c,
@@ -120,6 +126,9 @@ struct wall session_due(const struct session *s);
 bool session_wants_touch(const struct session *s, struct wall now);
 /* The provider must be asked again before what it said counts. */
 bool session_wants_refresh(const struct session *s, struct wall now);
+/* The provider was asked before, what it answered was never written down, and so the refresh token
+ * may be one that it has replaced since. Of a session that is SESSION_REFRESHING. */
+bool session_lost_refresh(const struct session *s);
 /* Until when what is known counts, where the provider can't be asked. */
 struct wall session_known_until(const struct session *s);
 

@@ -254,11 +254,26 @@ static enum session_answer read_reply(struct asking *a, const redisReply *reply,
     return *out ? SESSION_HERE : SESSION_NONE;
 }
 
+static void on_found(void *owner, const redisReply *reply)
+{
+    struct asking *a = owner;
+    struct session *s;
+    const enum session_answer what = read_reply(a, reply, &s);
+    answer(a, what, s);
+}
+
 static void on_loaded(void *owner, const redisReply *reply)
 {
     struct asking *a = owner;
     struct session *s;
     const enum session_answer what = read_reply(a, reply, &s);
+    if (what == SESSION_NONE && reply->type == REDIS_REPLY_STRING)
+        s = session_open(records_keys(a->desk->records), a->name,
+                         slice_from(reply->str, reply->len));
+    if (s && !slice_eq(s->entity, slice_of(a->entity))) {
+        session_unref(s);
+        s = NULL;
+    }
     answer(a, what, s);
 }
 
@@ -294,7 +309,7 @@ void session_desk_find(struct session_desk *d, struct slice entity, struct slice
     if (!name_of_handle(a, handle))
         answer(a, SESSION_NONE, NULL);
     else if (is_ready(d))
-        get(a, on_loaded);
+        get(a, on_found);
     else
         answer(a, SESSION_AWAY, NULL);
 }
@@ -314,9 +329,10 @@ static void on_changed(void *owner, const redisReply *reply)
     struct asking *a = owner;
     const bool is_told = reply && reply->type == REDIS_REPLY_INTEGER;
     if (is_told && reply->integer == 1) {
-        if (a->changed.what == SESSION_REFRESHED)
+        if (a->changed.what == SESSION_REFRESHED || a->changed.what == SESSION_NOT_REFRESHED)
             unlock(a->desk, a->session);
-        answer(a, SESSION_HERE, session_ref(a->session));
+        answer(a, a->changed.what == SESSION_REFRESHING ? SESSION_OURS : SESSION_HERE,
+               session_ref(a->session));
     } else if (is_told && ++a->tries < TRIES) {
         read_to_change(a);
     } else {
@@ -384,6 +400,7 @@ void session_desk_change(struct session_desk *d, const struct session *s,
     struct asking *a = ask(d, s->entity, done, owner);
     a->changed = *changed;
     a->changed.language = arena_copy(&a->arena, changed->language);
+    a->changed.refresh_token = arena_copy(&a->arena, changed->refresh_token);
     if (changed->device) {
         a->device = *changed->device;
         a->device.id = arena_copy(&a->arena, changed->device->id);
@@ -421,7 +438,7 @@ static void unlock(struct session_desk *d, const struct session *s)
                           (struct slice[]){SLICE("DEL"), slice_of(name)}, 2);
 }
 
-void session_desk_refresh_failed(struct session_desk *d, const struct session *s)
+void session_desk_refresh_lost(struct session_desk *d, const struct session *s)
 {
     unlock(d, s);
 }
@@ -447,8 +464,9 @@ static void on_looked(struct asking *a, const redisReply *reply, bool is_ours)
         return;
     }
     session_unref(s);
-    if (is_ours) {
-        answer(a, SESSION_HERE, NULL);
+    if (is_ours) { /* that it is asked is written down before */
+        a->changed = (struct session_changed){.what = SESSION_REFRESHING};
+        on_read_to_change(a, reply);
         return;
     }
     if (loop_now(a->desk->loop).ms >= a->until.ms) {
@@ -553,11 +571,11 @@ void session_desk_end(struct session_desk *d, const struct session *s, session_d
 }
 
 /* Its record stays, for its end to be told. */
-void session_desk_replace(struct session_desk *d, const struct session *s, session_done *done,
-                          void *owner)
+void session_desk_take_back(struct session_desk *d, const struct session *s, struct slice why,
+                            session_done *done, void *owner)
 {
     struct asking *a = ask(d, s->entity, done, owner);
-    const struct revoked_entry e = entry_of(d, s, SLICE("replaced by a newer sign-in"));
+    const struct revoked_entry e = entry_of(d, s, why);
     revocation_desk_add(d->revocations, s->entity, &e, on_end_noted, a);
 }
 

@@ -16,9 +16,11 @@ struct session_desk;
 enum session_answer {
     SESSION_AWAY = 0, /* the store does not answer: 503, and nobody is signed out by that */
     SESSION_NONE,     /* no such session: never was, ended, over its limits, revoked, not ours */
-    SESSION_HERE      /* here it is, or so it is done */
+    SESSION_HERE,     /* here it is, or so it is done */
+    SESSION_OURS      /* of session_desk_refresh: here it is, and we ask the provider */
 };
-/* With HERE a session that the callback takes over (session_unref), but where it says NULL. */
+/* With HERE and OURS a session that the callback takes over (session_unref), but where it says
+ * NULL. */
 typedef void session_done(void *owner, enum session_answer answer, struct session *take);
 
 /* All that is given to it outlives it, but for redis_free, which comes first at the end. */
@@ -30,7 +32,9 @@ void session_desk_free(struct session_desk *d);
  * cookie alone: the caller wipes it. It counts once `done` says HERE. */
 void session_desk_create(struct session_desk *d, const struct session_start *start,
                          char id_out[SESSION_ID_CHARS + 1], session_done *done, void *owner);
-/* By the cookie's id; by the handle (lists). Neither over nor revoked. */
+/* By the cookie's id; by the handle (lists). Neither over nor revoked. With NONE session_desk_load
+ * may bring the session that has ended, as long as the store has it: who signs in again does so at
+ * the same provider. */
 void session_desk_load(struct session_desk *d, struct slice entity, struct slice id,
                        session_done *done, void *owner);
 void session_desk_find(struct session_desk *d, struct slice entity, struct slice handle,
@@ -41,22 +45,24 @@ void session_desk_find(struct session_desk *d, struct slice entity, struct slice
 void session_desk_change(struct session_desk *d, const struct session *s,
                          const struct session_changed *changed, session_done *done, void *owner);
 
-/* Who refreshes the identity at the provider? One at a time among all gateways (SET NX PX). HERE
- * with NULL: we do; the caller asks the provider and ends with session_desk_change(REFRESHED), or
- * session_desk_refresh_failed. HERE with a session: another gateway did meanwhile, here it is.
- * NONE: it has ended. AWAY: another is at it and has not come to an end in SESSION_REFRESH_MS, or
- * the store does not answer. */
+/* Who refreshes the identity at the provider? One at a time among all gateways (SET NX PX). OURS:
+ * we do, and the record says that it is asked for (SESSION_REFRESHING); the caller asks the
+ * provider and ends with session_desk_change(REFRESHED or NOT_REFRESHED), or, where it does not
+ * know what the provider did, with session_desk_refresh_lost, after which the record still says
+ * so. HERE: another gateway did meanwhile, here it is. NONE: it has ended. AWAY: another is at it
+ * and has not come to an end in SESSION_REFRESH_MS, or the store does not answer. */
 #define SESSION_REFRESH_MS 10000
 void session_desk_refresh(struct session_desk *d, struct session *s, session_done *done,
                           void *owner);
-void session_desk_refresh_failed(struct session_desk *d, const struct session *s);
+void session_desk_refresh_lost(struct session_desk *d, const struct session *s);
 
 /* Ends it: everywhere, at once. HERE with NULL: done. AWAY: the store could not be told. */
 void session_desk_end(struct session_desk *d, const struct session *s, session_done *done,
                       void *owner);
-/* The same, since a newer sign-in in its browser takes its place. */
-void session_desk_replace(struct session_desk *d, const struct session *s, session_done *done,
-                          void *owner);
+/* The same for a reason that nobody has told yet: the audit has it from its entry
+ * (auth/session_ends.h). */
+void session_desk_take_back(struct session_desk *d, const struct session *s, struct slice why,
+                            session_done *done, void *owner);
 /* All sessions begun until now of one sign-in at the provider (`sid`), or of one person (`user`:
  * facts_user.id, "PROVIDER:SUB"); the other is empty. For back-channel logout. */
 void session_desk_end_all(struct session_desk *d, struct slice entity, struct slice provider,

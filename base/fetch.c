@@ -82,6 +82,9 @@ static void finish(struct fetch *take, int status, const struct fault *why)
     struct fetcher *fetcher = take->fetcher;
     struct fetch_answer answer = {.status = status, .body = {"", 0}, .max_age_s = take->max_age_s};
     char *type = NULL;
+    long sent = 0;
+    (void)curl_easy_getinfo(take->easy, CURLINFO_REQUEST_SIZE, &sent);
+    answer.was_sent = sent > 0;
     if (status) {
         answer.body = buf_slice(&take->body);
         (void)curl_easy_getinfo(take->easy, CURLINFO_CONTENT_TYPE, &type);

@@ -31,6 +31,7 @@ struct fetch_answer {
     struct slice body;
     struct slice content_type; /* as it came; empty where it was not said */
     int64_t max_age_s;         /* -1 where not said */
+    bool was_sent;             /* the server may have it, and may have done what it asks */
 };
 
 /* Texts are copied by fetch_start. */

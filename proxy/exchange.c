@@ -359,6 +359,13 @@ static enum next ask_provider(struct exchange *x, const struct token_question *q
     return why == REASON_PERMITTED ? take_token(x, answer.token, q->bytes) : refuse(x, why, NULL);
 }
 
+static enum session_binding binding_of(const struct exchange *x, const struct session *s)
+{
+    const struct application *app = x->facts.app;
+    return session_binding(s, x->facts.device,
+                           app->sessions.allows_unbound && app->device > DEVICE_REQUIRED);
+}
+
 /* Asks the control thread; what is not there in time is taken for "the store is away". */
 static enum next ask_for_session(struct exchange *x, enum errand_kind kind, struct errand *take)
 {
@@ -366,6 +373,19 @@ static enum next ask_for_session(struct exchange *x, enum errand_kind kind, stru
     take->kind = kind;
     errand_send(x, take, SESSION_WAIT_MS);
     return WAIT;
+}
+
+/* Who has lost it (to time, to an outage) is led to the provider that they had; of another device's
+ * nothing is told. */
+void exchange_take_past(struct exchange *x, struct session *take)
+{
+    const bool is_theirs = take && slice_eq(take->application, x->facts.app->id) &&
+                           application_takes_provider(x->facts.app, take->user.provider) &&
+                           binding_of(x, take) == SESSION_BOUND;
+    session_unref(x->past);
+    x->past = is_theirs ? take : NULL;
+    if (!is_theirs)
+        session_unref(take);
 }
 
 static enum next no_session(struct exchange *x)
@@ -387,13 +407,6 @@ static enum next use_session(struct exchange *x, struct session *s, struct slice
     x->facts.session = &x->session->facts;
     why = limits_user(&w->limits, x->facts.user->key, loop_now(&w->loop));
     return why == REASON_PERMITTED ? NEXT : refuse(x, why, NULL);
-}
-
-static enum session_binding binding_of(const struct exchange *x, const struct session *s)
-{
-    const struct application *app = x->facts.app;
-    return session_binding(s, x->facts.device,
-                           app->sessions.allows_unbound && app->device > DEVICE_REQUIRED);
 }
 
 /* Who can sign in, or more strongly, is led there rather than refused; who need only wait, waits.
@@ -446,8 +459,7 @@ static enum next refresh(struct exchange *x, struct session *s, struct slice id)
     if (!work)
         return defer_refresh(x, s, id, REASON_PROVIDER_UNAVAILABLE);
     if (work->reason == REASON_IDENTITY_REQUIRED) {
-        x->deed = SLICE("session-end");
-        x->deed_session = arena_copy(&x->arena, s->handle);
+        exchange_take_past(x, session_ref(s));
         session_cache_drop(x->worker->sessions, x->facts.app->entity, id);
         return NEXT;
     }
@@ -790,6 +802,7 @@ static void free_when_over(struct exchange *x)
         return;
     token_release(x->token);
     session_unref(x->session);
+    session_unref(x->past);
     device_unref(x->device);
     inventory_record_unref(x->listed);
     work_free(x->work);

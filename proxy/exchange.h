@@ -92,6 +92,7 @@ struct exchange {
     struct device *device;
     struct inventory_record *listed; /* what facts.device has from the inventory lies in it */
     struct session *session;         /* by its cookie; a reference */
+    struct session *past;            /* the one that it was, which has ended; a reference */
     const struct own_endpoint *own;  /* one of the gateway's own addresses */
     struct slice deed;               /* what it did to a session, for the audit; static text */
     struct slice deed_session;       /* that session's handle */
@@ -160,6 +161,8 @@ bool exchange_wants_body(const struct exchange *x);
 
 /* From the control thread: look again. */
 void exchange_errand_over(struct exchange *x);
+/* Its cookie's session has ended; NULL is fine. */
+void exchange_take_past(struct exchange *x, struct session *take);
 /* The first field of that (lower-case) name; ptr NULL where there is none. */
 struct slice exchange_field(const struct exchange *x, struct slice name);
 

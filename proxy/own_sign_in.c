@@ -361,6 +361,13 @@ static bool can_be_kept(struct exchange *x)
            form_parse(&x->arena, buf_slice(&x->form), &form) && form.count && form_is_plain(&form);
 }
 
+/* At which they are, or were. */
+static struct slice provider_known(const struct exchange *x)
+{
+    const struct session *s = x->session ? x->session : x->past;
+    return s ? s->user.provider : (struct slice){0};
+}
+
 /* `wish` holds what was posted; where that can't be kept, nothing. */
 static void show_kept(struct exchange *x, uint16_t status, const struct wish *wish,
                       struct slice reference)
@@ -411,10 +418,10 @@ static int64_t wanted_level(const struct exchange *x)
 /* Their session's provider knows them; only where there is none they choose. */
 static void lead_there(struct exchange *x)
 {
+    const struct slice provider = provider_known(x);
     struct slice link = own_sign_in_link(x, own_wanted(x), wanted_level(x));
-    if (x->session)
-        link = arena_printf(&x->arena, "%.*s&provider=%.*s", SLICE_ARG(link),
-                            SLICE_ARG(x->session->user.provider));
+    if (provider.len)
+        link = arena_printf(&x->arena, "%.*s&provider=%.*s", SLICE_ARG(link), SLICE_ARG(provider));
     own_see_other(x, link);
 }
 
@@ -427,9 +434,7 @@ enum next own_lead(struct exchange *x)
     const bool is_small = x->request.has_body && x->request.body_length <= ATTEMPT_MAX_FORM_BYTES;
     if (is_small && own_is_form(x) && own_take_body(x) == WAIT)
         return WAIT;
-    struct wish wish = {.level = wanted_level(x)};
-    if (x->session)
-        wish.provider = x->session->user.provider;
+    struct wish wish = {.level = wanted_level(x), .provider = provider_known(x)};
     if (is_small && can_be_kept(x)) {
         wish.to = x->request.target;
         wish.kept = buf_slice(&x->form);

@@ -50,10 +50,16 @@ static void back(struct errand *self, struct exchange *x)
     const struct slice id = slice_from(e->id, e->id_len);
     if (x)
         x->session_answer = e->answer;
-    if (e->answer == SESSION_NONE)
-        session_cache_drop(cache, slice_of(e->entity), id);
-    if (e->found)
+    if (e->answer != SESSION_HERE) {
+        if (e->answer == SESSION_NONE)
+            session_cache_drop(cache, slice_of(e->entity), id);
+        if (x)
+            exchange_take_past(x, e->found);
+        else
+            session_unref(e->found);
+    } else if (e->found) {
         session_cache_add(cache, id, e->found);
+    }
     e->found = NULL;
 }
 

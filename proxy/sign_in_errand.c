@@ -44,10 +44,15 @@ static struct slice copy(struct work *w, struct slice text)
 }
 
 /* What the desk of providers has said. */
-static void finish_as(struct work *w, const struct oidc_answer *answer)
+static const char *why_of(struct work *w, const struct oidc_answer *answer)
 {
     struct slice why = answer->why ? slice_of(answer->why->text) : SLICE("no reason was given");
-    finish(w, answer->reason, arena_printf(&w->arena, "%.*s%c", SLICE_ARG(why), '\0').ptr);
+    return arena_printf(&w->arena, "%.*s%c", SLICE_ARG(why), '\0').ptr;
+}
+
+static void finish_as(struct work *w, const struct oidc_answer *answer)
+{
+    finish(w, answer->reason, why_of(w, answer));
 }
 
 /* ---- an attempt is kept ---- */
@@ -343,7 +348,8 @@ static void session_is_made(void *owner, enum session_answer answer, struct sess
     w->list[0] = old; /* until the end of the work */
     w->count = old != NULL;
     if (old)
-        session_desk_replace(w->desks->sessions, old, old_is_over, w);
+        session_desk_take_back(w->desks->sessions, old, SLICE("replaced by a newer sign-in"),
+                               old_is_over, w);
     else
         finish(w, REASON_PERMITTED, NULL);
 }
@@ -484,25 +490,55 @@ static void session_has_ended(void *owner, enum session_answer answer, struct se
     struct work *w = owner;
     (void)answer;
     (void)take;
-    finish(w, REASON_IDENTITY_REQUIRED, "the provider no longer vouches for them");
+    finish(w, REASON_IDENTITY_REQUIRED, w->detail);
+}
+
+/* The provider takes the refresh token no more. Where an answer of its was lost, that need not be
+ * about the person: they pass by the provider, which knows. Nobody stays in by that. */
+static void end_unrefreshed(struct work *w, const struct oidc_answer *answer)
+{
+    struct session_desk *d = w->desks->sessions;
+    const bool has_token = w->session->identity->refresh_token.len;
+    const bool is_lost =
+        has_token && !answer->refresh_token.len && session_lost_refresh(w->session);
+    w->detail = is_lost     ? "what the provider answered was lost: they pass by it again"
+                : has_token ? "the provider no longer vouches for them"
+                            : "the provider gave no refresh token: they pass by it again";
+    if (is_lost)
+        metric_add(w->desks->metrics, METRIC_SESSION_REFRESHES_LOST_TOTAL, 1);
+    session_desk_refresh_lost(d, w->session); /* no other need ask */
+    session_desk_take_back(d, w->session, slice_of(w->detail), session_has_ended, w);
+}
+
+static void refusal_is_noted(void *owner, enum session_answer answer, struct session *take)
+{
+    struct work *w = owner;
+    (void)answer; /* else it counts as lost, which costs a way by the provider */
+    session_unref(take);
+    finish(w, w->reason, w->detail);
 }
 
 static void provider_has_said(void *owner, const struct oidc_answer *answer)
 {
     struct work *w = owner;
     struct session_desk *d = w->desks->sessions;
+    struct session_changed changed = {.at = loop_wall(w->desks->loop)};
     if (answer->reason == REASON_PERMITTED) {
-        const struct session_changed changed = {.what = SESSION_REFRESHED,
-                                                .at = loop_wall(w->desks->loop),
-                                                .identity = answer->identity};
+        changed.what = SESSION_REFRESHED;
+        changed.identity = answer->identity;
         session_desk_change(d, w->session, &changed, session_is_new, w);
-        return;
-    }
-    session_desk_refresh_failed(d, w->session);
-    if (answer->reason == REASON_IDENTITY_REQUIRED)
-        session_desk_end(d, w->session, session_has_ended, w);
-    else
+    } else if (answer->reason == REASON_IDENTITY_REQUIRED) {
+        end_unrefreshed(w, answer);
+    } else if (answer->is_lost) {
+        session_desk_refresh_lost(d, w->session);
         finish_as(w, answer);
+    } else {
+        w->reason = answer->reason;
+        w->detail = why_of(w, answer);
+        changed.what = SESSION_NOT_REFRESHED;
+        changed.refresh_token = answer->refresh_token;
+        session_desk_change(d, w->session, &changed, refusal_is_noted, w);
+    }
 }
 
 static void run_refresh(struct work *w);
@@ -510,16 +546,18 @@ static void run_refresh(struct work *w);
 static void refresh_is_ours(void *owner, enum session_answer answer, struct session *take)
 {
     struct work *w = owner;
-    if (take && session_wants_refresh(take, loop_wall(w->desks->loop))) {
+    if (answer == SESSION_HERE && session_wants_refresh(take, loop_wall(w->desks->loop))) {
         session_unref(w->session); /* newer than what we had, and old again: from there */
         w->session = take;
         run_refresh(w);
         return;
     }
-    if (answer != SESSION_HERE || take) {
+    if (answer != SESSION_OURS) {
         session_is_new(w, answer, take);
         return;
     }
+    session_unref(w->session);
+    w->session = take;
     const struct oidc_question q = question(w, w->session->identity->provider, provider_has_said);
     (void)oidc_refresh(w->desks->oidc, &q, w->session->identity);
 }

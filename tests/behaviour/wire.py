@@ -15,6 +15,8 @@ SLOW_S = 5
 # How a part may be away, beside stopping its process: `gone` refuses connections, `hung` takes them and says nothing,
 # `slow` says everything SLOW_S late, `wrong` gives an answer of the protocol's that says no, `garbage` no answer of it.
 WAYS = ("gone", "hung", "slow", "wrong", "garbage")
+# And of what begins with `loses`, the answers alone: `lost` cuts the connection in place of the answer, `held` keeps the
+# answer back for as long as it is held. Whatever was asked has been done.
 HTTP_WRONG = b"HTTP/1.1 500 Oops\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
 REDIS_WRONG = b"-LOADING Redis is loading the dataset in memory\r\n"
 
@@ -27,6 +29,8 @@ class Wire:
         self.here, self.there, self.wrong = here, there, wrong
         self.server, self.client, self.name = server, client, name
         self.way = "through"
+        self.loses = b""
+        self.has_lost = threading.Event()
         self.dice = random.Random(7)
         self.ends = set()
         self.listener = None
@@ -65,6 +69,7 @@ class Wire:
 
     def _carry(self, near, far):
         """One thread for both ways: TLS of Python is not for two."""
+        asked = b""
         while True:
             waiting = [one for one in (near, far) if hasattr(one, "pending") and one.pending()]
             for one in waiting or select.select([near, far], [], [])[0]:
@@ -78,6 +83,14 @@ class Wire:
                 if not data:
                     return
                 self._hang()
+                if one is far and self.way in ("lost", "held") and asked.startswith(self.loses):
+                    self.has_lost.set()
+                    while self.way == "held":
+                        time.sleep(0.02)
+                    if self.way == "lost":
+                        return
+                if one is near:
+                    asked = data
                 if one is far:
                     time.sleep(SLOW_S if self.way == "slow" else 0)
                     near.sendall(data)
@@ -106,6 +119,7 @@ class Wire:
     def set(self, way):
         """From now on, on standing connections too."""
         was, self.way = self.way, way
+        self.has_lost.clear()
         if way == "gone":
             with contextlib.suppress(OSError):
                 self.listener.shutdown(socket.SHUT_RDWR)

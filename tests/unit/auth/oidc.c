@@ -64,6 +64,8 @@ static struct arena arena;
 static struct identity identity;
 static struct oidc_logout logout;
 static struct slice url;
+static bool is_lost;
+static char next_token[64];
 
 static void on_answer(void *owner, const struct oidc_answer *a)
 {
@@ -73,6 +75,8 @@ static void on_answer(void *owner, const struct oidc_answer *a)
     reason = a->reason;
     why = *a->why;
     url = arena_copy(&arena, a->url);
+    is_lost = a->is_lost;
+    (void)snprintf(next_token, sizeof next_token, "%.*s", SLICE_ARG(a->refresh_token));
     buf_init(&text, IDENTITY_MAX_BYTES);
     if (a->identity && a->identity->subject.len) {
         cr_assert(identity_print(a->identity, &text));
@@ -623,6 +627,40 @@ Test(oidc, a_refresh_brings_other_groups_and_another_refresh_token)
     https_last(server, "/token", last);
     cr_expect(strstr(last, "grant_type=refresh_token&refresh_token=rt") &&
               !strstr(last, "code_verifier"));
+}
+
+Test(oidc, a_refresh_that_fails_says_what_has_become_of_the_refresh_token)
+{
+    static const struct {
+        int status;
+        const char *body;
+        enum reason reason;
+        bool is_lost;
+    } table[] = {
+        {503, "{}", REASON_PROVIDER_UNAVAILABLE, true},
+        {200, "no JSON", REASON_PROVIDER_MISTAKEN, true},
+        {200, "{\"access_token\":\"x\"}", REASON_PROVIDER_MISTAKEN, true},
+        {429, "{}", REASON_PROVIDER_UNAVAILABLE, false},
+        {401, "{\"error\":\"invalid_client\"}", REASON_PROVIDER_MISTAKEN, false},
+        {400, "{\"error\":\"invalid_grant\"}", REASON_IDENTITY_REQUIRED, false},
+    };
+    cr_assert_eq(redeem(), REASON_PERMITTED);
+    struct identity before = identity;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        https_answer(server, "/token", table[i].status, table[i].body);
+        cr_expect_eq(refresh(&before), table[i].reason);
+        cr_expect_eq(is_lost, table[i].is_lost, "%zu", i);
+        cr_expect_str_eq(next_token, "");
+    }
+    https_answer(server, "/token", 200,
+                 "{\"access_token\":\"x\",\"token_type\":\"Bearer\",\"refresh_token\":\"rt2\"}");
+    https_answer(server, "/me", 503, "{}");
+    cr_expect_eq(refresh(&before), REASON_PROVIDER_UNAVAILABLE);
+    cr_expect(!is_lost);
+    cr_expect_str_eq(next_token, "rt2");
+    https_answer(server, "/token", 200, "{\"access_token\":\"x\",\"token_type\":\"Bearer\"}");
+    cr_expect_eq(refresh(&before), REASON_PROVIDER_UNAVAILABLE);
+    cr_expect_str_eq(next_token, "rt", "the old one goes on");
 }
 
 Test(oidc, a_refresh_without_an_id_token_asks_userinfo)

@@ -271,7 +271,7 @@ Test(session_desk, one_gateway_refreshes_and_the_others_read)
     cr_assert(create(&laptop, 3600) == SESSION_HERE);
     struct session *s = session_ref(got);
     session_desk_refresh(desk, s, on_answer, NULL);
-    cr_assert(wait() == SESSION_HERE && !got, "we do");
+    cr_assert(wait() == SESSION_OURS && got->refreshes_asked == 1, "we do");
     session_desk_refresh(desk, s, on_answer, NULL); /* another gateway, while we ask */
     newer.known_at.s += 700;
     newer.groups = (struct slices){fewer, 1};
@@ -287,12 +287,46 @@ Test(session_desk, one_gateway_refreshes_and_the_others_read)
     cr_assert(wait() == SESSION_HERE && got, "the other has what we got");
     cr_expect(got->user.groups.count == 1 &&
               slice_eq(got->identity->refresh_token, SLICE("refresh-2")) &&
-              slice_eq(got->identity->id_token, SLICE("eyJ.id.token")));
+              slice_eq(got->identity->id_token, SLICE("eyJ.id.token")) && !got->refreshes_asked);
     newer.subject = SLICE("bob");
     session_desk_change(desk, s,
                         &(struct session_changed){.what = SESSION_REFRESHED, .identity = &newer},
                         on_answer, NULL);
     cr_expect(wait() == SESSION_NONE, "nobody becomes another");
+    session_unref(s);
+}
+
+Test(session_desk, the_record_knows_of_a_refresh_whose_answer_was_never_kept)
+{
+    struct session_changed changed = {.what = SESSION_NOT_REFRESHED};
+    cr_assert(create(&laptop, 3600) == SESSION_HERE);
+    struct session *s = session_ref(got);
+    session_desk_refresh(desk, s, on_answer, NULL);
+    cr_assert(wait() == SESSION_OURS && !session_lost_refresh(got));
+    session_desk_refresh_lost(desk, s);
+    session_desk_refresh(desk, s, on_answer, NULL);
+    cr_assert(wait() == SESSION_OURS && session_lost_refresh(got));
+    session_desk_change(desk, s, &changed, on_answer, NULL);
+    cr_assert(wait() == SESSION_HERE && got->refreshes_asked == 1, "but the first is still lost");
+    session_desk_refresh(desk, s, on_answer, NULL);
+    cr_assert(wait() == SESSION_OURS && session_lost_refresh(got));
+    changed.refresh_token = SLICE("refresh-2");
+    session_desk_change(desk, s, &changed, on_answer, NULL);
+    cr_assert(wait() == SESSION_HERE && !got->refreshes_asked);
+    cr_expect(slice_eq(got->identity->refresh_token, SLICE("refresh-2")) &&
+              got->identity->known_at.s == s->identity->known_at.s && got->user.groups.count == 2);
+    session_unref(s);
+}
+
+Test(session_desk, what_was_taken_back_still_says_at_which_provider_it_was)
+{
+    cr_assert(create(&laptop, 3600) == SESSION_HERE);
+    struct session *s = session_ref(got);
+    session_desk_take_back(desk, s, SLICE("a reason"), on_answer, NULL);
+    cr_assert(wait() == SESSION_HERE && !got);
+    cr_assert(load() == SESSION_NONE && got && slice_eq(got->user.provider, SLICE("fas")));
+    session_desk_find(desk, finance, s->handle, on_answer, NULL);
+    cr_assert(wait() == SESSION_NONE && !got);
     session_unref(s);
 }
 
