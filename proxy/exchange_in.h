@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* What the story of an exchange (exchange.c), its being judged again (exchange_again.c) and the
- * gateway's own addresses (own.h) share. No other file includes this. */
+/* What the story of an exchange (exchange.c and the files of its phases), its being judged again
+ * (exchange_again.c) and the gateway's own addresses (own.h) share. No other file includes this. */
 #pragma once
 
 #include "proxy/exchange.h"
@@ -17,6 +17,15 @@ static inline enum next refuse(struct exchange *x, enum reason why, const char *
     x->detail = detail;
     return REFUSE;
 }
+
+/* The phases that have a file of their own; the others are in exchange.c. */
+enum next exchange_route(struct exchange *x);
+enum next exchange_device(struct exchange *x);
+enum next exchange_identity(struct exchange *x);
+enum next exchange_upstream(struct exchange *x);
+enum next exchange_response(struct exchange *x);
+/* Runs the phase that it is in, and those below, until one waits. Where one is running, nothing. */
+void exchange_resume(struct exchange *x);
 
 uint32_t exchange_count_fields(const struct exchange *x, struct slice name);
 /* May it become a WebSocket of that application's? */
@@ -39,6 +48,9 @@ enum reason exchange_judge_revoked(const struct exchange *x, const struct applic
 /* All the questions that let it in, asked of that edition; the exchange then is that edition's. */
 enum reason exchange_judge_by(struct exchange *x, struct held *now);
 
+/* Who can sign in, or more strongly, is led there rather than refused; who need only wait, waits.
+ */
+enum next exchange_refuse_or_lead(struct exchange *x, enum reason why, const char *detail);
 void exchange_drop_link(struct exchange *x);
 /* What x->answer and the trailers now hold still goes to the client, and is the end. */
 void exchange_say_last(struct exchange *x, enum reason why, const char *detail);
