@@ -14,6 +14,8 @@
 #include "base/mem.h"
 #include "base/secret.h"
 
+#define FILES_AT_ONCE 8 /* open, of many that are written together */
+
 static int open_to_read(const char *path, struct stat *about, struct fault *f)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
@@ -146,11 +148,16 @@ static bool write_whole(int fd, struct slice bytes)
     return true;
 }
 
-/* Of a file that was just made; 0, or why not. The mode before the bytes (open's is cut by the
- * umask), and the close's own word counts too. */
-static int fill_and_close(int fd, struct slice bytes, unsigned mode)
+/* Of a file that was just made. The mode before the bytes: open's is cut by the umask. */
+static bool fill(int fd, struct slice bytes, unsigned mode)
 {
-    int error = fchmod(fd, mode) || !write_whole(fd, bytes) || fsync(fd) ? errno : 0;
+    return fchmod(fd, mode) == 0 && write_whole(fd, bytes);
+}
+
+/* 0, or why not; the close's own word counts too. */
+static int sync_and_close(int fd)
+{
+    int error = fsync(fd) ? errno : 0;
     if (close(fd) && !error)
         error = errno;
     return error;
@@ -163,34 +170,101 @@ bool file_write_new(const char *path, struct slice bytes, unsigned mode, struct 
         return fault_set(f, FAULT_CONFIG, "'%s' is there already and is not overwritten", path);
     if (fd < 0)
         return fault_errno(f, errno, "cannot make '%s'", path);
-    int error = fill_and_close(fd, bytes, mode);
-    if (error) {
+    int error = fill(fd, bytes, mode) ? 0 : errno;
+    const int late = sync_and_close(fd);
+    if (error || late) {
+        error = error ? error : late;
         (void)unlink(path); // half a key is none
         return fault_errno(f, error, "cannot write '%s'", path);
     }
     return sync_folder(path, f);
 }
 
-bool file_write(const char *path, struct slice bytes, unsigned mode, struct fault *f)
+/* Where PATH is written before it is PATH. */
+static bool path_beside(char out[PATH_MAX], const char *path, struct fault *f)
+{
+    int len = snprintf(out, PATH_MAX, "%s.tmp", path);
+    return (len >= 0 && len < PATH_MAX) ||
+           fault_set(f, FAULT_LIMIT, "the path '%.100s...' is too long", path);
+}
+
+/* A new file beside `path`, with its bytes but not yet synced: its descriptor, or -1. */
+static int write_beside(const struct file_text *file, unsigned mode, struct fault *f)
 {
     char beside[PATH_MAX];
-    int len = snprintf(beside, sizeof beside, "%s.tmp", path);
-    if (len < 0 || (size_t)len >= sizeof beside)
-        return fault_set(f, FAULT_LIMIT, "the path '%.100s...' is too long", path);
+    if (!path_beside(beside, file->path, f))
+        return -1;
     // Left by a crash, or a link laid by somebody: not written through.
-    if (unlink(beside) && errno != ENOENT)
-        return fault_errno(f, errno, "cannot remove '%s'", beside);
+    if (unlink(beside) && errno != ENOENT) {
+        (void)fault_errno(f, errno, "cannot remove '%s'", beside);
+        return -1;
+    }
     int fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
-        return fault_errno(f, errno, "cannot create '%s'", beside);
-    int error = fill_and_close(fd, bytes, mode);
-    if (!error && rename(beside, path))
-        error = errno;
-    if (error) {
-        (void)unlink(beside); // the fault is already known; the next write removes it too
-        return fault_errno(f, error, "cannot write '%s'", path);
+        (void)fault_errno(f, errno, "cannot create '%s'", beside);
+    else if (!fill(fd, file->bytes, mode)) {
+        (void)fault_errno(f, errno, "cannot write '%s'", file->path);
+        (void)close(fd); // the fault is already known
+        fd = -1;
     }
-    return sync_folder(path, f);
+    return fd;
+}
+
+/* All are written before the first is synced: a file system with a journal then writes that once.
+ */
+static bool write_some(const struct file_text *files, size_t count, unsigned mode, struct fault *f)
+{
+    int fds[FILES_AT_ONCE];
+    size_t open_count = 0;
+    bool is_written = true;
+    while (is_written && open_count < count) {
+        fds[open_count] = write_beside(&files[open_count], mode, f);
+        is_written = fds[open_count] >= 0;
+        open_count += is_written;
+    }
+    for (size_t i = 0; i < open_count; i++) {
+        const int error = sync_and_close(fds[i]);
+        if (error && is_written)
+            is_written = fault_errno(f, error, "cannot write '%s'", files[i].path);
+    }
+    return is_written;
+}
+
+static bool put_in_place(const struct file_text *file, struct fault *f)
+{
+    char beside[PATH_MAX];
+    return path_beside(beside, file->path, f) &&
+           (rename(beside, file->path) == 0 ||
+            fault_errno(f, errno, "cannot write '%s'", file->path));
+}
+
+bool file_write_all(const struct file_text *files, size_t count, unsigned mode, struct fault *f)
+{
+    char beside[PATH_MAX];
+    size_t written = 0, placed = 0;
+    bool is_written = true;
+    while (is_written && written < count) {
+        const size_t left = count - written;
+        const size_t some = left < FILES_AT_ONCE ? left : FILES_AT_ONCE;
+        is_written = write_some(files + written, some, mode, f);
+        written += some;
+    }
+    while (is_written && placed < count) {
+        is_written = put_in_place(&files[placed], f);
+        placed += is_written;
+    }
+    if (is_written)
+        return !count || sync_folder(files[0].path, f);
+    struct fault ignored; // the first is told
+    for (size_t i = placed; i < written; i++)
+        if (path_beside(beside, files[i].path, &ignored))
+            (void)unlink(beside); // the next write removes it too
+    return false;
+}
+
+bool file_write(const char *path, struct slice bytes, unsigned mode, struct fault *f)
+{
+    return file_write_all(&(struct file_text){path, bytes}, 1, mode, f);
 }
 
 static bool make_one(const char *path, unsigned mode, struct fault *f)

@@ -17,20 +17,25 @@
 
 #define FEW_KEYS 16 /* of a map: those are compared with each other */
 
+/* A large document has 200,000 of them. */
 struct yaml {
     const struct yaml_doc *doc;
-    enum yaml_kind kind;
+    union {
+        const char *text;         // of a scalar
+        const struct yaml **kids; // items; or key, value, key, value...
+    };
+    uint32_t count; // bytes of the text, items of a list, pairs of a map
     uint32_t line;
     uint32_t column;
+    uint8_t kind; // enum yaml_kind
     bool is_plain;
     bool is_quoted;
-    uint32_t count;           // items of a list, pairs of a map
-    struct slice text;        // of a scalar
-    const struct yaml **kids; // items; or key, value, key, value...
 };
+_Static_assert(sizeof(struct yaml) <= 32, "two of them in what the cache fetches at once");
 
 struct yaml_doc {
     struct arena arena;
+    struct slice source; // most texts are pieces of it
     const struct yaml *root;
     struct place place; // the file, line and column 0
 };
@@ -74,10 +79,23 @@ static bool is_printable(uint32_t c)
            (c >= 0xa0 && c <= 0xd7ff) || (c >= 0xe000 && c <= 0xfffd) || c >= 0x10000;
 }
 
+/* Eight bytes at once: is each of them 0x20 to 0x7e? Exact, for no byte of `word` that passes the
+ * first test carries into its neighbour. */
+static bool is_ascii(uint64_t word)
+{
+    const uint64_t ones = 0x0101010101010101u;
+    return !((word | (word - ones * 0x20) | (word + ones)) & ones * 0x80);
+}
+
 /* How many characters of printable ASCII stand at the front: nearly all of a document is that. */
 static size_t ascii_run(struct slice text)
 {
     size_t len = 0;
+    for (uint64_t word; len + sizeof word <= text.len; len += sizeof word) {
+        memcpy(&word, text.ptr + len, sizeof word);
+        if (!is_ascii(word))
+            break;
+    }
     while (len < text.len && text.ptr[len] >= 0x20 && text.ptr[len] <= 0x7e)
         len++;
     return len;
@@ -134,7 +152,7 @@ static struct yaml *node_new(struct builder *b, enum yaml_kind kind, const struc
     struct yaml *node = arena_new(&b->doc->arena, struct yaml);
     *node = (struct yaml){
         .doc = b->doc,
-        .kind = kind,
+        .kind = (uint8_t)kind,
         .line = (uint32_t)b->last.line + 1,
         .column = (uint32_t)b->last.column + 1,
     };
@@ -172,10 +190,10 @@ static const struct yaml *key_before(const struct map *seen, const struct yaml *
 {
     const struct yaml *key = map->kids[(size_t)i * 2];
     if (seen)
-        return map_get(seen, key->text);
+        return map_get(seen, yaml_text(key));
     for (uint32_t k = 0; k < i; k++) {
         const struct yaml *other = map->kids[(size_t)k * 2];
-        if (other->kind == YAML_SCALAR && slice_eq(other->text, key->text))
+        if (other->kind == YAML_SCALAR && slice_eq(yaml_text(other), yaml_text(key)))
             return other;
     }
     return NULL;
@@ -188,7 +206,8 @@ static void check_key(struct builder *b, struct map *seen, const struct yaml *ma
         findings_error(b->findings, yaml_place(key), "wrong-key", "a key must be a text");
         return;
     }
-    if (slice_eq(key->text, SLICE("<<"))) {
+    const struct slice text = yaml_text(key);
+    if (slice_eq(text, SLICE("<<"))) {
         findings_error(b->findings, yaml_place(key), "merge-key",
                        "merge keys are not allowed; write the values out");
         return;
@@ -197,9 +216,9 @@ static void check_key(struct builder *b, struct map *seen, const struct yaml *ma
     if (first)
         findings_error(b->findings, yaml_place(key), "duplicate-key",
                        "key '%.*s' stands here a second time; the first is at line %u",
-                       SLICE_ARG(key->text), first->line);
+                       SLICE_ARG(text), first->line);
     else if (seen)
-        (void)map_set(seen, key->text, (void *)(uintptr_t)key); // new, as was just seen
+        (void)map_set(seen, text, (void *)(uintptr_t)key); // new, as was just seen
 }
 
 static void check_keys(struct builder *b, const struct yaml *map)
@@ -234,16 +253,29 @@ static bool is_null(struct slice text)
            slice_eq(text, SLICE("Null")) || slice_eq(text, SLICE("NULL"));
 }
 
-static void add_scalar(struct builder *b, struct fy_event *event)
+/* The text as it is, where it stands so in the source: that was looked at already. What libfyaml
+ * made of it (escapes, lines that are joined) is copied, for it goes with the event. */
+static bool take_text(const struct builder *b, struct yaml *node, struct slice text)
 {
-    struct fy_token *token = event->scalar.value;
+    const struct slice source = b->doc->source;
+    const uintptr_t offset = (uintptr_t)text.ptr - (uintptr_t)source.ptr;
+    node->count = (uint32_t)text.len;
+    node->text = text.ptr;
+    if (offset <= source.len && text.len <= source.len - offset)
+        return true;
+    node->text = arena_copy(&b->doc->arena, text).ptr;
+    return text_is_clean(text);
+}
+
+static void add_scalar(struct builder *b, struct fy_token *token)
+{
     const enum fy_scalar_style style = fy_token_scalar_style(token);
     struct slice text = {NULL, 0};
     if (token)
         text.ptr = fy_token_get_text(token, &text.len);
     if (!text.ptr)
         text.len = 0;
-    struct yaml *node = node_new(b, YAML_SCALAR, fy_event_start_mark(event));
+    struct yaml *node = node_new(b, YAML_SCALAR, token ? fy_token_start_mark(token) : NULL);
     node->is_plain = style == FYSS_PLAIN;
     node->is_quoted = style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED;
     // libfyaml's mark stands behind the quote.
@@ -251,11 +283,9 @@ static void add_scalar(struct builder *b, struct fy_event *event)
         node->column--;
     if (node->is_plain && is_null(text)) {
         node->kind = YAML_MISSING;
-    } else if (text.len) {
-        node->text = arena_copy(&b->doc->arena, text);
-        if (style == FYSS_DOUBLE_QUOTED && !text_is_clean(node->text))
-            findings_error(b->findings, yaml_place(node), "encoding",
-                           "an escape makes a NUL or half a character");
+    } else if (text.len && !take_text(b, node, text)) {
+        findings_error(b->findings, yaml_place(node), "encoding",
+                       "an escape makes a NUL or half a character");
     }
     node_add(b, node);
 }
@@ -277,6 +307,15 @@ static void refuse_token(struct builder *b, struct fy_token *token, uint32_t beh
                        "%s", text);
 }
 
+/* What may stand before a node, and may not here. */
+static void refuse_properties(struct builder *b, struct fy_token *anchor, struct fy_token *tag)
+{
+    refuse_token(b, anchor, 1, "anchor",
+                 "anchors are not allowed; a text that begins with '&' stands in quotes");
+    refuse_token(b, tag, 0, "tag",
+                 "tags are not allowed; a text that begins with '!' stands in quotes");
+}
+
 static bool begin_document(struct builder *b, struct fy_event *event)
 {
     struct fy_document_state *state = event->document_start.document_state;
@@ -296,26 +335,28 @@ static bool begin_document(struct builder *b, struct fy_event *event)
 /* False: nothing behind this is worth reading. */
 static bool take_event(struct builder *b, struct fy_event *event)
 {
-    const struct fy_mark *mark = fy_event_start_mark(event);
-    refuse_token(b, fy_event_get_anchor_token(event), 1, "anchor",
-                 "anchors are not allowed; a text that begins with '&' stands in quotes");
-    refuse_token(b, fy_event_get_tag_token(event), 0, "tag",
-                 "tags are not allowed; a text that begins with '!' stands in quotes");
+    const struct fy_mark *mark;
     switch (event->type) {
     case FYET_DOCUMENT_START:
         return begin_document(b, event);
     case FYET_MAPPING_START:
+        mark = fy_event_start_mark(event);
+        refuse_properties(b, event->mapping_start.anchor, event->mapping_start.tag);
         return node_open(b, node_new(b, YAML_MAP, mark));
     case FYET_SEQUENCE_START:
+        mark = fy_event_start_mark(event);
+        refuse_properties(b, event->sequence_start.anchor, event->sequence_start.tag);
         return node_open(b, node_new(b, YAML_LIST, mark));
     case FYET_MAPPING_END:
     case FYET_SEQUENCE_END:
         node_close(b);
         return true;
     case FYET_SCALAR:
-        add_scalar(b, event);
+        refuse_properties(b, event->scalar.anchor, event->scalar.tag);
+        add_scalar(b, event->scalar.value);
         return true;
     case FYET_ALIAS: // stands for nothing; its finding refuses the document
+        mark = fy_event_start_mark(event);
         findings_error(b->findings, place_of_sign(b, mark, 1), "alias",
                        "aliases are not allowed; write the value out; a text that begins with '*' "
                        "stands in quotes");
@@ -366,8 +407,9 @@ static void parse_events(struct builder *b, struct fy_parser *parser, struct fy_
 }
 
 /* Parses into b->doc. */
-static void parse(struct builder *b, struct slice text)
+static void parse(struct builder *b)
 {
+    const struct slice text = b->doc->source;
     struct fy_diag_cfg diag_cfg;
     fy_diag_cfg_default(&diag_cfg);
     diag_cfg.fp = NULL; // nothing of the library's reaches stderr
@@ -402,8 +444,10 @@ struct yaml_doc *yaml_parse(struct slice text, const char *file, struct findings
         findings_error(out, doc->place, "too-large", "larger than %u bytes", YAML_MAX_BYTES);
     else if (text.len == 0)
         findings_error(out, doc->place, "empty", "the document is empty");
-    else if (check_characters(doc, text, out))
-        parse(&b, text);
+    else if (check_characters(doc, text, out)) {
+        doc->source = arena_copy(&doc->arena, text);
+        parse(&b);
+    }
     mem_free(b.pending);
     if (out->errors == errors)
         return doc;
@@ -428,7 +472,7 @@ const struct yaml *yaml_root(const struct yaml_doc *doc)
 
 enum yaml_kind yaml_kind(const struct yaml *n)
 {
-    return n ? n->kind : YAML_MISSING;
+    return n ? (enum yaml_kind)n->kind : YAML_MISSING;
 }
 
 struct place yaml_place(const struct yaml *n)
@@ -438,7 +482,7 @@ struct place yaml_place(const struct yaml *n)
 
 struct slice yaml_text(const struct yaml *n)
 {
-    return yaml_kind(n) == YAML_SCALAR ? n->text : (struct slice){"", 0};
+    return yaml_kind(n) == YAML_SCALAR ? slice_from(n->text, n->count) : (struct slice){"", 0};
 }
 
 bool yaml_is_plain(const struct yaml *n)
@@ -453,7 +497,7 @@ bool yaml_is_quoted(const struct yaml *n)
 
 size_t yaml_count(const struct yaml *n)
 {
-    return n ? n->count : 0;
+    return yaml_kind(n) == YAML_LIST || yaml_kind(n) == YAML_MAP ? n->count : 0;
 }
 
 const struct yaml *yaml_item(const struct yaml *list, size_t i)
@@ -476,7 +520,7 @@ const struct yaml *yaml_get(const struct yaml *map, struct slice key)
     if (yaml_kind(map) != YAML_MAP)
         return NULL;
     for (size_t i = 0; i < map->count; i++)
-        if (slice_eq(map->kids[i * 2]->text, key))
+        if (slice_eq(yaml_text(map->kids[i * 2]), key))
             return map->kids[i * 2 + 1];
     return NULL;
 }
@@ -499,7 +543,7 @@ static bool wrong(const struct yaml *n, const char *what, const char *expected, 
 {
     if (yaml_kind(n) == YAML_SCALAR)
         findings_error(f, yaml_place(n), "wrong-value", "%s must be %s, not '%.*s'", what, expected,
-                       n->text.len > 80 ? 80 : (int)n->text.len, n->text.ptr ? n->text.ptr : "");
+                       n->count > 80 ? 80 : (int)n->count, n->text ? n->text : "");
     else
         findings_error(f, yaml_place(n), "wrong-kind", "%s must be %s, not %s", what, expected,
                        kind_name(n));
@@ -509,7 +553,7 @@ static bool wrong(const struct yaml *n, const char *what, const char *expected, 
 bool yaml_bool(const struct yaml *n, const char *what, bool *out, struct findings *f)
 {
     const bool is_true = slice_eq(yaml_text(n), SLICE("true"));
-    if (!yaml_is_plain(n) || (!is_true && !slice_eq(n->text, SLICE("false"))))
+    if (!yaml_is_plain(n) || (!is_true && !slice_eq(yaml_text(n), SLICE("false"))))
         return wrong(n, what, "true or false, without quotes", f);
     *out = is_true;
     return true;
@@ -529,7 +573,7 @@ static bool in_range(const struct yaml *n, const char *what, int64_t value, int6
     if (value >= min && value <= max)
         return true;
     findings_error(f, yaml_place(n), "out-of-range", "%s must be from %lld to %lld%s, not '%.*s'",
-                   what, (long long)min, (long long)max, unit, SLICE_ARG(n->text));
+                   what, (long long)min, (long long)max, unit, SLICE_ARG(yaml_text(n)));
     return false;
 }
 
@@ -659,8 +703,9 @@ bool yaml_time(const struct yaml *n, const char *what, int64_t *out_s, struct fi
 static void tell_unknown(const struct yaml *key, const char *what, const struct slice *allowed,
                          size_t count, struct findings *f)
 {
+    const struct slice word = yaml_text(key);
     const struct slice near =
-        f->count < FINDINGS_MAX ? nearest_name(key->text, allowed, count) : SLICE("");
+        f->count < FINDINGS_MAX ? nearest_name(word, allowed, count) : SLICE("");
     struct buf list;
     buf_init(&list, ALLOWED_MAX_BYTES);
     for (size_t i = 0; i < count; i++)
@@ -668,9 +713,8 @@ static void tell_unknown(const struct yaml *key, const char *what, const struct 
             break; /* the place says which key it is */
     const struct slice names = buf_slice(&list);
     findings_error(f, yaml_place(key), "unknown-key", "%s has no key '%.*s'; allowed: %.*s%s%.*s%s",
-                   what, key->text.len > 80 ? 80 : (int)key->text.len, key->text.ptr,
-                   SLICE_ARG(names), near.len ? "; did you mean '" : "", SLICE_ARG(near),
-                   near.len ? "'?" : "");
+                   what, word.len > 80 ? 80 : (int)word.len, word.ptr, SLICE_ARG(names),
+                   near.len ? "; did you mean '" : "", SLICE_ARG(near), near.len ? "'?" : "");
     buf_fini(&list);
 }
 
@@ -682,8 +726,9 @@ bool yaml_check_keys(const struct yaml *map, const char *what, const struct slic
     bool is_fine = true;
     for (size_t i = 0; i < map->count; i++) {
         const struct yaml *key = map->kids[i * 2];
+        const struct slice word = yaml_text(key);
         size_t known = 0;
-        while (known < count && !slice_eq(key->text, allowed[known]))
+        while (known < count && !slice_eq(word, allowed[known]))
             known++;
         if (known < count)
             continue;

@@ -315,6 +315,10 @@ static bool decode_string(struct cel_text *t, const struct quoted *q, struct sli
                 len += put_code_point(text + len, code);
             continue;
         }
+        if ((unsigned char)t->text.ptr[i] < 0x80) {
+            text[len++] = t->text.ptr[i++];
+            continue;
+        }
         uint32_t point;
         const size_t bytes = utf8_next(slice_skip(t->text, i), &point);
         if (!bytes) {

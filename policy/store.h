@@ -56,6 +56,7 @@ struct store_memory {
     struct slice entity;   /* the document's name */
     struct slice envelope; /* the exact bytes */
     int64_t serial;
+    const uint8_t *payload_digest; /* SHA256_BYTES of what is signed */
 };
 
 /* Writes each document and then the serials, all or a fault; `known` is raised only where all is on

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: EUPL-1.2
 /* The gateway's own memory in state_dir: charter.signed, bundle-ENTITY.signed and serials.
- * Documents are written before the serials: a crash between leaves a document that is newer than
- * its remembered serial, which is fine; the other way round the gateway could not start from its
- * own memory. */
+ * Documents take their places before the serials: a crash between leaves a document that is newer
+ * than its remembered serial, which is fine; the other way round the gateway could not start from
+ * its own memory, and would wait for the store. */
 #include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 
+#include "base/arena.h"
 #include "base/fault.h"
 #include "base/file.h"
 #include "base/logger.h"
@@ -25,34 +26,48 @@ static bool path_make(char out[PATH_MAX], const char *dir, const char *name, str
            fault_set(f, FAULT_CONFIG, "the path '%s' is too long", dir);
 }
 
-static bool remember_document(const char *dir, const struct store_memory *m, struct serials *known,
-                              struct fault *f)
+/* What is to be written, in its order: the documents, then the serials. */
+struct writing {
+    const char *dir;
+    struct arena arena; // of the paths
+    struct file_text *files;
+    size_t count;
+};
+
+static bool add_file(struct writing *w, const char *name, struct slice bytes, struct fault *f)
+{
+    char path[PATH_MAX];
+    if (!path_make(path, w->dir, name, f))
+        return false;
+    const struct slice kept = arena_copy(&w->arena, slice_from(path, strlen(path) + 1));
+    w->files[w->count++] = (struct file_text){kept.ptr, bytes};
+    return true;
+}
+
+static bool add_document(struct writing *w, const struct store_memory *m, struct serials *known,
+                         struct fault *f)
 {
     char name[DOCUMENT_NAME_MAX + 32];
-    char path[PATH_MAX];
     struct envelope e;
-    uint8_t digest[SHA256_BYTES];
     if (m->entity.len && !document_name_is_valid(m->entity))
         return fault_set(f, FAULT_LIMIT, "'%.*s' is no entity's id", SLICE_ARG(m->entity));
     if (!envelope_open(&e, m->envelope, f))
         return false;
     (void)snprintf(name, sizeof(name), m->entity.len ? "bundle-%.*s.signed" : "charter.signed%.*s",
                    SLICE_ARG(m->entity)); // fits: the id was checked
-    sha256(digest, e.payload);
-    return path_make(path, dir, name, f) && file_write(path, m->envelope, FILE_MODE, f) &&
-           serials_note(known, m->entity, m->serial, digest, f);
+    return serials_note(known, m->entity, m->serial, m->payload_digest, f) &&
+           add_file(w, name, m->envelope, f);
 }
 
-static bool remember_serials(const char *dir, const struct serials *known, struct fault *f)
+static bool remember_all(struct writing *w, const struct serials *known, struct fault *f)
 {
-    char path[PATH_MAX];
     struct buf text;
     buf_init(&text, SERIALS_MAX_BYTES);
-    bool is_kept =
-        serials_print(known, &text) ||
-        fault_set(f, FAULT_LIMIT, "the list of serials passes %u bytes", SERIALS_MAX_BYTES);
-    is_kept = is_kept && path_make(path, dir, SERIALS_FILE, f) &&
-              file_write(path, buf_slice(&text), FILE_MODE, f);
+    const bool is_kept =
+        (serials_print(known, &text) ||
+         fault_set(f, FAULT_LIMIT, "the list of serials passes %u bytes", SERIALS_MAX_BYTES)) &&
+        add_file(w, SERIALS_FILE, buf_slice(&text), f) &&
+        file_write_all(w->files, w->count, FILE_MODE, f);
     buf_fini(&text);
     return is_kept;
 }
@@ -62,12 +77,16 @@ bool store_remember(const char *state_dir, struct serials *known,
                     struct fault *f)
 {
     struct serials next;
+    struct writing w = {.dir = state_dir, .files = mem_array(struct file_text, count + 1)};
+    arena_init(&w.arena, NULL);
     serials_copy(&next, known);
     serials_note_wall(&next, now);
     bool is_kept = true;
     for (size_t i = 0; i < count && is_kept; i++)
-        is_kept = remember_document(state_dir, &memories[i], &next, f);
-    is_kept = is_kept && remember_serials(state_dir, &next, f);
+        is_kept = add_document(&w, &memories[i], &next, f);
+    is_kept = is_kept && remember_all(&w, &next, f);
+    mem_free(w.files);
+    arena_fini(&w.arena);
     if (is_kept) {
         serials_fini(known);
         *known = next;

@@ -96,7 +96,7 @@ static bool add_memory(struct compiler *c, struct store_memory *m, struct slice 
     const struct serial *known = serials_find(&c->known, entity);
     if (known && known->serial == serial && memcmp(known->digest, sealed->payload_digest, 32) == 0)
         return false;
-    *m = (struct store_memory){entity, sealed->bytes, serial};
+    *m = (struct store_memory){entity, sealed->bytes, serial, sealed->payload_digest};
     return true;
 }
 

@@ -77,6 +77,50 @@ Test(file, a_file_that_says_it_is_empty_is_read_all_the_same)
     mem_slice_free(&text);
 }
 
+#define MANY 20 /* more than are open at once */
+
+/* As paths in the folder: "00" and so on. */
+static void name_many(char paths[MANY][128], struct file_text files[MANY], const char *text)
+{
+    for (int i = 0; i < MANY; i++) {
+        (void)snprintf(paths[i], sizeof paths[i], "%s/%02d", folder, i);
+        files[i] = (struct file_text){paths[i], slice_of(text)};
+    }
+}
+
+static void expect_text(const char *path, const char *text)
+{
+    struct fault f;
+    struct slice found;
+    cr_assert(file_read(&found, path, 100, &f), "%s", f.text);
+    cr_expect(slice_eq(found, slice_of(text)), "%s", path);
+    mem_slice_free(&found);
+}
+
+Test(file, many_are_written_together_or_none_is)
+{
+    char paths[MANY][128], beside[136];
+    struct file_text files[MANY];
+    struct fault f;
+    name_many(paths, files, "old");
+    cr_assert(file_write_all(files, MANY, 0600, &f), "%s", f.text);
+    name_many(paths, files, "new");
+    (void)snprintf(beside, sizeof beside, "%s.tmp", paths[MANY - 1]);
+    cr_assert_eq(mkdir(beside, 0700), 0); // so the last can't be written
+    cr_expect_not(file_write_all(files, MANY, 0600, &f));
+    for (int i = 0; i < MANY; i++)
+        expect_text(paths[i], "old");
+    cr_assert_eq(rmdir(beside), 0);
+    cr_assert(file_write_all(files, MANY, 0600, &f), "%s", f.text);
+    for (int i = 0; i < MANY; i++) {
+        expect_text(paths[i], "new");
+        (void)snprintf(beside, sizeof beside, "%s.tmp", paths[i]);
+        cr_expect_neq(access(beside, F_OK), 0, "%s", beside);
+        (void)unlink(paths[i]);
+    }
+    cr_assert(file_write_all(NULL, 0, 0600, &f));
+}
+
 Test(file, a_write_that_fails_leaves_the_old_one)
 {
     struct fault f;

@@ -608,15 +608,17 @@ Test(store_memory, recalls_what_was_remembered, .init = base_init)
 
     struct buf charter = sealed("charter");
     struct buf finance = sealed("finance");
-    const struct store_memory memories[] = {{SLICE(""), buf_slice(&charter), 3},
-                                            {SLICE("finance"), buf_slice(&finance), 9}};
+    uint8_t charters[SHA256_BYTES];
+    digest_of(charters, "charter");
+    digest_of(digest, "finance");
+    const struct store_memory memories[] = {{SLICE(""), buf_slice(&charter), 3, charters},
+                                            {SLICE("finance"), buf_slice(&finance), 9, digest}};
     cr_assert(store_remember(dir, &known, memories, 2, (struct wall){1000}, &f), "%s", f.text);
     cr_assert(store_recall(dir, &documents, &back, &f), "%s", f.text);
     cr_expect_eq(documents->count, 2);
     cr_expect(slice_eq(documents_get(documents, SLICE(""))->bytes, buf_slice(&charter)));
     cr_expect(slice_eq(documents_get(documents, SLICE("finance"))->bytes, buf_slice(&finance)));
     cr_expect_eq(back.wall.s, 1000);
-    digest_of(digest, "finance");
     cr_expect_eq(serials_judge(&back, SLICE("finance"), 9, digest), SERIAL_SAME);
     cr_expect_eq(serials_judge(&known, SLICE("finance"), 9, digest), SERIAL_SAME);
     (void)snprintf(path, sizeof(path), "%s/serials", dir);
@@ -639,9 +641,11 @@ Test(store_memory, what_is_not_on_disk_is_not_known, .init = base_init)
 {
     struct serials known = {.at = NULL};
     struct buf finance = sealed("finance");
-    const struct store_memory good = {SLICE("finance"), buf_slice(&finance), 9};
-    const struct store_memory outside = {SLICE("../finance"), buf_slice(&finance), 9};
-    const struct store_memory unsigned_one = {SLICE("finance"), SLICE("finance"), 9};
+    uint8_t digest[SHA256_BYTES];
+    digest_of(digest, "finance");
+    const struct store_memory good = {SLICE("finance"), buf_slice(&finance), 9, digest};
+    const struct store_memory outside = {SLICE("../finance"), buf_slice(&finance), 9, digest};
+    const struct store_memory unsigned_one = {SLICE("finance"), SLICE("finance"), 9, digest};
     struct fault f;
     cr_expect_not(store_remember("/nowhere/at/all", &known, &good, 1, (struct wall){1}, &f));
     cr_expect_not(store_remember("/tmp", &known, &outside, 1, (struct wall){1}, &f));
