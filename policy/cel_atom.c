@@ -2,10 +2,7 @@
 /* What the index of rules may know of a condition: its conjuncts, which of two are the same, and by
  * which texts it can be found. Owns: the reading of steps for that. What it does not recognise it
  * says nothing of. */
-#include "base/buf.h"
 #include "policy/cel_in.h"
-
-#define KEY_MAX_BYTES (1u << 20) /* a text of CEL_MAX_TEXT_BYTES needs far less */
 
 /* ---- conjuncts ---- */
 
@@ -55,36 +52,46 @@ static bool has_args(const struct cel_step *s)
     }
 }
 
+/* Where a key is written; NULL while its length is counted. */
+struct key {
+    char *out;
+    size_t len;
+};
+
+static void add_key(struct key *k, const void *bytes, size_t len)
+{
+    if (k->out && len)
+        memcpy(k->out + k->len, bytes, len);
+    k->len += len;
+}
+
 /* Types, functions, zones and patterns by their place: two that lie apart are taken for different.
  */
-static bool write_key(struct buf *out, const struct cel_step *s)
+static void write_key(struct key *out, const struct cel_step *s)
 {
     const uint8_t head[] = {s->op, s->kind, s->order, s->fact, s->slot, s->is_sorted};
-    bool ok = buf_add(out, slice_from(head, sizeof(head))) &&
-              buf_add(out, slice_from(&s->count, sizeof(s->count))) &&
-              buf_add(out, slice_from(&s->type, sizeof(s->type)));
+    add_key(out, head, sizeof head);
+    add_key(out, &s->count, sizeof s->count);
+    add_key(out, &s->type, sizeof(s->type));
     const bool is_value = s->op == OP_VALUE || s->op == OP_VARIABLE;
-    if (s->op == OP_NAMED || s->op == OP_HAS_NAMED)
-        return ok && buf_add(out, slice_from(&s->value.s.len, sizeof(s->value.s.len))) &&
-               buf_add(out, s->value.s);
-    if (is_value && (s->type->kind == KIND_STRING || s->type->kind == KIND_BYTES))
-        return ok && buf_add(out, slice_from(&s->value.s.len, sizeof(s->value.s.len))) &&
-               buf_add(out, s->value.s);
-    if (is_value) /* of a list the place too */
-        return ok && buf_add(out, slice_from(&s->value, sizeof(s->value)));
-    for (uint32_t i = 0; ok && has_args(s) && i < s->count; i++)
-        ok = write_key(out, s->args[i]);
-    return ok;
+    const bool is_named = s->op == OP_NAMED || s->op == OP_HAS_NAMED;
+    if (is_named || (is_value && (s->type->kind == KIND_STRING || s->type->kind == KIND_BYTES))) {
+        add_key(out, &s->value.s.len, sizeof(s->value.s.len));
+        add_key(out, s->value.s.ptr, s->value.s.len);
+    } else if (is_value) { /* of a list the place too */
+        add_key(out, &s->value, sizeof(s->value));
+    }
+    for (uint32_t i = 0; has_args(s) && i < s->count; i++)
+        write_key(out, s->args[i]);
 }
 
 struct slice cel_key(const struct cel *c, struct arena *a)
 {
-    struct buf out;
-    buf_init(&out, KEY_MAX_BYTES);
-    const struct slice key = write_key(&out, c->root) ? arena_copy(a, buf_slice(&out))
-                                                      : arena_copy(a, slice_from(&c, sizeof(c)));
-    buf_fini(&out);
-    return key;
+    struct key key = {.out = NULL};
+    write_key(&key, c->root);
+    key = (struct key){.out = arena_bytes(a, key.len)};
+    write_key(&key, c->root);
+    return slice_from(key.out, key.len);
 }
 
 static bool reads_device(const struct cel_step *s)

@@ -75,6 +75,14 @@ static bool is_name_part(char c)
     return is_name_start(c) || is_digit(c);
 }
 
+/* The end of the name that begins at `i`. */
+static size_t name_end(const struct cel_text *t, size_t i)
+{
+    while (i < t->text.len && is_name_part(t->text.ptr[i]))
+        i++;
+    return i;
+}
+
 /* The byte at `i`, or NUL past the end: a NUL in the text begins no token, so the two do not mix.
  */
 static char peek(const struct cel_text *t, size_t i)
@@ -379,21 +387,21 @@ static enum cel_token_kind word_kind(struct slice word)
     return TOKEN_NAME;
 }
 
-/* The longest sign here, or TOKEN_BAD. */
+/* The longest sign here, or TOKEN_BAD. The most frequent stand first. */
 static enum cel_token_kind sign_kind(const struct cel_text *t, size_t at, size_t *len)
 {
     static const struct {
         char text[3];
         enum cel_token_kind kind;
     } signs[] = {
-        {"==", TOKEN_EQ},        {"!=", TOKEN_NE},      {"<=", TOKEN_LE},
-        {">=", TOKEN_GE},        {"&&", TOKEN_AND},     {"||", TOKEN_OR},
-        {"<", TOKEN_LT},         {">", TOKEN_GT},       {"!", TOKEN_NOT},
-        {"-", TOKEN_MINUS},      {"+", TOKEN_PLUS},     {"*", TOKEN_STAR},
-        {"/", TOKEN_SLASH},      {"%", TOKEN_PERCENT},  {".", TOKEN_DOT},
-        {",", TOKEN_COMMA},      {"?", TOKEN_QUESTION}, {":", TOKEN_COLON},
-        {"(", TOKEN_OPEN},       {")", TOKEN_CLOSE},    {"[", TOKEN_LIST_OPEN},
-        {"]", TOKEN_LIST_CLOSE}, {"{", TOKEN_MAP_OPEN}, {"}", TOKEN_MAP_CLOSE},
+        {".", TOKEN_DOT},   {"==", TOKEN_EQ},       {"&&", TOKEN_AND},
+        {">=", TOKEN_GE},   {",", TOKEN_COMMA},     {"(", TOKEN_OPEN},
+        {")", TOKEN_CLOSE}, {"||", TOKEN_OR},       {"!=", TOKEN_NE},
+        {"<=", TOKEN_LE},   {"<", TOKEN_LT},        {">", TOKEN_GT},
+        {"!", TOKEN_NOT},   {"[", TOKEN_LIST_OPEN}, {"]", TOKEN_LIST_CLOSE},
+        {"-", TOKEN_MINUS}, {"+", TOKEN_PLUS},      {"*", TOKEN_STAR},
+        {"/", TOKEN_SLASH}, {"%", TOKEN_PERCENT},   {"?", TOKEN_QUESTION},
+        {":", TOKEN_COLON}, {"{", TOKEN_MAP_OPEN},  {"}", TOKEN_MAP_CLOSE},
     };
     for (size_t i = 0; i < sizeof signs / sizeof signs[0]; i++) {
         const char second = signs[i].text[1];
@@ -457,9 +465,7 @@ static struct cel_token lex_any(struct cel_text *t, size_t *offset)
         return lex_number(t, offset);
     if (!is_name_start(c))
         return lex_sign(t, offset);
-    size_t end = from;
-    while (is_name_part(peek(t, end)))
-        end++;
+    const size_t end = name_end(t, from);
     *offset = end;
     return (struct cel_token){.kind = word_kind((struct slice){t->text.ptr + from, end - from}),
                               .offset = from};
