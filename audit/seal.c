@@ -21,6 +21,7 @@
 #define KEY_BYTES 32
 #define NONCE_BYTES 12
 #define SEALED_MAX (1u << 20) /* of what is read: far more than is ever written */
+#define CIPHERS_MAX 1024      /* kept by a reader; a gateway has a salt a start, a forger many */
 _Static_assert(HEAD_BYTES + TAG_BYTES == SEAL_OVERHEAD, "as the header says");
 
 static void id_of(uint8_t out[ID_BYTES], struct slice key)
@@ -161,10 +162,10 @@ struct unseal_key {
 };
 
 struct unseals {
-    struct arena arena;
     struct unseal_key *keys;
     uint32_t count;
-    struct map ciphers; /* by id and salt → EVP_CIPHER_CTX */
+    struct arena arena; /* of the ciphers' names */
+    struct map ciphers; /* by id and salt → EVP_CIPHER_CTX; at most CIPHERS_MAX */
 };
 
 struct unseals *unseals_new(void)
@@ -175,17 +176,22 @@ struct unseals *unseals_new(void)
     return u;
 }
 
-void unseals_free(struct unseals *u)
+static void drop_ciphers(struct unseals *u)
 {
     size_t at = 0;
-    if (!u)
-        return;
     for (const struct map_entry *e; (e = map_next(&u->ciphers, &at));)
         EVP_CIPHER_CTX_free(e->value);
-    for (uint32_t i = 0; i < u->count; i++)
-        secret_fini(&u->keys[i].key);
     map_fini(&u->ciphers);
     arena_fini(&u->arena);
+}
+
+void unseals_free(struct unseals *u)
+{
+    if (!u)
+        return;
+    drop_ciphers(u);
+    for (uint32_t i = 0; i < u->count; i++)
+        secret_fini(&u->keys[i].key);
     mem_free(u->keys);
     mem_free(u);
 }
@@ -206,6 +212,8 @@ static EVP_CIPHER_CTX *cipher_for(struct unseals *u, struct slice id_and_salt)
         const struct unseal_key *own = &u->keys[i];
         if (memcmp(own->id, id_and_salt.ptr, ID_BYTES) != 0)
             continue;
+        if (u->ciphers.count == CIPHERS_MAX)
+            drop_ciphers(u); // those that are needed again are made again
         ctx = cipher_of(slice_from(own->key.bytes, own->key.len), slice_skip(id_and_salt, ID_BYTES),
                         0);
         if (ctx)
