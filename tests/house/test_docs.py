@@ -281,16 +281,31 @@ def test_the_examples_are_good_policy(belfry, tmp_path):
     assert bundle.returncode == 0 and bundle.stdout.startswith("ok   an officer reads"), bundle.stdout + bundle.stderr
 
 
-def test_the_man_page_knows_every_command(belfry):
-    page = text("packaging/belfry.1").replace("\\-", "-")
-    said = subprocess.run([belfry, "help"], capture_output=True, text=True).stdout
-    commands = re.findall(r"^  belfry (\w+)", said, re.M)
-    assert len(commands) > 4
-    assert [name for name in commands if f".B belfry {name}" not in page] == []
-    for command in ("policy", "key", "device", "revoke", "revocations"):
-        usage = subprocess.run([belfry, command], capture_output=True, text=True).stderr
-        options = set(re.findall(r"--[a-z-]+", usage)) | set(re.findall(rf"belfry {command} ([a-z]+)", usage))
-        assert [word for word in sorted(options) if word not in page] == [], command
+def test_the_man_page_has_every_form_of_every_command():
+    """Letter by letter as --help prints them, and words on each command and option."""
+    source, forms = text("cli/help.def"), []
+    for match in re.finditer(r"(?m)^HELP(?=\()", source):
+        name, lines = arguments(source[match.end():])[:2]
+        lines = "".join(re.findall(r'"([^"]*)"', lines)) if '"' in lines else lines
+        lines = re.sub(r"\n +", " ", lines.replace("\\n", "\n"))
+        forms += [f"belfry {name} {line}".rstrip() for line in lines.split("\n")]
+    assert len(forms) > 30  # else the source was not read
+    page = re.sub(r"\\f[BIRP]", "", text("packaging/belfry.1")).replace("\\-", "-")
+    synopsis, _, told = page.partition(".SH SYNOPSIS\n")[2].partition(".SH DESCRIPTION")
+    said = [form.removeprefix(".B ").replace("\n", " ").strip() for form in synopsis.split("\n.br\n")]
+    assert said == [*forms, "belfry help"]
+    words = {option for form in forms for option in re.findall(r"--[a-z-]+", form)}
+    words |= {re.match(r"belfry ((?:[a-z-]+ ?){1,2})", form)[1].strip() for form in forms}
+    assert [word for word in sorted(words) if word not in told] == []
+
+
+def test_alarms_are_of_metrics_and_reasons_that_there_are():
+    page = section("docs/operations.md", "Alarms")
+    metrics = {name for _, name, _, _ in table("base/metric.def", "METRIC")} | set(re.findall(r"# TYPE (belfry_\w+) counter", text("base/metric.c")))
+    named = set(re.findall(r"\bbelfry_\w+", page))
+    assert len(named) > 8 and named - metrics == set()
+    reasons = {name for _, name, _, _, _ in table("include/belfry/reason.def", "REASON")}
+    assert set(re.findall(r"\w+", re.search(r'reason=~"([^"]*)"', page)[1])) - reasons == set()
 
 
 def known_tests():
