@@ -28,7 +28,7 @@ ALWAYS = {"auth", "ping", "select"}  # at each beginning; the monitor does not s
 
 
 def users():
-    """The lines of the page, as Redis reads them."""
+    """The lines of the page, as they are: Redis knows no line that goes on in the next."""
     lines = re.findall(r"(?m)^    (user \w+ on .*|user default .*)$", PAGE.read_text())
     assert len(lines) == 3, lines
     return [re.sub(r">PASSWORD", lambda _: f">{PASSWORDS[line.split()[1]]}", line) for line in lines]
