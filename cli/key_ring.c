@@ -2,9 +2,13 @@
 /* The gateway's own key rings: `belfry key ring new` and `rotate`. A ring is a folder of files
  * whose names say from when each key counts; the operator copies them to all gateways. */
 #include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/codec.h"
 #include "base/entropy.h"
@@ -80,16 +84,54 @@ static bool write_random(const char *path, size_t count, struct fault *f)
     return is_written;
 }
 
+/* How much of that path is there already, and whose that is. */
+static size_t what_is_there(const char *dir, struct stat *owner)
+{
+    char path[PATH_MAX];
+    size_t len = strnlen(dir, sizeof path - 1);
+    memcpy(path, dir, len);
+    for (path[len] = '\0'; len && stat(path, owner) != 0; path[len] = '\0')
+        while (len && path[--len] != '/')
+            continue;
+    if (!len && stat(dir[0] == '/' ? "/" : ".", owner) != 0)
+        *owner = (struct stat){0};
+    return len;
+}
+
+/* What root makes is for the gateway, to which the folder belongs: it could not read a key of
+ * root's, and would serve nobody at its next start. From the file up to what was there before. */
+static bool give_away(const char *file, size_t there, const struct stat *owner, struct fault *f)
+{
+    char path[PATH_MAX];
+    (void)snprintf(path, sizeof path, "%s", file);
+    for (size_t len = strlen(path); len > there + 1; path[len] = '\0') {
+        const int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+        const bool is_given = fd >= 0 && fchown(fd, owner->st_uid, owner->st_gid) == 0;
+        const int error = errno;
+        if (fd >= 0)
+            (void)close(fd);
+        if (!is_given)
+            return fault_errno(f, error, "cannot give '%s' to the owner of its folder", path);
+        while (len && path[--len] != '/')
+            continue;
+    }
+    return true;
+}
+
 /* From when a new key of a ring counts. A first one at once; after that there is time to copy it to
  * every gateway, and for upstreams to learn it. */
 static bool ring_make(const char *dir, enum ring ring, int64_t delay_s, struct fault *f)
 {
     char path[PATH_MAX];
+    struct stat owner;
+    const size_t there = what_is_there(dir, &owner);
     if (!dir_make(dir, DIR_MODE, f) || !ring_path(path, dir, ring, time(NULL) + delay_s, f))
         return false;
     const bool is_written = rings[ring].bytes ? write_random(path, rings[ring].bytes, f)
                                               : key_write(path, ALGORITHM_ES256,
                                                           &(struct key_lock){false, NULL}, NULL, f);
+    if (is_written && geteuid() == 0 && !give_away(path, there, &owner, f))
+        return false;
     return is_written && (printf("%s\n", path) >= 0 || fault_set(f, FAULT_IO, "cannot print"));
 }
 

@@ -277,6 +277,20 @@ UNDER_THE_BASELINE = f"""
 """
 
 
+@pytest.mark.parametrize("name", ["seal", "assertion/fod-finance"])
+def test_a_key_that_root_makes_belongs_to_whom_its_folder_belongs(world, tmp_path, name):
+    if os.geteuid() != 0:
+        pytest.fail("this test is to be run by root, who alone can give files away")
+    home = tmp_path / "keys"
+    home.mkdir()
+    os.chown(home, 65534, 65534)
+    belfry(world, "key", "ring", "new", home / name)
+    subprocess.run([BELFRY, "key", "ring", "rotate", name], cwd=home, check=True, capture_output=True)
+    made = list(home.rglob("*"))
+    assert len(made) == 2 + name.count("/") + 1 and {(path.stat().st_uid, path.stat().st_gid) for path in made} == {(65534, 65534)}
+    assert home.parent.stat().st_uid == 0
+
+
 def test_a_bundles_tests_run_with_the_charters_baseline_in_force(world):
     signers = [line for line in world.lines if "owner: an" in line or "owner: bert" in line]
     publish_charter(world, signers, more=BASELINE)
