@@ -108,6 +108,7 @@ def managed():
 def service(managed):
     """It serves, whatever the test before has left."""
     managed.origin.clear()
+    managed.configure(managed.config.read_text())
     managed.start()
     return managed
 
