@@ -9,50 +9,30 @@
 #include "auth/grant.h"
 #include "auth/issuer.h"
 #include "base/codec.h"
-#include "base/hash.h"
 #include "base/mem.h"
 #include "base/secret.h"
-#include "https.h"
+#include "idp.h"
 #include "jose.h"
 #include "keys.h"
 #include "pki.h"
 
-#define DISCOVERY "/.well-known/openid-configuration"
 #define VERIFIER "vvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv"
 #define BACK "https://login.finance.example/.belfry/callback"
 #define HEADER "{\"alg\":\"ES256\",\"typ\":\"JWT\",\"kid\":\"k\"}"
 
-static struct loop loop;
-static struct https *server;
-static struct metrics metrics;
 static struct issuer_desk *issuers;
 static struct oidc_desk *desk;
 static EVP_PKEY *key;
 static char *key_set;
 static char *id_token; /* as the provider gives it now */
 static char *kept;     /* an answer that lives as long as the server */
-static char issuer[64];
 static char document[1024];
 static char grant[8192];
 static char secrets[KEYS_PATH_MAX];
-static ev_timer alarm_timer;
 
-static struct slice hosts[] = {SLICE_INIT("idp.localhost")};
-static struct network networks[2];
-static struct charter_entity entity = {.id = SLICE_INIT("finance"),
-                                       .fetch_hosts = {hosts, 1},
-                                       .fetch_networks = networks,
-                                       .fetch_network_count = 2};
-static struct charter charter = {.entities = &entity, .entity_count = 1};
-static struct charter_ref charter_holder = {.references = 1, .charter = &charter};
 static struct acr_value levels[] = {{400, SLICE_INIT("urn:app")}, {500, SLICE_INIT("urn:card")}};
 static const struct slice acr_claims[] = {SLICE_INIT("acr")};
 static const struct slice scopes[] = {SLICE_INIT("openid"), SLICE_INIT("profile")};
-static struct provider provider;
-static struct bundle bundle = {.entity = SLICE_INIT("finance"), .providers = &provider};
-static struct bundle_ref bundle_holder = {.references = 1, .bundle = &bundle};
-static struct bundle_ref *bundles[] = {&bundle_holder};
-static struct snapshot snapshots[2];
 static struct oidc_attempt attempt;
 static struct oidc_question question;
 
@@ -88,19 +68,13 @@ static void on_answer(void *owner, const struct oidc_answer *a)
                                   .session = arena_copy(&arena, a->logout->session),
                                   .jti = arena_copy(&arena, a->logout->jti),
                                   .until = a->logout->until};
-    loop_stop(&loop);
+    loop_stop(&idp.loop);
 }
 
 static void on_changed(void *owner, struct issuers *take)
 {
     (void)owner;
     issuers_unref(take);
-}
-
-static void on_alarm(struct ev_loop *ev, ev_timer *timer, int events)
-{
-    (void)ev, (void)timer, (void)events;
-    cr_assert_fail("nothing happened for ten seconds");
 }
 
 static void document_set(const char *more)
@@ -110,8 +84,8 @@ static void document_set(const char *more)
         "{\"issuer\":\"%s\",\"jwks_uri\":\"%s/keys\",\"authorization_endpoint\":\"%s/auth\","
         "\"token_endpoint\":\"%s/token\",\"userinfo_endpoint\":\"%s/me\","
         "\"end_session_endpoint\":\"%s/end?a=b\"%s}",
-        issuer, issuer, issuer, issuer, issuer, issuer, more);
-    https_answer(server, DISCOVERY, 200, document);
+        idp.issuer, idp.issuer, idp.issuer, idp.issuer, idp.issuer, idp.issuer, more);
+    https_answer(idp.server, IDP_DISCOVERY, 200, document);
 }
 
 static char *sign(const char *header, const char *format, ...)
@@ -132,37 +106,30 @@ static void id_token_set(const char *nonce, const char *more)
     id_token = sign(HEADER,
                     "{\"iss\":\"%s\",\"sub\":\"anna\",\"aud\":\"belfry\",\"iat\":%lld,\"exp\":%lld,"
                     "\"nonce\":\"%s\",\"sid\":\"s1\"%s}",
-                    issuer, now, now + 600, nonce, more);
+                    idp.issuer, now, now + 600, nonce, more);
     (void)snprintf(grant, sizeof grant,
                    "{\"access_token\":\"at\",\"token_type\":\"Bearer\",\"refresh_token\":\"rt\","
                    "\"id_token\":\"%s\"}",
                    id_token);
-    https_answer(server, "/token", 200, grant);
+    https_answer(idp.server, "/token", 200, grant);
 }
 
 static void begin(void)
 {
-    base_init();
-    server = https_new();
-    loop_init(&loop);
+    idp_begin(10.);
     arena_init(&arena, NULL);
-    ev_timer_init(&alarm_timer, on_alarm, 10., 0.);
-    ev_timer_start(loop.ev, &alarm_timer);
     key = pki_key_make(PKI_P256);
     char *jwk = jose_jwk(key, "k", "");
     key_set = jose_set(&jwk, 1);
     mem_free(jwk);
-    (void)snprintf(issuer, sizeof issuer, "https://idp.localhost:%u", https_port(server));
     document_set("");
-    https_answer(server, "/keys", 200, key_set);
+    https_answer(idp.server, "/keys", 200, key_set);
     keys_begin(secrets);
     keys_write(secrets, "finance/fas", SLICE("s:e c\n"), 0600);
-    cr_assert(network_parse(&networks[0], SLICE("127.0.0.0/8")));
-    cr_assert(network_parse(&networks[1], SLICE("::1/128")));
-    provider = (struct provider){
+    idp.provider = (struct provider){
         .id = SLICE("fas"),
         .entity = SLICE("finance"),
-        .issuer = slice_of(issuer),
+        .issuer = slice_of(idp.issuer),
         .algorithms = 1u << ALGORITHM_ES256,
         .groups_claim = SLICE("groups"),
         .acr_claims = {acr_claims, 1},
@@ -175,16 +142,6 @@ static void begin(void)
                     .acr_value_count = 2,
                     .has_logout = true},
     };
-    bundle.provider_count = 1;
-    for (int i = 0; i < 2; i++) {
-        snapshots[i] = (struct snapshot){.references = 1, // ours: they are never freed
-                                         .charter = &charter_holder,
-                                         .bundles = bundles,
-                                         .bundle_count = 1};
-        map_init(&snapshots[i].entities);
-        map_set(&snapshots[i].entities, bundle.entity, &bundle_holder);
-    }
-    snapshots[1].bundle_count = 0;
     attempt = (struct oidc_attempt){.state = SLICE("the-state"),
                                     .nonce = SLICE("the-nonce"),
                                     .verifier = SLICE(VERIFIER),
@@ -193,38 +150,34 @@ static void begin(void)
                                     .begun_at = {time(NULL)}};
     question = (struct oidc_question){
         .entity = SLICE("finance"), .provider = SLICE("fas"), .done = on_answer};
-    const struct issuer_settings settings = {.ca_file = https_ca(server)};
-    issuers =
-        issuer_desk_new(&loop, &settings, &metrics, (struct issuer_hooks){.changed = on_changed});
-    desk =
-        oidc_desk_new(&loop,
-                      &(struct oidc_settings){
-                          .ca_file = https_ca(server), .secrets_dir = secrets, .issuers = issuers},
-                      &metrics);
+    const struct issuer_settings settings = {.ca_file = https_ca(idp.server)};
+    issuers = issuer_desk_new(&idp.loop, &settings, &idp.metrics,
+                              (struct issuer_hooks){.changed = on_changed});
+    desk = oidc_desk_new(&idp.loop,
+                         &(struct oidc_settings){.ca_file = https_ca(idp.server),
+                                                 .secrets_dir = secrets,
+                                                 .issuers = issuers},
+                         &idp.metrics);
     id_token_set("the-nonce", ",\"groups\":[\"officers\"]");
 }
 
 static void follow(void)
 {
-    issuer_desk_follow(issuers, &snapshots[0]);
-    oidc_desk_follow(desk, &snapshots[0]);
+    issuer_desk_follow(issuers, &idp.snapshots[0]);
+    oidc_desk_follow(desk, &idp.snapshots[0]);
 }
 
 static void end(void)
 {
     oidc_desk_free(desk);
     issuer_desk_free(issuers);
-    ev_timer_stop(loop.ev, &alarm_timer);
-    loop_fini(&loop);
-    https_free(server);
     keys_end(secrets);
     arena_fini(&arena);
-    for (int i = 0; i < 2; i++)
-        map_fini(&snapshots[i].entities);
     mem_free(key_set);
     mem_free(id_token);
     mem_free(kept);
     EVP_PKEY_free(key);
+    idp_end();
 }
 
 TestSuite(oidc, .init = begin, .fini = end);
@@ -232,7 +185,7 @@ TestSuite(oidc, .init = begin, .fini = end);
 static void wait_for(unsigned count)
 {
     while (answers < count)
-        loop_run(&loop);
+        loop_run(&idp.loop);
 }
 
 static enum reason begin_sign_in(void)
@@ -256,7 +209,7 @@ static enum reason redeem_as(struct oidc_response response)
 
 static enum reason redeem(void)
 {
-    return redeem_as((struct oidc_response){.code = SLICE("c:o d"), .iss = slice_of(issuer)});
+    return redeem_as((struct oidc_response){.code = SLICE("c:o d"), .iss = slice_of(idp.issuer)});
 }
 
 static bool has(struct slice text, const char *part)
@@ -279,7 +232,7 @@ Test(oidc, a_person_is_sent_to_the_provider_with_all_that_binds_the_answer)
     attempt.max_age_s = 0;
     cr_assert_eq(begin_sign_in(), REASON_PERMITTED, "%s", why.text);
     char place[128];
-    (void)snprintf(place, sizeof place, "%s/auth?response_type=code&client_id=belfry&", issuer);
+    (void)snprintf(place, sizeof place, "%s/auth?response_type=code&client_id=belfry&", idp.issuer);
     cr_expect(has(url, place));
     cr_expect(has(url, "redirect_uri=https%3A%2F%2Flogin.finance.example%2F.belfry%2Fcallback&"));
     cr_expect(has(url, "scope=openid+profile&") || has(url, "scope=openid%20profile&"));
@@ -315,7 +268,8 @@ Test(oidc, a_discovery_document_is_fetched_once_for_all_who_wait_and_kept)
     cr_expect_eq(reason, REASON_PERMITTED);
     (void)oidc_begin(desk, &question, &attempt);
     wait_for(21);
-    cr_expect_eq(https_requests(server, DISCOVERY), 2, "the desk of keys has one of its own");
+    cr_expect_eq(https_requests(idp.server, IDP_DISCOVERY), 2,
+                 "the desk of keys has one of its own");
 }
 
 Test(oidc, a_discovery_document_that_does_not_hold_sends_nobody_anywhere)
@@ -335,9 +289,9 @@ Test(oidc, a_discovery_document_that_does_not_hold_sends_nobody_anywhere)
     };
     static char texts[sizeof bad / sizeof *bad][512];
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        (void)snprintf(texts[i], sizeof texts[i], bad[i], issuer, issuer, issuer);
-        https_answer(server, DISCOVERY, 200, texts[i]);
-        provider.digest[1] = (uint8_t)(i + 1); // another provider each time
+        (void)snprintf(texts[i], sizeof texts[i], bad[i], idp.issuer, idp.issuer, idp.issuer);
+        https_answer(idp.server, IDP_DISCOVERY, 200, texts[i]);
+        idp.provider.digest[1] = (uint8_t)(i + 1); // another provider each time
         cr_expect_eq(begin_sign_in(), REASON_PROVIDER_MISTAKEN, "%s: %s", texts[i], why.text);
         cr_expect_eq(url.len, 0);
     }
@@ -346,40 +300,40 @@ Test(oidc, a_discovery_document_that_does_not_hold_sends_nobody_anywhere)
 static void on_rested(struct ev_loop *ev, ev_timer *timer, int events)
 {
     (void)ev, (void)timer, (void)events;
-    loop_stop(&loop);
+    loop_stop(&idp.loop);
 }
 
 static void rest_for(double seconds)
 {
     ev_timer timer;
     ev_timer_init(&timer, on_rested, seconds, 0.);
-    ev_timer_start(loop.ev, &timer);
-    loop_run(&loop);
+    ev_timer_start(idp.loop.ev, &timer);
+    loop_run(&idp.loop);
 }
 
 Test(oidc, a_provider_that_is_away_is_told_apart_from_one_that_is_wrong)
 {
-    https_answer(server, DISCOVERY, 503, "{}");
+    https_answer(idp.server, IDP_DISCOVERY, 503, "{}");
     cr_expect_eq(begin_sign_in(), REASON_PROVIDER_UNAVAILABLE);
     cr_expect(strstr(why.text, "identity provider 'fas' of 'finance'"));
-    cr_expect_geq(metric_get(&metrics, METRIC_PROVIDER_FAILURES_TOTAL), 1);
-    https_answer(server, DISCOVERY, 302, "");
-    provider.digest[1] = 1; // another provider: this one is not asked again so soon
+    cr_expect_geq(metric_get(&idp.metrics, METRIC_PROVIDER_FAILURES_TOTAL), 1);
+    https_answer(idp.server, IDP_DISCOVERY, 302, "");
+    idp.provider.digest[1] = 1; // another provider: this one is not asked again so soon
     cr_expect_eq(begin_sign_in(), REASON_PROVIDER_UNAVAILABLE, "a redirect is not followed");
     document_set("");
     cr_expect_eq(begin_sign_in(), REASON_PROVIDER_UNAVAILABLE, "nobody asks so soon");
     rest_for(2.1);
     cr_expect_eq(begin_sign_in(), REASON_PERMITTED, "the next one asks again");
-    https_answer(server, DISCOVERY, 503, "{}");
+    https_answer(idp.server, IDP_DISCOVERY, 503, "{}");
     cr_expect_eq(begin_sign_in(), REASON_PERMITTED, "what is known is used");
 }
 
 Test(oidc, nothing_leads_to_an_address_outside_of_the_entitys_networks)
 {
-    cr_assert(network_parse(&networks[0], SLICE("192.0.2.0/24")));
-    cr_assert(network_parse(&networks[1], SLICE("2001:db8::/32")));
+    cr_assert(network_parse(&idp.networks[0], SLICE("192.0.2.0/24")));
+    cr_assert(network_parse(&idp.networks[1], SLICE("2001:db8::/32")));
     cr_expect_eq(begin_sign_in(), REASON_PROVIDER_MISTAKEN);
-    cr_expect_eq(https_connections(server), 0);
+    cr_expect_eq(https_connections(idp.server), 0);
 }
 
 Test(oidc, nobody_signs_in_at_a_provider_that_is_none)
@@ -402,7 +356,7 @@ Test(oidc, a_code_becomes_an_identity)
     cr_expect(slice_eq(identity.refresh_token, SLICE("rt")));
     cr_expect(slice_eq(identity.id_token, slice_of(id_token)));
     cr_expect_eq(identity.scopes.count, 2, "as asked, where the provider does not say");
-    https_last(server, "/token", last);
+    https_last(idp.server, "/token", last);
     cr_expect(strstr(last, "POST /token "));
     // "belfry" ":" "s%3Ae+c": each form-encoded, then in base64
     char pair[] = "belfry:s%3Ae+c", field[64] = "Authorization: Basic ";
@@ -411,7 +365,7 @@ Test(oidc, a_code_becomes_an_identity)
     cr_expect(strstr(last, "grant_type=authorization_code&code=c%3Ao") &&
               strstr(last, "&redirect_uri=https%3A%2F%2Flogin.finance.example%2F") &&
               strstr(last, "&code_verifier=" VERIFIER));
-    cr_expect_eq(https_requests(server, "/me"), 0);
+    cr_expect_eq(https_requests(idp.server, "/me"), 0);
 }
 
 Test(oidc, a_client_with_a_key_signs_who_it_is)
@@ -422,9 +376,10 @@ Test(oidc, a_client_with_a_key_signs_who_it_is)
     struct fault f;
     cr_assert(private_key_make(&made, ALGORITHM_ES256, &f) && private_key_print(&made, &pem, &f));
     keys_write(secrets, "finance/key", slice_from(pem.bytes, pem.len), 0600);
-    provider.sign_in.client = (struct client){SLICE("belfry"), CLIENT_PRIVATE_KEY, SLICE("key"), 0};
+    idp.provider.sign_in.client =
+        (struct client){SLICE("belfry"), CLIENT_PRIVATE_KEY, SLICE("key"), 0};
     cr_assert_eq(redeem(), REASON_PERMITTED, "%s", why.text);
-    https_last(server, "/token", last);
+    https_last(idp.server, "/token", last);
     cr_expect(!strstr(last, "Authorization:") && strstr(last, "&client_assertion=ey"));
     secret_fini(&pem);
     private_key_fini(&made);
@@ -432,10 +387,10 @@ Test(oidc, a_client_with_a_key_signs_who_it_is)
 
 Test(oidc, without_its_secret_the_gateway_asks_nothing)
 {
-    provider.sign_in.client.secret = SLICE("missing");
+    idp.provider.sign_in.client.secret = SLICE("missing");
     cr_expect_eq(redeem(), REASON_PROVIDER_MISTAKEN);
     cr_expect(strstr(why.text, "missing"));
-    cr_expect_eq(https_requests(server, "/token"), 0);
+    cr_expect_eq(https_requests(idp.server, "/token"), 0);
 }
 
 Test(oidc, an_answer_of_another_provider_never_spends_the_code)
@@ -446,11 +401,11 @@ Test(oidc, an_answer_of_another_provider_never_spends_the_code)
     cr_expect_eq(redeem_as(r), REASON_PROVIDER_MISTAKEN, "nor is its error believed");
     r = (struct oidc_response){.code = SLICE("code")};
     document_set(",\"authorization_response_iss_parameter_supported\":true");
-    provider.digest[1] = 1;
+    idp.provider.digest[1] = 1;
     cr_expect_eq(redeem_as(r), REASON_PROVIDER_MISTAKEN, "it says that it sends iss, and does not");
-    cr_expect_eq(https_requests(server, "/token"), 0);
+    cr_expect_eq(https_requests(idp.server, "/token"), 0);
     document_set("");
-    provider.digest[1] = 2;
+    idp.provider.digest[1] = 2;
     cr_expect_eq(redeem_as(r), REASON_PERMITTED, "a provider without RFC 9207");
 }
 
@@ -469,13 +424,13 @@ Test(oidc, a_persons_refusal_is_none_of_the_providers_trouble)
         {"\r\nx: y", REASON_PROVIDER_MISTAKEN},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        cr_expect_eq(redeem_as((struct oidc_response){.iss = slice_of(issuer),
+        cr_expect_eq(redeem_as((struct oidc_response){.iss = slice_of(idp.issuer),
                                                       .error = slice_of(rows[i].error),
                                                       .code = SLICE("c")}),
                      rows[i].reason, "%s", rows[i].error);
     cr_expect(!strchr(why.text, '\n') && !strchr(why.text, '\r'));
     cr_expect_eq(redeem_as((struct oidc_response){0}), REASON_PROVIDER_MISTAKEN);
-    cr_expect_eq(https_requests(server, "/token"), 0);
+    cr_expect_eq(https_requests(idp.server, "/token"), 0);
 }
 
 Test(oidc, what_the_token_endpoint_answers_is_judged)
@@ -509,7 +464,7 @@ Test(oidc, what_the_token_endpoint_answers_is_judged)
          REASON_PROVIDER_MISTAKEN},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        https_answer(server, "/token", rows[i].status, rows[i].body);
+        https_answer(idp.server, "/token", rows[i].status, rows[i].body);
         identity = (struct identity){0};
         cr_expect_eq(redeem(), rows[i].reason, "row %zu: %s", i, why.text);
         cr_expect_eq(identity.subject.len, 0);
@@ -520,7 +475,7 @@ Test(oidc, an_answer_without_end_is_cut)
 {
     kept = mem_array(char, (2u << 20) + 1);
     memset(kept, ' ', 2u << 20);
-    https_answer(server, "/token", 200, kept);
+    https_answer(idp.server, "/token", 200, kept);
     cr_expect_eq(redeem(), REASON_PROVIDER_MISTAKEN);
     cr_expect(strstr(why.text, "passes"));
 }
@@ -538,24 +493,24 @@ Test(oidc, a_key_that_is_new_is_fetched_before_anybody_is_refused)
     kept = jose_set(&jwk, 1);
     follow();
     cr_assert_eq(redeem(), REASON_PERMITTED);
-    https_answer(server, "/keys", 200, kept);
+    https_answer(idp.server, "/keys", 200, kept);
     mem_free(id_token);
     const long long now = time(NULL);
     id_token = sign("{\"alg\":\"ES256\",\"kid\":\"new\"}",
                     "{\"iss\":\"%s\",\"sub\":\"anna\",\"aud\":\"belfry\",\"iat\":%lld,\"exp\":%lld,"
                     "\"nonce\":\"the-nonce\"}",
-                    issuer, now, now + 600);
+                    idp.issuer, now, now + 600);
     (void)snprintf(grant, sizeof grant,
                    "{\"access_token\":\"at\",\"token_type\":\"bearer\",\"id_token\":\"%s\"}",
                    id_token);
     cr_expect_eq(redeem(), REASON_PERMITTED, "%s", why.text);
-    cr_expect_eq(https_requests(server, "/keys"), 2);
+    cr_expect_eq(https_requests(idp.server, "/keys"), 2);
     mem_free(jwk);
 }
 
 Test(oidc, keys_that_cannot_be_had_are_the_providers_trouble)
 {
-    https_answer(server, "/keys", 500, "");
+    https_answer(idp.server, "/keys", 500, "");
     cr_expect_eq(redeem(), REASON_PROVIDER_UNAVAILABLE);
 }
 
@@ -574,28 +529,29 @@ Test(oidc, a_sign_in_that_is_weaker_than_was_asked_for_is_refused)
 Test(oidc, userinfo_says_what_the_id_token_does_not)
 {
     char last[16384];
-    provider.sign_in.has_userinfo = true;
+    idp.provider.sign_in.has_userinfo = true;
     id_token_set("the-nonce", "");
-    https_answer(server, "/me", 200, "{\"sub\":\"anna\",\"groups\":[\"a\",\"b\"]}");
+    https_answer(idp.server, "/me", 200, "{\"sub\":\"anna\",\"groups\":[\"a\",\"b\"]}");
     cr_assert_eq(redeem(), REASON_PERMITTED, "%s", why.text);
     cr_expect_eq(identity.groups.count, 2);
-    https_last(server, "/me", last);
+    https_last(idp.server, "/me", last);
     cr_expect(strstr(last, "Authorization: Bearer at\r\n"));
     kept = sign(HEADER, "{\"iss\":\"%s\",\"sub\":\"anna\",\"aud\":\"belfry\",\"groups\":\"c\"}",
-                issuer);
-    https_answer(server, "/me", 200, kept);
+                idp.issuer);
+    https_answer(idp.server, "/me", 200, kept);
     cr_assert_eq(redeem(), REASON_PERMITTED, "%s", why.text);
     cr_expect(identity.groups.count == 1 && slice_eq(identity.groups.at[0], SLICE("c")));
-    https_answer(server, "/me", 200, "{\"sub\":\"bart\",\"groups\":[\"admin\"]}");
+    https_answer(idp.server, "/me", 200, "{\"sub\":\"bart\",\"groups\":[\"admin\"]}");
     cr_expect_eq(redeem(), REASON_PROVIDER_MISTAKEN);
-    https_answer(server, "/me", 401, "{}");
+    https_answer(idp.server, "/me", 401, "{}");
     cr_expect_eq(redeem(), REASON_PROVIDER_MISTAKEN);
-    https_answer(server, "/me", 503, "{}");
+    https_answer(idp.server, "/me", 503, "{}");
     cr_expect_eq(redeem(), REASON_PROVIDER_UNAVAILABLE);
-    const unsigned before = https_requests(server, "/me");
-    https_answer(server, "/me", 200, "");
+    const unsigned before = https_requests(idp.server, "/me");
+    https_answer(idp.server, "/me", 200, "");
     cr_expect_eq(redeem(), REASON_PROVIDER_MISTAKEN, "nothing is no userinfo");
-    cr_expect_eq(https_requests(server, "/me"), before + 1, "and is not asked for again and again");
+    cr_expect_eq(https_requests(idp.server, "/me"), before + 1,
+                 "and is not asked for again and again");
 }
 
 /* ---- refresh ---- */
@@ -624,7 +580,7 @@ Test(oidc, a_refresh_brings_other_groups_and_another_refresh_token)
     cr_expect(slice_eq(identity.refresh_token, SLICE("rt2")));
     cr_expect(slice_eq(identity.id_token, slice_of(id_token)));
     cr_expect_eq(identity.scopes.count, 2);
-    https_last(server, "/token", last);
+    https_last(idp.server, "/token", last);
     cr_expect(strstr(last, "grant_type=refresh_token&refresh_token=rt") &&
               !strstr(last, "code_verifier"));
 }
@@ -667,15 +623,15 @@ Test(oidc, a_refresh_without_an_id_token_asks_userinfo)
 {
     cr_assert_eq(redeem(), REASON_PERMITTED);
     struct identity before = identity;
-    https_answer(server, "/token", 200, "{\"access_token\":\"x\",\"token_type\":\"Bearer\"}");
-    https_answer(server, "/me", 200, "{\"sub\":\"anna\",\"groups\":[\"other\"]}");
+    https_answer(idp.server, "/token", 200, "{\"access_token\":\"x\",\"token_type\":\"Bearer\"}");
+    https_answer(idp.server, "/me", 200, "{\"sub\":\"anna\",\"groups\":[\"other\"]}");
     cr_assert_eq(refresh(&before), REASON_PERMITTED, "%s", why.text);
     cr_expect(slice_eq(identity.groups.at[0], SLICE("other")));
     cr_expect(slice_eq(identity.refresh_token, SLICE("rt")), "no new one: the old one goes on");
     cr_expect(slice_eq(identity.id_token, before.id_token));
-    https_answer(server, "/me", 200, "{\"sub\":\"bart\",\"groups\":[\"other\"]}");
+    https_answer(idp.server, "/me", 200, "{\"sub\":\"bart\",\"groups\":[\"other\"]}");
     cr_expect_eq(refresh(&before), REASON_PROVIDER_MISTAKEN);
-    https_answer(server, "/me", 200, "{\"sub\":\"anna\"}");
+    https_answer(idp.server, "/me", 200, "{\"sub\":\"anna\"}");
     cr_expect_eq(refresh(&before), REASON_IDENTITY_REQUIRED, "nobody says the groups");
 }
 
@@ -683,9 +639,9 @@ Test(oidc, whom_the_provider_knows_no_more_signs_in_again_and_an_outage_ends_nob
 {
     cr_assert_eq(redeem(), REASON_PERMITTED);
     struct identity before = identity;
-    https_answer(server, "/token", 400, "{\"error\":\"invalid_grant\"}");
+    https_answer(idp.server, "/token", 400, "{\"error\":\"invalid_grant\"}");
     cr_expect_eq(refresh(&before), REASON_IDENTITY_REQUIRED);
-    https_answer(server, "/token", 503, "");
+    https_answer(idp.server, "/token", 503, "");
     cr_expect_eq(refresh(&before), REASON_PROVIDER_UNAVAILABLE);
     before.refresh_token = SLICE("");
     cr_expect_eq(refresh(&before), REASON_IDENTITY_REQUIRED);
@@ -707,7 +663,8 @@ Test(oidc, a_sign_out_goes_on_to_the_provider_with_a_hint_that_fits)
 {
     cr_assert_eq(sign_out(SLICE("a.b.c")), REASON_PERMITTED);
     char place[128];
-    (void)snprintf(place, sizeof place, "%s/end?a=b&id_token_hint=a.b.c&client_id=belfry&", issuer);
+    (void)snprintf(place, sizeof place, "%s/end?a=b&id_token_hint=a.b.c&client_id=belfry&",
+                   idp.issuer);
     cr_expect(has(url, place));
     cr_expect(has(url, "post_logout_redirect_uri=https%3A%2F%2Flogin.finance.example%2Fout&"
                        "state=st&ui_locales=fr"));
@@ -715,7 +672,7 @@ Test(oidc, a_sign_out_goes_on_to_the_provider_with_a_hint_that_fits)
     memset(large, 'a', 9000);
     cr_assert_eq(sign_out(slice_of(large)), REASON_PERMITTED);
     cr_expect(has(url, "/end?a=b&client_id=belfry&"));
-    provider.sign_in.has_logout = false;
+    idp.provider.sign_in.has_logout = false;
     cr_assert_eq(sign_out(SLICE("a.b.c")), REASON_PERMITTED);
     cr_expect_eq(url.len, 0);
     mem_free(large);
@@ -726,8 +683,8 @@ Test(oidc, a_sign_out_goes_on_to_the_provider_with_a_hint_that_fits)
 static enum reason end_by(const char *header, const char *more)
 {
     const long long now = time(NULL);
-    char *token =
-        sign(header, "{\"iss\":\"%s\",\"iat\":%lld,\"exp\":%lld%s}", issuer, now, now + 120, more);
+    char *token = sign(header, "{\"iss\":\"%s\",\"iat\":%lld,\"exp\":%lld%s}", idp.issuer, now,
+                       now + 120, more);
     follow();
     (void)oidc_logout(desk, &question, slice_of(token));
     wait_for(1);
@@ -783,7 +740,7 @@ Test(oidc, who_is_cancelled_hears_nothing)
     struct oidc_call *begun = oidc_begin(desk, &question, &attempt);
     struct oidc_call *spent =
         oidc_redeem(desk, &question, &attempt,
-                    &(struct oidc_response){.code = SLICE("c"), .iss = slice_of(issuer)});
+                    &(struct oidc_response){.code = SLICE("c"), .iss = slice_of(idp.issuer)});
     oidc_cancel(begun);
     (void)oidc_begin(desk, &question, &attempt);
     wait_for(1);
@@ -799,7 +756,7 @@ Test(oidc, a_desk_may_end_with_questions_under_way)
     for (int i = 0; i < 3; i++)
         (void)oidc_begin(desk, &question, &attempt);
     (void)oidc_redeem(desk, &question, &attempt, &(struct oidc_response){.code = SLICE("c")});
-    ev_run(loop.ev, EVRUN_ONCE);
+    ev_run(idp.loop.ev, EVRUN_ONCE);
     cr_expect_eq(answers, 0);
 }
 
@@ -807,8 +764,8 @@ Test(oidc, a_question_ends_by_the_settings_that_it_began_with)
 {
     follow();
     (void)oidc_redeem(desk, &question, &attempt,
-                      &(struct oidc_response){.code = SLICE("c"), .iss = slice_of(issuer)});
-    oidc_desk_follow(desk, &snapshots[1]);
+                      &(struct oidc_response){.code = SLICE("c"), .iss = slice_of(idp.issuer)});
+    oidc_desk_follow(desk, &idp.snapshots[1]);
     wait_for(1);
     cr_expect_eq(reason, REASON_PERMITTED, "%s", why.text);
 }
