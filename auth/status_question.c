@@ -19,10 +19,10 @@
 #define QUESTIONS_MAX 16384  /* of all authorities; some 300 bytes each */
 #define QUESTIONS_AT_ONCE 16 /* to one authority's responder */
 #define REST_MAX_S 3600      /* after an answer */
-#define RECALL_LIMIT_S 2  /* for reading the one of the last start, before the responder is asked  \
-                           */
-#define SEEN_S 86400      /* a certificate that nobody has shown for a day is forgotten */
-#define SEEN_AGAIN_S 3600 /* so often workers tell that one is in use */
+/* For reading the one of the last start, before the responder is asked. */
+#define RECALL_LIMIT_S 2
+#define SEEN_S 86400        /* a certificate that nobody has shown for a day is forgotten */
+#define SEEN_AGAIN_S 3600   /* so often workers tell that one is in use */
 #define COMPLAIN_EVERY_S 10 /* of one authority's responder */
 
 static struct link *bucket_of(struct status_desk *d, const uint8_t key[32])

@@ -98,14 +98,6 @@ struct reach {
     uint32_t limit_count;
 };
 
-static bool takes_provider(const struct application *app, struct slice id)
-{
-    for (uint32_t i = 0; i < app->provider_count; i++)
-        if (slice_eq(app->providers[i]->id, id))
-            return true;
-    return false;
-}
-
 static void add_rules(struct what_can *w, struct reach *out, const struct facts *facts,
                       const struct rule *rules, uint32_t count, bool is_baseline)
 {
@@ -138,7 +130,7 @@ static struct reach reach_of(struct what_can *w, const struct application *app)
     facts.app = app;
     facts.request = &any;
     explain_narrow(&facts);
-    if (facts.user && w->provider && !takes_provider(app, w->user.provider))
+    if (facts.user && w->provider && !application_takes_provider(app, w->user.provider))
         facts.user = NULL; /* who signs in there is nobody here */
     if ((app->device == DEVICE_REQUIRED || app->device == DEVICE_REQUIRED_BY_TLS) &&
         !facts.device && !facts.service)

@@ -182,20 +182,18 @@ static bool words_of_list(struct loader *l, const struct yaml *list, const char 
     }
     struct slice *words = arena_array(l->a, struct slice, count);
     uint32_t good = 0;
-    bool is_good = true;
     for (size_t i = 0; i < count; i++) {
         const struct yaml *n = yaml_item(list, i);
         struct slice word;
         if (!load_word(l, n, what, &word))
-            is_good = false;
-        else if (is_among(word, words, good))
+            continue; /* the others are looked at all the same */
+        if (is_among(word, words, good))
             findings_warn(l->out, yaml_place(n), "repeated", "'%.*s' is repeated", SLICE_ARG(word));
         else
             words[good++] = word;
     }
-    if (is_good)
-        *out = (struct slices){words, good};
-    return is_good;
+    *out = (struct slices){words, good};
+    return good > 0;
 }
 
 bool load_words(struct loader *l, const struct yaml *map, const char *key, enum need need,

@@ -52,7 +52,8 @@ bool load_id(struct loader *l, const struct yaml *map, const char *key, struct s
 /* One of `names`; *out is its place among them. */
 bool load_choice(struct loader *l, const struct yaml *map, const char *key, enum need need,
                  const struct slice *names, size_t count, uint32_t *out);
-/* A list of one to LOAD_MAX_ITEMS words; one that is repeated is a warning and taken once. */
+/* A list of one to LOAD_MAX_ITEMS words; one that is repeated is a warning and taken once, one that
+ * is none an error and left out. */
 bool load_words(struct loader *l, const struct yaml *map, const char *key, enum need need,
                 struct slices *out);
 /* The same, or a single word. */

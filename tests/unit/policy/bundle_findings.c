@@ -342,6 +342,8 @@ Test(bundle_findings, all_mistakes_of_a_file_are_told_at_once)
         {"", 6, 5, "missing-key", "'audiences'"}, {"", 10, 5, "missing-key", "'device'"},
         {"", 11, 11, "wrong-host", "A.example"},  {"", 12, 17, "wrong-upstream", "ftp"},
         {"", 14, 9, "no-effect", "permit"},       {"", 16, 17, "wrong-kind", "permit"},
+        {"", 19, 27, "wrong-value", "paths"},     {"", 19, 31, "wrong-path", "/b/../c"},
+        {"", 19, 51, "wrong-method", "get"},      {"", 19, 56, "wrong-value", "methods"},
     };
     static const char text[] = "belfry: entity/v1\n"
                                "entity: e\n"
@@ -359,6 +361,11 @@ Test(bundle_findings, all_mistakes_of_a_file_are_told_at_once)
                                "      - id: one\n"
                                "      - id: two\n"
                                "        permit: yes\n"
+                               "      - id: three\n"
+                               "        permit: { paths: [\"\", /b/../c], methods: [get, \"\"] }\n"
+                               "        when: 'true'\n"
+                               "      - id: three\n"
+                               "        permit: { paths: [\"\", /b/../c], methods: [get, \"\"] }\n"
                                "        when: 'true'\n";
     struct findings f;
     struct bundle *b = bundle_from(text, "", &f);
