@@ -112,7 +112,7 @@ static struct aside_job *take_next(struct aside *a, uint64_t took_ns)
     leave(a, took_ns);
     while (!(lane = next_lane(a)) && !a->is_stopping)
         (void)pthread_cond_wait(&a->wake, &a->lock);
-    struct aside_job *job = a->is_stopping ? NULL : take_from(a, lane);
+    struct aside_job *job = lane && !a->is_stopping ? take_from(a, lane) : NULL;
     (void)pthread_mutex_unlock(&a->lock);
     return job;
 }

@@ -361,8 +361,6 @@ Test(bundle_findings, all_mistakes_of_a_file_are_told_at_once)
                                "      - id: one\n"
                                "      - id: two\n"
                                "        permit: yes\n"
-                               "      - id: three\n"
-                               "        permit: { paths: [\"\", /b/../c], methods: [get, \"\"] }\n"
                                "        when: 'true'\n"
                                "      - id: three\n"
                                "        permit: { paths: [\"\", /b/../c], methods: [get, \"\"] }\n"
