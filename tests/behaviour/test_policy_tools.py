@@ -276,6 +276,16 @@ def test_show_says_what_is_in_shadow(desk):
     assert "  shadow   baseline/level decides nothing" in desk("show", "./charter.yaml")
 
 
+def test_show_lists_what_is_to_be_reviewed_and_what_has_expired(desk):
+    desk.bundle("due.yaml", ("id: scoped\n", "id: scoped\n        owner: an\n        review_by: 2020-01-01T00:00:00Z\n"))
+    said = desk("show", "./due.yaml")
+    assert "  overdue  tax/scoped was to be reviewed by 2020-01-01T00:00:00Z  an\n" in said
+    assert "  expired  tax/long-ago does nothing since 2020-01-01T00:00:00Z\n" in said
+    (told,) = desk.json("show", "./due.yaml")
+    assert [(one["rule"], one["state"], one["owner"]) for one in told["rules_overdue"]] == [
+        ("scoped", "overdue", "an"), ("long-ago", "expired", "")]
+
+
 @pytest.mark.parametrize("fact, is_warned", [
     ("device.compliant", False), ("device.last_seen", False), ("device.attributes", False), ("device.owner", False),
     ("user.client_id", False), ("request.query", False), ("request.query_parameters", False), ("user.id", False),
