@@ -16,10 +16,13 @@ import time
 
 import pytest
 import redis
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from callers import H2, Ended, Reset, read_answer
-from forger import Signer, b64
+from devices import Authority
+from forger import Signer, b64, split
+from revocation import StatusServer, make_answer, make_crl, request_of
 from scenery import ENTITIES, SIGNERS, Line
 from world import BELFRY, ROOT, until
 
@@ -27,6 +30,7 @@ pytestmark = pytest.mark.threaded
 
 TURN = {"finance": "turn.finance.localhost", "health": "turn.health.localhost"}
 TOKEN = "token.finance.localhost"
+MAYBE = "maybe.finance.localhost"
 USERS = ("anna", "bart")
 PATHS = ("/left", "/right")
 ISSUER = "https://own.example"
@@ -60,6 +64,7 @@ class Publisher:
                      for who in SIGNERS[name]}
         self.signer = Signer("stays")
         self.others = [Signer(f"other-{i}") for i in range(KEYS)]
+        self.lists = [""]
         text = (world.folder / "policy" / ENTITIES[name][1]).read_text()
         self.serial = int(re.search(r"(?m)^serial: (\d+)$", text)[1])
         text = re.sub(r"(?m)^serial: .*$", "serial: SERIAL", text)
@@ -94,7 +99,8 @@ device_authorities:
         one, other = USERS if self.serial % 2 == 0 else reversed(USERS)
         keys = [self.others[self.serial % KEYS].jwk, self.signer.jwk]
         payload = (self.text.replace("SERIAL", str(self.serial)).replace("ONE", one).replace("OTHER", other)
-                   .replace("KEYS", json.dumps({"keys": keys if self.serial % 3 else keys[::-1]}))).encode()
+                   .replace("KEYS", json.dumps({"keys": keys if self.serial % 3 else keys[::-1]}))
+                   .replace("LIST", self.lists[self.serial % len(self.lists)])).encode()
         said = f"belfry-signed/v1 bundle {len(payload)}\n".encode() + payload
         signatures = "".join(f"signature: {key} {b64(private.sign(said))}\n" for key, private in self.keys.items())
         sealed = f"belfry-signed/v1\n{signatures}\n".encode() + payload
@@ -104,6 +110,44 @@ device_authorities:
                 return
             except (redis.ConnectionError, redis.BusyLoadingError):  # it is being started again
                 time.sleep(0.02)
+
+
+class Devices:
+    """An authority with a list that is fetched, one in the bundle that each publication changes, and a responder."""
+
+    def __init__(self, world, publisher):
+        self.world, self.ca, self.server, self.leaves = world, Authority.root("Turned"), StatusServer(), {}
+        self.lost = self.new()
+        (serial,) = self.leaves
+        self.server.answers["/list"] = lambda _: make_crl(self.ca, [serial], number=int(time.time()), life_s=8)
+        self.server.answers["/ask"] = lambda path: make_answer(self.ca, self.leaves[request_of(path).serial_number])
+        lists = [x509.load_der_x509_crl(make_crl(self.ca, [serial, *range(i, 2000)])) for i in (1, 2, 3)]
+        publisher.lists = [self.pem(one) for one in lists]
+        publisher.text = publisher.text.replace("device_authorities:\n", f"""\
+device_authorities:
+  - id: turned
+    trust: managed
+    device_name: subject.CN
+    ca_pem: |
+{self.pem(self.ca.certificate)}
+    revocation:
+      crl: ["{self.server.url('/list')}"]
+      crl_pem: |
+LIST
+      ocsp: {self.server.url('/ask')}
+      refresh: 5s
+""", 1)
+
+    @staticmethod
+    def pem(one):
+        return "".join(f"        {line}\n" for line in one.public_bytes(Encoding.PEM).decode().splitlines())
+
+    def new(self):
+        name = f"turned-{len(self.leaves)}"
+        certificate, _ = self.ca.device(self.world, name, name)
+        leaf = x509.load_pem_x509_certificate(certificate.read_bytes())
+        self.leaves[leaf.serial_number] = leaf
+        return name
 
 
 Asked = collections.namedtuple("Asked", "name user path status reference")
@@ -187,6 +231,20 @@ class Load:
         if answer.status != 200:
             self.wrong.append(f"a real token: {answer}")
 
+    def over_devices(self, world, devices):
+        """One that nobody has met before, whose responder is asked; and one that is on all lists."""
+        for file, expected in ((devices.new(), (200, None)), (devices.lost, (403, "device_revoked"))):
+            answer = world.ask(MAYBE, "/managed/1", cert=file)
+            self.counts["curl"] += 1
+            if (answer.status, answer.problem) != expected:
+                self.wrong.append(f"{file}: {answer}")
+
+    def over_forged(self, world, forged):
+        answer = world.ask(TOKEN, "/", token=forged)
+        self.counts["curl"] += 1
+        if answer.status not in (401, 503):  # while its keys are fetched, and the machine is slow, it may well be good
+            self.wrong.append(f"a forged token: {answer}")
+
     # What changes meanwhile
 
     def publishing(self, publisher):
@@ -256,9 +314,10 @@ def check_whole(load, events):
     return turns
 
 
-def swapping_world(new_world, **settings):
+def swapping_world(new_world, prepare=lambda world, publishers: None, **settings):
     world = new_world(hosts=TURN.values(), **settings)
     publishers = {name: Publisher(world, name) for name in ENTITIES}
+    prepare(world, publishers)
     before = world.metric("belfry_snapshot")
     for publisher in publishers.values():
         publisher.publish()
@@ -298,9 +357,15 @@ def rotate(world, name):
 
 
 def test_each_request_is_judged_by_one_edition_whatever_changes_meanwhile(new_world):
-    world, publishers, tokens = swapping_world(new_world, workers=3)
+    made = []
+    world, publishers, tokens = swapping_world(
+        new_world, lambda world, publishers: made.append(Devices(world, publishers["finance"])), workers=3)
+    (devices,) = made
     real = [world.token("finance", "anna")]
+    header, payload, _ = split(real[0])
     load = Load()
+    load.start(load.over_devices, world, devices)
+    load.start(load.over_forged, world, Signer().sign({**header, "kid": "unknown"}, payload))
     for name in ENTITIES:
         for _ in range(2):
             load.start(load.over_h1, world, name, tokens)
@@ -328,10 +393,14 @@ def test_each_request_is_judged_by_one_edition_whatever_changes_meanwhile(new_wo
     until(lambda: world.metric("belfry_requests_open") == 0, "requests are open")
     ended = reasons(world)
     ended.pop("handshake_failed", None)  # before the application was there: no request
-    assert set(ended) <= {"permitted", "denied", "client_gone"}, ended
+    assert set(ended) <= {"permitted", "denied", "client_gone", "device_revoked", "token_key_unknown",
+                          "keys_unavailable"}, ended
     assert sum(ended.values()) == world.metric("belfry_requests_total")
     asked = sum(map(len, load.connections)) + flooded + load.counts["curl"]
     assert sum(ended.values()) >= asked > 500, (ended, asked)
+    assert world.metric("belfry_crl_fetches_total") > 5 and world.metric("belfry_ocsp_fetches_total") > 0
+    assert world.metric("belfry_crl_failures_total") + world.metric("belfry_ocsp_failures_total") == 0, world.log_text()[-3000:]
+    devices.server.close()
     assert world.metric("belfry_reloads_total") > 5 and world.metric("belfry_reloads_refused_total") == 0
     world.decision([seen for seen in load.connections if seen][-1][-1].reference)  # the writer has come so far
     turns = check_whole(load, world.events())
