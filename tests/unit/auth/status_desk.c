@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: EUPL-1.2
 /* The desk of statuses where many devices are met at once. What lists and answers must be is told
  * by behaviour tests, against real ones. */
-#include "auth/status_desk.h"
+#include "auth/status_desk_in.h"
 
 #include <criterion/criterion.h>
+#include <inttypes.h>
 #include <openssl/pem.h>
 
 #include "base/hash.h"
@@ -106,6 +107,33 @@ Test(status_desk, many_devices_whose_responder_may_not_be_asked_are_one_table)
     mem_free(pem);
     pki_end_fini(&leaf);
     pki_end_fini(&root);
+    loop_fini(&loop);
+}
+
+Test(status_desk, a_source_rests_for_half_of_what_is_left_and_never_less_than_five_seconds)
+{
+    struct loop loop;
+    struct metrics metrics = {0};
+    struct fault fault;
+    int64_t least_s = INT64_MAX, most_s = 0;
+    loop_init(&loop);
+    struct status_desk *desk =
+        status_desk_new(&loop, &(struct status_settings){0}, &metrics,
+                        (struct status_hooks){.changed = on_changed, .owner = NULL}, &fault);
+    cr_assert(desk);
+    const int64_t now_s = loop_wall(&loop).s;
+    for (int64_t left_s = -10; left_s < 12; left_s++)
+        cr_expect_eq(status_rest(desk, (struct wall){now_s + left_s}, 3600), STATUS_REST_MIN_S);
+    cr_expect_eq(status_rest(desk, (struct wall){now_s + 86400}, 1), STATUS_REST_MIN_S);
+    for (int i = 0; i < 1000; i++) {
+        const int64_t rest_s = status_rest(desk, (struct wall){now_s + 4000}, 3600);
+        least_s = rest_s < least_s ? rest_s : least_s;
+        most_s = rest_s > most_s ? rest_s : most_s;
+    }
+    cr_expect(least_s >= 1798 && least_s < 1830, "%" PRId64, least_s);
+    cr_expect(most_s <= 2000 && most_s > 1970, "%" PRId64, most_s);
+    cr_expect_leq(status_rest(desk, (struct wall){now_s + 86400}, 3600), 3600);
+    status_desk_free(desk);
     loop_fini(&loop);
 }
 
