@@ -47,16 +47,9 @@ static const struct cel *first_failed(const struct rule *r, const struct facts *
 
 struct slice explain_lack(const struct facts *facts, const struct decision *d, struct arena *a)
 {
-    const struct application *app = facts->app;
-    for (uint32_t i = 0; !d->is_baseline && i < app->rule_count; i++) {
-        const struct rule *r = &app->rule_list[i];
-        if (!slice_eq(r->id, d->rule))
-            continue;
-        const struct cel *failed = first_failed(r, facts, 0, a);
-        const uint64_t reads = failed ? cel_reads(failed) : 0;
-        return reads ? cel_bit_fact((uint32_t)__builtin_ctzll(reads)) : SLICE("");
-    }
-    return SLICE("");
+    const struct cel *failed = d->named ? first_failed(d->named, facts, 0, a) : NULL;
+    const uint64_t reads = failed ? cel_reads(failed) : 0;
+    return reads ? cel_bit_fact((uint32_t)__builtin_ctzll(reads)) : SLICE("");
 }
 
 static enum mark mark_of_error(struct account *out, const struct facts *facts,

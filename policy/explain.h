@@ -48,8 +48,7 @@ enum cel_outcome explain_ask(const struct rule *r, const struct cel *when,
  * where none is asked for; a person or service by a token where nobody vouches for one. */
 void explain_narrow(struct facts *facts);
 /* What the rule that came nearest asked for in vain: the fact that the first of its conditions that
- * is not so names first, such as "user.groups". Empty: it names none, or is the baseline's. Of the
- * application of `facts`. */
+ * is not so names first, such as "user.groups". Empty: none of them says so. */
 struct slice explain_lack(const struct facts *facts, const struct decision *d, struct arena *a);
 /* A rule that is there, and not in shadow. */
 bool explain_counts(const struct rule *r, struct wall now);

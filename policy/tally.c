@@ -152,6 +152,7 @@ static void name_rule(struct decision *out, const struct hearing *h, uint32_t nu
 {
     const struct rule *r = hearing_rule(h, number);
     out->rule = r->id;
+    out->named = r;
     out->is_baseline = number < h->first_rule;
     out->explanations = out->is_baseline ? r->reason : NULL;
     out->valid_until_s = r->expires_s ? r->expires_s : INT64_MAX;

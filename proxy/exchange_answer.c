@@ -45,7 +45,7 @@ static struct slice signed_in_as(const struct exchange *x)
 static void refuse_in_words(struct exchange *x)
 {
     struct answer answer;
-    if (x->reason == REASON_DENIED && !x->decision.missing.len)
+    if ((x->reason == REASON_DENIED || x->reason == REASON_FORBIDDEN) && !x->decision.missing.len)
         x->decision.missing = explain_lack(&x->facts, &x->decision, &x->arena);
     /* To a connection that is not for that host, no word of what is there. */
     bool is_elsewhere = x->reason == REASON_HOST_MISDIRECTED || x->reason == REASON_HOST_UNKNOWN;

@@ -6,6 +6,8 @@
 #include "belfry/reason.h"
 #include "belfry/slice.h"
 
+struct rule;
+
 enum verdict { DECISION_DENY = 0, DECISION_PERMIT = 1 };
 
 /* What would have been decided, had the rules in shadow counted. */
@@ -21,6 +23,7 @@ struct decision {
                            DEVICE_REQUIRED */
     struct slice rule; /* the rule that decided; on a deny by absence the one that came nearest; may
                           be empty */
+    const struct rule *named; /* the rule of that name; NULL: none */
     struct slice missing; /* the first fact that the nearest rule missed, such as "user.groups"; may
                              be empty */
     bool is_baseline;     /* `rule` is the charter's */

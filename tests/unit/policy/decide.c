@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 /* What the rules say: each sentence of policy/decide.h as a test. */
 #include "decide_world.h"
+#include "policy/explain.h"
 
 Test(decide, denies_where_there_are_no_rules)
 {
@@ -273,6 +274,38 @@ Test(decide, forbids_what_an_application_could_read_out_of_an_encoded_or_a_doubl
 }
 
 /* A person and a device for conditions to look at. */
+
+/* What a denial says that was asked for in vain. */
+static struct slice lacked(struct world *w)
+{
+    const struct decision d = decided(w);
+    return explain_lack(&w->facts, &d, &w->bundle.arena);
+}
+
+Test(decide, a_denial_by_what_is_not_so_has_the_fact_that_the_nearest_rule_asks_for)
+{
+    WORLD(w, STRICT,
+          {.id = "officers",
+           .effect = RULE_PERMIT,
+           .paths = "/a",
+           .when = "user.acr_level >= 100 && (\"auditors\" in user.groups || false) && "
+                   "device.trust == \"none\""},
+          {.id = "all", .effect = RULE_PERMIT, .paths = "/b"},
+          {.id = "never", .effect = RULE_FORBID, .paths = "/b"});
+    w.user = tax_officer;
+    w.device = laptop;
+    w.facts.user = &w.user;
+    w.facts.device = &w.device;
+    ask_for(&w, METHOD_GET, "/a");
+    cr_expect(slice_eq(lacked(&w), SLICE("user.groups")), "%.*s", SLICE_ARG(lacked(&w)));
+    w.user.acr_level = 0;
+    cr_expect(slice_eq(lacked(&w), SLICE("user.acr_level")), "%.*s", SLICE_ARG(lacked(&w)));
+    ask_for(&w, METHOD_GET, "/b");
+    cr_expect_eq(lacked(&w).len, 0, "a rule forbids it whatever they are");
+    ask_for(&w, METHOD_GET, "/c");
+    cr_expect_eq(lacked(&w).len, 0, "no rule is near");
+    world_fini(&w);
+}
 
 Test(decide, asks_for_what_a_permit_lacks)
 {

@@ -122,7 +122,7 @@ void ask_for(struct world *w, enum method method, const char *target)
 bool decisions_eq(const struct decision *a, const struct decision *b)
 {
     return a->verdict == b->verdict && a->reason == b->reason && slice_eq(a->rule, b->rule) &&
-           slice_eq(a->missing, b->missing) && a->is_fault == b->is_fault &&
+           a->named == b->named && slice_eq(a->missing, b->missing) && a->is_fault == b->is_fault &&
            slice_eq(a->faulty_rule, b->faulty_rule) && a->needs_acr_level == b->needs_acr_level &&
            a->snapshot == b->snapshot && a->is_baseline == b->is_baseline &&
            a->explanations == b->explanations && a->valid_until_s == b->valid_until_s &&
