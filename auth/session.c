@@ -351,16 +351,15 @@ struct session *session_open(const struct keyring *k, const char *name, struct s
 
 /* ---- judging ---- */
 
-bool session_is_over(const struct session *s, struct wall now)
+bool session_is_over(const struct session *s, struct wall seen, struct wall now)
 {
     /* Gateways' clocks differ by seconds; who was seen in the future was not seen longer ago. */
-    return now.s >= s->ends.s || now.s - s->seen.s >= s->idle_s ||
-           now.s + SESSION_IDLE_MIN_S < s->created.s;
+    return now.s >= session_due(s, seen).s || now.s + SESSION_IDLE_MIN_S < s->created.s;
 }
 
-struct wall session_due(const struct session *s)
+struct wall session_due(const struct session *s, struct wall seen)
 {
-    const int64_t idle_s = s->seen.s + s->idle_s;
+    const int64_t idle_s = (seen.s > s->seen.s ? seen.s : s->seen.s) + s->idle_s;
     return (struct wall){idle_s < s->ends.s ? idle_s : s->ends.s};
 }
 

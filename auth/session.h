@@ -25,6 +25,8 @@
 #define SESSION_SEEN_EVERY_S 60   /* how often, at most, it is written that somebody is there */
 #define SESSION_IDLE_MIN_S 300    /* so that what is not written for a minute ends nobody's */
 #define SESSION_LIFE_MAX_S 604800 /* no application keeps one longer */
+#define SESSION_AFTERLIFE_S 600   /* the store keeps a record past its end, so that it can be told \
+                                   */
 
 struct session {
     _Atomic uint32_t references;
@@ -118,10 +120,11 @@ struct session *session_with(const struct session *s, const struct session_chang
 /* A copy whose texts lie in `a`; NULL past IDENTITY_MAX_BYTES. */
 struct identity *session_identity_copy(struct arena *a, const struct identity *from);
 
-/* Both limits, and the clock set back behind its beginning. */
-bool session_is_over(const struct session *s, struct wall now);
+/* Both limits, and the clock set back behind its beginning. `seen`: when somebody was there as far
+ * as is known beside the record, which the store may not have been there to take; {0}: nothing. */
+bool session_is_over(const struct session *s, struct wall seen, struct wall now);
 /* The moment at which it is over, unless somebody is seen before. */
-struct wall session_due(const struct session *s);
+struct wall session_due(const struct session *s, struct wall seen);
 /* Somebody uses it, and that should be written down (session_desk_touch). */
 bool session_wants_touch(const struct session *s, struct wall now);
 /* The provider must be asked again before what it said counts. */

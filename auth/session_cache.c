@@ -8,14 +8,17 @@
 #include "base/mem.h"
 #include "base/secret.h"
 
+#define TOUCH_AGAIN_S 3 /* while the store is away */
+
 struct known {
     struct known *next_in_slot;
     struct link used; /* the one used last at the end */
     uint64_t hash;
     char id[SESSION_ID_CHARS];
     struct session *session;
+    bool is_untold;      /* the store did not take it: it is said again soon */
     uint64_t judged_on;  /* number of the table of revocations that it was looked up in */
-    int64_t touched_s;   /* when it was last sent off that somebody is there */
+    int64_t touched_s;   /* somebody was there, and that was sent off: maybe to no store */
     int64_t deferred_s;  /* until then nobody asks its provider again */
     struct slice entity; /* the session's */
 };
@@ -98,7 +101,8 @@ struct session *session_cache_find(struct session_cache *c, struct slice entity,
     struct known *k = find(c, entity, id, table_hash(id));
     if (!k)
         return NULL;
-    if (session_is_over(k->session, now) || is_revoked(k, revoked, now)) {
+    if (session_is_over(k->session, (struct wall){k->touched_s}, now) ||
+        is_revoked(k, revoked, now)) {
         drop(c, k);
         return NULL;
     }
@@ -111,10 +115,20 @@ bool session_cache_may_touch(struct session_cache *c, struct slice entity, struc
                              struct wall now)
 {
     struct known *k = find(c, entity, id, table_hash(id));
-    if (!k || now.s - k->touched_s < SESSION_SEEN_EVERY_S)
+    if (!k)
+        return true;
+    if (now.s - k->touched_s < (k->is_untold ? TOUCH_AGAIN_S : SESSION_SEEN_EVERY_S))
         return false;
     k->touched_s = now.s;
+    k->is_untold = false;
     return true;
+}
+
+void session_cache_touch_failed(struct session_cache *c, struct slice entity, struct slice id)
+{
+    struct known *k = find(c, entity, id, table_hash(id));
+    if (k)
+        k->is_untold = true;
 }
 
 bool session_cache_is_deferred(struct session_cache *c, struct slice entity, struct slice id,

@@ -22,10 +22,12 @@ void session_cache_free(struct session_cache *c);
 struct session *session_cache_find(struct session_cache *c, struct slice entity,
                                    struct slice application, struct slice id,
                                    const struct revocations *revoked, struct wall now);
-/* It is here, and nobody has said in the last minute that somebody is there: who asks says it now.
- */
+/* Nobody of whom is known here has said in the last minute that somebody is there: who asks says it
+ * now. Until that is written down, and where it can't be, it counts here. */
 bool session_cache_may_touch(struct session_cache *c, struct slice entity, struct slice id,
                              struct wall now);
+/* That could not be written down: other gateways do not know it yet. */
+void session_cache_touch_failed(struct session_cache *c, struct slice entity, struct slice id);
 /* Its provider could not be asked: it goes on by what is known, and `until` then nobody asks. */
 void session_cache_defer(struct session_cache *c, struct slice entity, struct slice id,
                          struct wall until);

@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 
+#include "auth/recency.h"
 #include "auth/session_ends.h"
 #include "base/codec.h"
 #include "base/entropy.h"
@@ -16,7 +17,6 @@
 #define COMMAND_LIMIT_MS 2000 /* as in records.c */
 #define TRIES 4               /* of a change that others overtake */
 #define REFRESH_LOOK_MS 200   /* how often it is looked whether the other gateway is through */
-#define AFTERLIFE_S 600       /* entries outlive what they end by what clocks may differ */
 
 struct session_desk {
     struct records *records;
@@ -24,6 +24,7 @@ struct session_desk {
     struct loop *loop;
     struct redis *redis;
     struct metrics *metrics;
+    struct recency *seen;  /* at this gateway: handle → when */
     struct link under_way; /* of struct asking */
 };
 
@@ -54,6 +55,7 @@ struct session_desk *session_desk_new(struct loop *l, struct redis *redis, struc
     d->records = records;
     d->revocations = revocations;
     d->metrics = m;
+    d->seen = recency_new();
     list_init(&d->under_way);
     return d;
 }
@@ -81,6 +83,7 @@ void session_desk_free(struct session_desk *d)
         return;
     while (!list_is_empty(&d->under_way))
         asking_free(container_of(d->under_way.next, struct asking, link));
+    recency_free(d->seen);
     mem_free(d);
 }
 
@@ -125,13 +128,11 @@ static struct slice handle_of(const char *name)
     return slice_skip(slice_of(name), sizeof SESSION_NAME_PREFIX - 1);
 }
 
-/* How long the store keeps the record from now on: past the nearer of its ends, so that its end can
- * be told. */
+/* How long the store keeps the record from now on. Of who is idle only a gateway knows: the store
+ * may be away from us for longer than that, and people go on meanwhile. */
 static int64_t life_ms(const struct session *s, struct wall now)
 {
-    const int64_t idle_s = s->idle_s + SESSION_SEEN_EVERY_S;
-    const int64_t left_s = s->ends.s - now.s;
-    return ((left_s < idle_s ? left_s : idle_s) + AFTERLIFE_S) * 1000;
+    return (s->ends.s - now.s + SESSION_AFTERLIFE_S) * 1000;
 }
 
 static struct slice number(char room[24], int64_t n)
@@ -150,13 +151,19 @@ static bool seal(struct session_desk *d, const char *name, const struct session 
     return is_sealed;
 }
 
+struct wall session_desk_seen(const struct session_desk *d, const struct session *s)
+{
+    return (struct wall){recency_of(d->seen, s->handle)};
+}
+
 /* NULL: not ours, not whole, of another entity (where one is asked for), over, or revoked. */
 static struct session *open_record(struct session_desk *d, const char *name, const char *entity,
                                    struct slice sealed)
 {
     const struct wall now = loop_wall(d->loop);
     struct session *s = session_open(records_keys(d->records), name, sealed);
-    if (!s || (slice_eq(s->entity, slice_of(entity)) && !session_is_over(s, now) &&
+    if (!s || (slice_eq(s->entity, slice_of(entity)) &&
+               !session_is_over(s, session_desk_seen(d, s), now) &&
                !revocations_session(revocation_desk_table(d->revocations), s, now)))
         return s;
     session_unref(s);
@@ -233,7 +240,7 @@ void session_desk_create(struct session_desk *d, const struct session_start *sta
                              number(now, wall.s), number(ends, a->session->ends.s),
                              a->session->handle, number(most, SESSION_LIST_MAX),
                              number(longest, (int64_t)SESSION_LIFE_MAX_S * 1000),
-                             number(due, session_due(a->session).s)},
+                             number(due, session_due(a->session, (struct wall){0}).s)},
             14);
     else
         answer(a, SESSION_AWAY, NULL);
@@ -353,7 +360,8 @@ static void write_change(struct asking *a, struct session *take)
                         SLICE("EVAL"), slice_from(change_script, sizeof change_script - 1),
                         SLICE("2"), slice_of(a->name), SLICE(SESSION_INDEX), buf_slice(&a->old),
                         buf_slice(&sealed), number(life, life_ms(take, loop_wall(a->desk->loop))),
-                        number(due, session_due(take).s), take->handle},
+                        number(due, session_due(take, session_desk_seen(a->desk, take)).s),
+                        take->handle},
                     10);
     else
         answer(a, SESSION_AWAY, NULL);
@@ -398,6 +406,8 @@ void session_desk_change(struct session_desk *d, const struct session *s,
                          const struct session_changed *changed, session_done *done, void *owner)
 {
     struct asking *a = ask(d, s->entity, done, owner);
+    if (changed->what == SESSION_SEEN) /* whatever the store does with it */
+        recency_note(d->seen, s->handle, changed->at.s);
     a->changed = *changed;
     a->changed.language = arena_copy(&a->arena, changed->language);
     a->changed.refresh_token = arena_copy(&a->arena, changed->refresh_token);
@@ -554,7 +564,7 @@ static struct revoked_entry entry_of(const struct session_desk *d, const struct 
     return (struct revoked_entry){.kind = REVOKED_SESSION,
                                   .subject = s->handle,
                                   .at = loop_wall(d->loop),
-                                  .until = {s->ends.s + AFTERLIFE_S},
+                                  .until = {s->ends.s + SESSION_AFTERLIFE_S},
                                   .by = SLICE(REVOKED_BY_GATEWAY),
                                   .reason = why};
 }
@@ -590,7 +600,7 @@ void session_desk_end_all(struct session_desk *d, struct slice entity, struct sl
                        ? arena_printf(&a->arena, "%.*s:%.*s", SLICE_ARG(provider), SLICE_ARG(sid))
                        : user,
         .at = now,
-        .until = {now.s + SESSION_LIFE_MAX_S + AFTERLIFE_S},
+        .until = {now.s + SESSION_LIFE_MAX_S + SESSION_AFTERLIFE_S},
         .by = SLICE(REVOKED_BY_GATEWAY),
         .reason = sid.len ? SLICE("signed out at the provider")
                           : SLICE("all sessions of the person were ended")};

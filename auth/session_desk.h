@@ -45,6 +45,10 @@ void session_desk_find(struct session_desk *d, struct slice entity, struct slice
 void session_desk_change(struct session_desk *d, const struct session *s,
                          const struct session_changed *changed, session_done *done, void *owner);
 
+/* When somebody was there last as far as this gateway knows, maybe later than the store: nobody is
+ * idle because the store was away, or has lost what it was told. {0}: nothing is known. */
+struct wall session_desk_seen(const struct session_desk *d, const struct session *s);
+
 /* Who refreshes the identity at the provider? One at a time among all gateways (SET NX PX). OURS:
  * we do, and the record says that it is asked for (SESSION_REFRESHING); the caller asks the
  * provider and ends with session_desk_change(REFRESHED or NOT_REFRESHED), or, where it does not

@@ -1,18 +1,27 @@
 // SPDX-License-Identifier: EUPL-1.2
 /* Two walks over the index, a page at a time, each page with its records: of what is due, and of
- * all. What is found to be over is claimed (ZREM); whose claim takes it out tells. */
+ * all. What is found to be over is claimed (ZREM); whose claim takes it out tells. Between two
+ * pages there is a rest, so that the walks together have a small share of the thread, however many
+ * sessions there are; and they take turns, so that neither holds up the other. */
 #include "auth/session_ends.h"
 
 #include <inttypes.h>
 
+#include "auth/recency.h"
 #include "base/list.h"
 #include "base/mem.h"
 
-#define LOOK_EVERY_S 1. /* at what is due and at all of them in turns, where that is wanted */
-#define LATE_S 10       /* of what is due: a gateway may just be writing that somebody was seen */
-#define PAGE "100"
-#define PAGES_MAX 10000 /* of one walk, whatever the store says */
-#define PAGE_MAX 2048   /* texts of one page that are looked at; twice PAGE, and what ZSCAN adds */
+#define LOOK_EVERY_S 1. /* while there is nothing more to look at */
+#define REST_TIMES 4.   /* what a page took, until the next: a fifth of the thread at most */
+#define REST_MIN_S 0.005
+#define LATE_S 10 /* of what is due: a gateway may just be writing that somebody was seen */
+#define PAGE "50" /* some 2 ms; what opens and judges fifty sessions */
+#define PAGE_SESSIONS 50
+#define PAGES_MAX 20000 /* of one walk, whatever the store says */
+#define PAGE_MAX 1024   /* texts of one page that are looked at; twice PAGE, and what ZSCAN adds */
+/* Past its end it has gone from the store by itself: what then shows it is a store of another day.
+ */
+#define TOLD_WITHIN_S (SESSION_AFTERLIFE_S + SESSION_SEEN_EVERY_S)
 #define COMMAND_LIMIT_MS 2000
 #define WHY_ROOM 512
 
@@ -21,11 +30,15 @@ struct session_ends {
     struct redis *redis;
     struct records *records;
     struct revocation_desk *revocations;
+    const struct session_desk *sessions;
     session_ended *ended;
     void *owner;
     ev_timer look;
-    bool is_paging; /* one page at a time */
+    struct recency *told; /* handle → when: once each, whatever a store shows again */
+    bool was_up;
+    struct wall back_at; /* the store was away until then; 0: never since the start */
     bool is_walks_turn;
+    bool is_due_long; /* the last page of what is due was full */
     uint64_t walked;  /* revocations_reach() as the last walk over all began */
     uint64_t walking; /* the same of the one under way */
     char cursor[24];  /* of that; empty: none is under way */
@@ -42,26 +55,36 @@ struct claim {
 
 /* ---- why ---- */
 
-/* False: it goes on. Empty: it was told. */
-static bool find_end(const struct session_ends *e, const struct session *s, struct wall now,
-                     char why[WHY_ROOM])
+/* When somebody was there, as far as is known beside the record. */
+static struct wall seen(const struct session_ends *e, const struct session *s)
 {
-    const struct revoked_entry *entry;
-    why[0] = '\0';
-    if (now.s >= s->ends.s)
-        (void)snprintf(why, WHY_ROOM, "its time was over");
-    else if (session_is_over(s, now))
-        (void)snprintf(why, WHY_ROOM, "nobody was there for too long");
-    else if (!(entry = revocations_end_of(revocation_desk_table(e->revocations), s, now)))
-        return false;
-    else if (revoked_is_told(entry))
-        return true;
-    else if (slice_eq(entry->by, SLICE(REVOKED_BY_GATEWAY)))
+    const struct wall here = session_desk_seen(e->sessions, s);
+    return s->seen.s < e->back_at.s && here.s < e->back_at.s ? e->back_at : here;
+}
+
+enum end { GOES_ON = 0, IS_IDLE, IS_OVER, IS_TOLD };
+
+static enum end find_end(const struct session_ends *e, const struct session *s, char why[WHY_ROOM])
+{
+    const struct wall now = loop_wall(e->loop);
+    const struct wall due = session_due(s, seen(e, s));
+    const struct revoked_entry *entry =
+        revocations_end_of(revocation_desk_table(e->revocations), s, now);
+    if (entry && revoked_is_told(entry))
+        return IS_TOLD;
+    if (!entry && now.s < due.s + LATE_S)
+        return GOES_ON;
+    if (recency_of(e->told, s->handle) || now.s > s->ends.s + TOLD_WITHIN_S)
+        return IS_TOLD;
+    if (entry && slice_eq(entry->by, SLICE(REVOKED_BY_GATEWAY)))
         (void)snprintf(why, WHY_ROOM, "%.*s", SLICE_ARG(entry->reason));
-    else
+    else if (entry)
         (void)snprintf(why, WHY_ROOM, "revoked (%s) by %.*s", revoked_kind_name(entry->kind),
                        SLICE_ARG(entry->by));
-    return true;
+    else
+        (void)snprintf(why, WHY_ROOM, "%s",
+                       now.s >= s->ends.s ? "its time was over" : "nobody was there for too long");
+    return entry || now.s >= s->ends.s ? IS_OVER : IS_IDLE;
 }
 
 /* ---- claims ---- */
@@ -76,23 +99,46 @@ static void claim_free(struct claim *c)
 static void on_claimed(void *owner, const redisReply *reply)
 {
     struct claim *c = owner;
+    struct session_ends *e = c->ends;
     const bool is_ours = redis_is_one(reply);
-    if (is_ours && c->session && c->why[0])
-        c->ends->ended(c->ends->owner, c->session, c->why);
+    if (is_ours && c->session && c->why[0] && !recency_of(e->told, c->session->handle)) {
+        recency_note(e->told, c->session->handle, loop_wall(e->loop).s);
+        e->ended(e->owner, c->session, c->why);
+    }
     claim_free(c);
 }
 
-static void claim(struct session_ends *e, struct slice handle, struct session *take,
-                  const char *why)
+/* Another look finds again what could not be claimed. */
+static void claim(struct session_ends *e, struct session *take, const char *why,
+                  const struct slice *arguments, size_t count)
 {
     struct claim *c = mem_new(struct claim);
     c->ends = e;
     c->session = take;
     (void)snprintf(c->why, sizeof c->why, "%s", why);
     list_push(&e->claims, &c->link);
-    if (!redis_send(e->redis, COMMAND_LIMIT_MS, on_claimed, c,
-                    (struct slice[]){SLICE("ZREM"), SLICE(SESSION_INDEX), handle}, 3))
-        claim_free(c); /* another look finds it again */
+    if (!redis_send(e->redis, COMMAND_LIMIT_MS, on_claimed, c, arguments, count))
+        claim_free(c);
+}
+
+static void claim_over(struct session_ends *e, struct slice handle, struct session *take,
+                       const char *why)
+{
+    claim(e, take, why, (struct slice[]){SLICE("ZREM"), SLICE(SESSION_INDEX), handle}, 3);
+}
+
+/* Somebody may be seen this very moment: then the record is another one, and it goes on. */
+static const char idle_script[] = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end\n"
+                                  "redis.call('DEL', KEYS[1])\n"
+                                  "return redis.call('ZREM', KEYS[2], ARGV[2])\n";
+
+static void claim_idle(struct session_ends *e, const char *name, struct slice record,
+                       struct session *take, const char *why)
+{
+    claim(e, take, why,
+          (struct slice[]){SLICE("EVAL"), slice_from(idle_script, sizeof idle_script - 1),
+                           SLICE("2"), slice_of(name), SLICE(SESSION_INDEX), record, take->handle},
+          7);
 }
 
 /* ---- pages ---- */
@@ -106,7 +152,7 @@ static void on_moved(void *owner, const redisReply *reply)
 static void move(struct session_ends *e, struct slice handle, const struct session *s)
 {
     char due[24];
-    const int len = snprintf(due, sizeof due, "%" PRId64, session_due(s).s);
+    const int len = snprintf(due, sizeof due, "%" PRId64, session_due(s, seen(e, s)).s);
     (void)!redis_send(e->redis, COMMAND_LIMIT_MS, on_moved, e,
                       (struct slice[]){SLICE("ZADD"), SLICE(SESSION_INDEX), SLICE("XX"),
                                        slice_from(due, (size_t)len), handle},
@@ -116,23 +162,30 @@ static void move(struct session_ends *e, struct slice handle, const struct sessi
 /* A handle and its record. What is no session of ours is no session's end. */
 static void look_at(struct session_ends *e, struct slice handle, struct slice record, bool is_due)
 {
-    char why[WHY_ROOM];
+    char why[WHY_ROOM] = "";
     char name[VAULT_NAME_ROOM];
     struct session *s = NULL;
     if (session_id_is_valid(handle) && /* they look alike */
         snprintf(name, sizeof name, SESSION_NAME_PREFIX "%.*s", SLICE_ARG(handle)) > 0)
         s = session_open(records_keys(e->records), name, record);
     if (!s) {
-        claim(e, handle, NULL, "");
+        claim_over(e, handle, NULL, why);
         return;
     }
-    if (find_end(e, s, loop_wall(e->loop), why)) {
-        claim(e, handle, s, why);
+    switch (find_end(e, s, why)) {
+    case GOES_ON:
+        if (is_due)
+            move(e, handle, s);
+        session_unref(s);
+        return;
+    case IS_IDLE:
+        claim_idle(e, name, record, s, why);
+        return;
+    case IS_OVER:
+    case IS_TOLD:
+        claim_over(e, handle, s, why);
         return;
     }
-    if (is_due)
-        move(e, handle, s);
-    session_unref(s);
 }
 
 static void look_at_all(struct session_ends *e, const redisReply *page, size_t from, bool is_due)
@@ -143,6 +196,26 @@ static void look_at_all(struct session_ends *e, const redisReply *page, size_t f
             look_at(e, slice_from(handle->str, handle->len), slice_from(record->str, record->len),
                     is_due);
     }
+}
+
+/* Until the next page: as the last one took, so that others have the most of the thread. */
+static void rest(struct session_ends *e, double took_s)
+{
+    const bool has_more = e->cursor[0] || e->is_due_long;
+    double s = REST_TIMES * took_s;
+    if (!has_more || s > LOOK_EVERY_S)
+        s = LOOK_EVERY_S;
+    else if (s < REST_MIN_S)
+        s = REST_MIN_S;
+    ev_timer_set(&e->look, s, 0.);
+    ev_timer_start(e->loop->ev, &e->look);
+}
+
+static void look_and_rest(struct session_ends *e, const redisReply *page, size_t from, bool is_due)
+{
+    const double began_s = ev_time();
+    look_at_all(e, page, from, is_due);
+    rest(e, ev_time() - began_s);
 }
 
 /* ---- those that are due ---- */
@@ -162,20 +235,23 @@ static const char due_script[] =
 static void on_due(void *owner, const redisReply *reply)
 {
     struct session_ends *e = owner;
-    e->is_paging = false;
-    if (reply && reply->type == REDIS_REPLY_ARRAY)
-        look_at_all(e, reply, 0, true);
+    const bool is_page = reply && reply->type == REDIS_REPLY_ARRAY;
+    e->is_due_long = is_page && reply->elements >= 2 * PAGE_SESSIONS;
+    if (is_page)
+        look_and_rest(e, reply, 0, true);
+    else
+        rest(e, 0);
 }
 
-static void ask_for_due(struct session_ends *e)
+static bool ask_for_due(struct session_ends *e)
 {
     char until[24];
     const int len = snprintf(until, sizeof until, "%" PRId64, loop_wall(e->loop).s - LATE_S);
-    e->is_paging = redis_send(
-        e->redis, COMMAND_LIMIT_MS, on_due, e,
-        (struct slice[]){SLICE("EVAL"), slice_from(due_script, sizeof due_script - 1), SLICE("1"),
-                         SLICE(SESSION_INDEX), slice_from(until, (size_t)len), SLICE(PAGE)},
-        6);
+    return redis_send(e->redis, COMMAND_LIMIT_MS, on_due, e,
+                      (struct slice[]){SLICE("EVAL"), slice_from(due_script, sizeof due_script - 1),
+                                       SLICE("1"), SLICE(SESSION_INDEX),
+                                       slice_from(until, (size_t)len), SLICE(PAGE)},
+                      6);
 }
 
 /* ---- all ---- */
@@ -189,39 +265,32 @@ static const char walk_script[] =
     "end\n"
     "return all\n";
 
-static void ask_for_more(struct session_ends *e);
-
 static void on_page(void *owner, const redisReply *reply)
 {
     struct session_ends *e = owner;
     const redisReply *next =
         reply && reply->type == REDIS_REPLY_ARRAY && reply->elements ? reply->element[0] : NULL;
-    e->is_paging = false;
-    if (!redis_is_text(next) || next->len >= sizeof e->cursor || ++e->pages > PAGES_MAX) {
-        e->cursor[0] = '\0'; /* all over again, later; but not one that has no end */
-        if (e->pages > PAGES_MAX)
-            e->walked = e->walking;
-        return;
-    }
-    look_at_all(e, reply, 1, false);
-    memcpy(e->cursor, next->str, next->len + 1);
-    if (strcmp(e->cursor, "0") != 0) {
-        ask_for_more(e);
-        return;
-    }
     e->cursor[0] = '\0';
-    e->walked = e->walking;
+    if (!redis_is_text(next) || next->len >= sizeof e->cursor || ++e->pages > PAGES_MAX) {
+        if (e->pages > PAGES_MAX) /* all over again, later; but not one that has no end */
+            e->walked = e->walking;
+        rest(e, 0);
+        return;
+    }
+    if (!slice_eq(slice_from(next->str, next->len), SLICE("0")))
+        memcpy(e->cursor, next->str, next->len + 1);
+    else
+        e->walked = e->walking;
+    look_and_rest(e, reply, 1, false);
 }
 
-static void ask_for_more(struct session_ends *e)
+static bool ask_for_more(struct session_ends *e)
 {
-    e->is_paging = redis_send(
-        e->redis, COMMAND_LIMIT_MS, on_page, e,
-        (struct slice[]){SLICE("EVAL"), slice_from(walk_script, sizeof walk_script - 1), SLICE("1"),
-                         SLICE(SESSION_INDEX), slice_of(e->cursor), SLICE(PAGE)},
-        6);
-    if (!e->is_paging)
-        e->cursor[0] = '\0';
+    return redis_send(e->redis, COMMAND_LIMIT_MS, on_page, e,
+                      (struct slice[]){SLICE("EVAL"),
+                                       slice_from(walk_script, sizeof walk_script - 1), SLICE("1"),
+                                       SLICE(SESSION_INDEX), slice_of(e->cursor), SLICE(PAGE)},
+                      6);
 }
 
 static bool wants_walk(const struct session_ends *e)
@@ -234,27 +303,44 @@ static void begin_walk(struct session_ends *e)
     e->walking = revocations_reach(revocation_desk_table(e->revocations));
     e->pages = 0;
     memcpy(e->cursor, "0", 2);
-    ask_for_more(e);
 }
 
 /* ---- life ---- */
 
+static bool is_ready(struct session_ends *e)
+{
+    const struct keyring *k = records_keys(e->records);
+    const bool is_up = redis_is_up(e->redis);
+    if (is_up && !e->was_up && e->back_at.s)
+        e->back_at = loop_wall(e->loop);
+    else if (!is_up && e->was_up)
+        e->back_at.s = 1; /* it is away, and comes back */
+    e->was_up = is_up;
+    return is_up && k && vault_is_open(k);
+}
+
+/* One page; when it has come, and after a rest, the next. */
 static void on_look(EV_P_ ev_timer *timer, int events)
 {
     struct session_ends *e = timer->data;
-    const struct keyring *k = records_keys(e->records);
+    bool is_asked = false;
     (void)loop, (void)events;
-    if (e->is_paging || !k || !vault_is_open(k) || !redis_is_up(e->redis))
+    if (is_ready(e)) {
+        e->is_walks_turn = !e->is_walks_turn; /* whoever signs out all the time holds up no limit */
+        if (e->is_walks_turn && !e->cursor[0] && wants_walk(e))
+            begin_walk(e);
+        is_asked = e->is_walks_turn && e->cursor[0] ? ask_for_more(e) : ask_for_due(e);
+    }
+    if (is_asked)
         return;
-    e->is_walks_turn = !e->is_walks_turn; /* whoever signs out all the time holds up no limit */
-    if (e->is_walks_turn && wants_walk(e))
-        begin_walk(e);
-    else
-        ask_for_due(e);
+    e->cursor[0] = '\0';
+    e->is_due_long = false;
+    rest(e, 0);
 }
 
 struct session_ends *session_ends_new(struct loop *l, struct redis *redis, struct records *records,
-                                      struct revocation_desk *revocations, session_ended *ended,
+                                      struct revocation_desk *revocations,
+                                      const struct session_desk *sessions, session_ended *ended,
                                       void *owner)
 {
     struct session_ends *e = mem_new(struct session_ends);
@@ -262,12 +348,14 @@ struct session_ends *session_ends_new(struct loop *l, struct redis *redis, struc
     e->redis = redis;
     e->records = records;
     e->revocations = revocations;
+    e->sessions = sessions;
+    e->told = recency_new();
     e->ended = ended;
     e->owner = owner;
     list_init(&e->claims);
-    ev_timer_init(&e->look, on_look, LOOK_EVERY_S, LOOK_EVERY_S);
+    ev_timer_init(&e->look, on_look, 0., 0.);
     e->look.data = e;
-    ev_timer_start(l->ev, &e->look);
+    rest(e, 0);
     return e;
 }
 
@@ -278,5 +366,6 @@ void session_ends_free(struct session_ends *e)
     ev_timer_stop(e->loop->ev, &e->look);
     while (!list_is_empty(&e->claims))
         claim_free(container_of(e->claims.next, struct claim, link));
+    recency_free(e->told);
     mem_free(e);
 }

@@ -5,14 +5,19 @@
  * seconds at those that are due, and at all of them once something was taken back. Of the gateways
  * that see an end, the one that takes the session out of the index tells of it.
  *
- * What is told decides nothing: whether a session is good is judged at each use. A store that hides
- * its index hides ends from the audit; one that puts sessions back there has them told again. On
- * the control thread. */
+ * Nobody is told to have ended who goes on. Time and revocations end for good. Who seems to be idle
+ * may have been seen where the store was not there to hear of it: by this gateway, which knows; or,
+ * where the connection was lost since, by any, whom it gives as long again from its return. And it
+ * is the telling that ends the idle: their record goes, if it still is the one that was read.
+ *
+ * A store that hides its index hides ends from the audit. One that shows old records again has each
+ * told once by each gateway, until their time is over; one that hides from a gateway what
+ * others have written can have it tell that a session of theirs was idle. On the control thread. */
 #pragma once
 
 #include "auth/records.h"
 #include "auth/revocation_desk.h"
-#include "auth/session.h"
+#include "auth/session_desk.h"
 
 #define SESSION_INDEX "belfry:sessions" /* handles, by session_due() */
 
@@ -22,6 +27,7 @@ typedef void session_ended(void *owner, const struct session *s, const char *why
 
 /* All that is given to it outlives it, but for redis_free, which comes first at the end. */
 struct session_ends *session_ends_new(struct loop *l, struct redis *redis, struct records *records,
-                                      struct revocation_desk *revocations, session_ended *ended,
+                                      struct revocation_desk *revocations,
+                                      const struct session_desk *sessions, session_ended *ended,
                                       void *owner);
 void session_ends_free(struct session_ends *e);

@@ -769,7 +769,7 @@ static bool start(struct control *c, struct fault *f)
     c->desks.sessions = session_desk_new(&c->loop, c->desks.records, c->desks.kept,
                                          c->desks.revocations, &c->metrics);
     c->ends = session_ends_new(&c->loop, c->desks.records, c->desks.kept, c->desks.revocations,
-                               on_session_end, c);
+                               c->desks.sessions, on_session_end, c);
     c->desks.inventories = inventory_desk_new(&c->loop, c->desks.records, &c->metrics,
                                               (struct inventory_hooks){on_inventory, c});
     c->store = store_new(&c->loop, &store,

@@ -115,6 +115,8 @@ struct exchange {
     struct link in_queue; /* of `queued_at`, for a connection */
     struct origin *queued_at;
     int64_t good_until_s;   /* the nearest end of what it rests on */
+    int64_t touch_at_s;     /* a stream: that somebody is there is told again then */
+    bool is_session_over;   /* as was learnt by that */
     int64_t ends_at_ms;     /* its whole time, or what a gRPC client gives it; 0: none */
     struct slice assertion; /* borrowed from the worker's cache while a head is made */
     struct uplink *link;

@@ -88,13 +88,15 @@ static enum reason judge_device_again(struct exchange *x, struct held *now, cons
     return REASON_PERMITTED;
 }
 
-/* Whoever still is at it is not idle; but no session outlives its end, nor its device. */
+/* Whoever still is at it is not idle, and that is told (live.c); but no session outlives its end,
+ * nor its device. */
 static enum reason judge_session_again(const struct exchange *x, const struct application *app)
 {
     const struct session *s = x->session;
     if (!s)
         return REASON_PERMITTED;
-    if (s->ends.s < x->facts.now.s || !application_takes_provider(app, s->user.provider))
+    if (x->is_session_over || s->ends.s <= x->facts.now.s ||
+        !application_takes_provider(app, s->user.provider))
         return REASON_SESSION_ENDED;
     return session_binding(s, x->facts.device,
                            app->sessions.allows_unbound && app->device > DEVICE_REQUIRED) ==

@@ -3,6 +3,9 @@
  * two pointers. */
 #include "proxy/live.h"
 
+#include "proxy/cookie.h"
+#include "proxy/session_errand.h"
+
 #define TICK_S 0.1 /* how late an end may be noticed */
 
 void live_add(struct exchange *x)
@@ -10,6 +13,7 @@ void live_add(struct exchange *x)
     struct worker *w = x->worker;
     int64_t total_ms = x->facts.app->total_ms;
     x->good_until_s = exchange_good_until(x);
+    x->touch_at_s = x->session ? x->facts.now.s + SESSION_SEEN_EVERY_S : INT64_MAX;
     int64_t ends_at_ms = loop_now(&w->loop).ms + total_ms;
     if (total_ms && (!x->ends_at_ms || ends_at_ms < x->ends_at_ms))
         x->ends_at_ms = ends_at_ms;
@@ -55,9 +59,28 @@ void live_go_away(struct worker *w)
     each(w, exchange_go_away);
 }
 
+/* Whoever has a stream open is there. */
+static void touch(struct exchange *x, struct wall now)
+{
+    x->touch_at_s = now.s + SESSION_SEEN_EVERY_S;
+    session_touch(x->worker, cookie_get(&x->request, SLICE(COOKIE_SESSION)), x->session);
+}
+
+void live_end_session(struct worker *w, struct slice entity, struct slice handle)
+{
+    list_each (at, &w->live) {
+        struct exchange *x = container_of(at, struct exchange, in_live);
+        if (x->session && slice_eq(x->session->handle, handle) &&
+            slice_eq(x->session->entity, entity))
+            x->is_session_over = x->is_to_be_judged = true;
+    }
+}
+
 static void look_at_time(struct exchange *x)
 {
     struct loop *l = &x->worker->loop;
+    if (loop_wall(l).s >= x->touch_at_s)
+        touch(x, loop_wall(l));
     if (x->ends_at_ms && loop_now(l).ms >= x->ends_at_ms)
         exchange_time_is_up(x);
     else if (x->is_to_be_judged || loop_wall(l).s > x->good_until_s)

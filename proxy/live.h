@@ -14,5 +14,7 @@ void live_remove(struct exchange *x); /* fine when it is in none */
 void live_judge_again(struct worker *w);
 /* Those whose device, token or session was taken back end; of the others nothing else is asked. */
 void live_judge_revoked(struct worker *w);
+/* That session has ended, and no entry of a revocation says so. */
+void live_end_session(struct worker *w, struct slice entity, struct slice handle);
 /* The worker drains: WebSockets are told, all else comes to its end. */
 void live_go_away(struct worker *w);

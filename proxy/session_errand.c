@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "base/secret.h"
 #include "policy/serials.h"
-#include "proxy/exchange.h"
+#include "proxy/live.h"
 
 struct session_errand {
     struct errand errand;
@@ -50,9 +50,13 @@ static void back(struct errand *self, struct exchange *x)
     const struct slice id = slice_from(e->id, e->id_len);
     if (x)
         x->session_answer = e->answer;
+    if (e->answer == SESSION_AWAY && e->session)
+        session_cache_touch_failed(cache, slice_of(e->entity), id);
     if (e->answer != SESSION_HERE) {
         if (e->answer == SESSION_NONE)
             session_cache_drop(cache, slice_of(e->entity), id);
+        if (e->answer == SESSION_NONE && e->session) /* its streams do not ask */
+            live_end_session(self->worker, e->session->entity, e->session->handle);
         if (x)
             exchange_take_past(x, e->found);
         else
@@ -111,7 +115,7 @@ struct errand *errand_for_session_change(struct slice id, struct session *s,
 void session_touch(struct worker *w, struct slice id, struct session *s)
 {
     const struct wall now = loop_wall(&w->loop);
-    if (session_wants_touch(s, now) && session_cache_may_touch(w->sessions, s->entity, id, now))
+    if (session_cache_may_touch(w->sessions, s->entity, id, now))
         errand_post(w, errand_for_session_change(
                            id, s, &(struct session_changed){.what = SESSION_SEEN, .at = now}));
 }

@@ -15,5 +15,5 @@ struct errand *errand_for_session(struct slice entity, struct slice id);
 /* ERRAND_SESSION_CHANGE: SESSION_MOVED, ASKED, SPOKEN; `id` is the cookie's. Answered as above. */
 struct errand *errand_for_session_change(struct slice id, struct session *s,
                                          const struct session_changed *changed);
-/* Somebody is there (session_wants_touch): nobody waits for it; at most once a minute a session. */
+/* Somebody is there: nobody waits for it; at most once a minute a session. */
 void session_touch(struct worker *w, struct slice id, struct session *s);

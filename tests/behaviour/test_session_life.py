@@ -2,15 +2,22 @@
 """How long a session lives: what its provider says of it later, also where that is lost on the way; its limits; and
 that its end is told once."""
 
+import contextlib
 import os
 import re
+import signal
 
 import pytest
+import redis
+from websockets.frames import Opcode
 
+from callers import upgrade
 from conftest import check_end
 from sign_in import REDIRECTS
-from test_outages import LaterTogether, Wired
-from test_sign_in import COOKIE, EITHER, TAX, Person
+from test_live import Stream
+from test_outages import Clocked, LaterTogether, Wired
+from test_sign_in import COOKIE, EITHER, NOTES, TAX, Person
+from test_two_gateways import Pair, begin_session
 from world import ROOT, UNLIMITED, until
 
 OLD_AFTER_S = 61
@@ -169,3 +176,167 @@ def test_who_was_put_out_while_an_answer_was_lost_is_out(aged):
     page = bart.go(bart.at(TAX, THERE))
     assert page.status != 200 or b'id="sign-in"' in page.body, page.url
     until(lambda: ends(aged, handle), "the audit has the end")
+
+
+# Limits, with two gateways and one store
+
+
+class Later(Clocked, Pair):
+    """Gateways and providers have one clock, which only goes forward."""
+
+    clocked = ("gateway", "second", "idp-finance", "idp-health")
+    seconds = 0
+
+    def pass_time(self, seconds):
+        self.seconds += seconds
+        self.set_clock(self.seconds)
+
+    def due(self, handle):
+        """The moment at which the store expects that session's end; None: it has been told."""
+        with redis.Redis(unix_socket_path=str(self.redis_socket)) as store:
+            return store.zscore("belfry:sessions", handle)
+
+    def wait_told(self, handle, why, limit_s=20):
+        """Its end, by whichever gateway: once, since it is out of the index."""
+        until(lambda: self.due(handle) is None, "its end is not seen", limit_s)
+        end, = until(lambda: self.told(event__action="session-end", belfry__session=handle), "its end is not told")
+        assert end["belfry.detail"] == why
+
+    def wait_seen(self, handle, since):
+        """That somebody was there is written down."""
+        until(lambda: self.due(handle) > since, "nobody was seen")
+
+
+IDLE_S, WHOLE_S = 300, 1200
+IDLE, OVER = "nobody was there for too long", "its time was over"
+
+
+@pytest.fixture(scope="module")
+def later(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("policies")
+    for source in (ROOT / "tests/behaviour/policy/sign_in").glob("*.yaml"):
+        text = source.read_text().replace("    host: strict.finance.localhost\n", f"""\
+    host: strict.finance.localhost
+    sessions: {{ idle: {IDLE_S}s, absolute: {WHOLE_S}s }}
+    websocket: {{}}
+""")
+        (folder / source.name).write_text(text)
+    with Later(policies=folder, workers=2, extra_config=UNLIMITED) as made:
+        made.begin()
+        yield made
+        check_end(made)
+
+
+@pytest.fixture
+def visit(later):
+    """Somebody who signs in at the notes, and their session's handle."""
+    def begin(gateway=0):
+        later.to(gateway)
+        anna = Person(later, "anna")
+        return anna, begin_session(later, anna, NOTES)
+
+    return begin
+
+
+def opens(person):
+    """Whether they are still signed in; nobody is led anywhere by asking."""
+    return as_script(person, NOTES).status
+
+
+def opens_at(world, gateway, person):
+    world.to(gateway)
+    return opens(person)
+
+
+def stream_of(person, http="1.1"):
+    return Stream(person.world, NOTES, http, person.cert, cookie=f"{COOKIE}={person.cookie(NOTES)}")
+
+
+def test_who_is_away_for_too_long_is_out_and_who_is_there_goes_on_until_the_end(later, visit):
+    (idle, idle_handle), (used, used_handle), (reader, reader_handle), (talker, talker_handle) = (visit() for _ in range(4))
+    later.to(0)
+    with stream_of(reader) as events, stream_of(reader, "2") as events_h2:
+        answer, socket, *_ = upgrade(later, NOTES, "/ws", [f"cookie: {COOKIE}={talker.cookie(NOTES)}"], cert=talker.cert)
+        assert answer.status == 101
+        with socket:
+            for passed in range(1, 5):  # by 240 s each
+                now = later.due(used_handle)
+                later.pass_time(240)
+                later.to(passed % 2)
+                assert opens(used) == 200
+                for handle in (used_handle, reader_handle, talker_handle):
+                    if passed < 4:  # then its end is nearer than that
+                        later.wait_seen(handle, now)
+                if passed == 2:
+                    for gateway in (0, 1):
+                        later.to(gateway)
+                        assert opens(idle) == 401
+                    later.wait_told(idle_handle, IDLE)
+            assert opens(used) == 200 and later.due(used_handle) is not None
+            later.pass_time(WHOLE_S - 4 * 240 + 1)
+            for gateway in (0, 1):
+                later.to(gateway)
+                assert opens(used) == 401, "whatever they do"
+            for cut in (events, events_h2):
+                cut.is_cut("session_ended")
+            frame = socket.frame()
+            assert frame.opcode == Opcode.CLOSE
+    for handle in (used_handle, reader_handle, talker_handle):
+        later.wait_told(handle, OVER)
+
+
+def test_a_session_that_ended_while_no_gateway_was_there_is_told_after_the_start(later, visit):
+    (anna, handle), (other, other_handle) = visit(), visit()
+    for name in ("gateway", "second"):
+        later.stop(name)
+    later.pass_time(IDLE_S + 30)
+    later.start_gateways()
+    for gateway in (0, 1):
+        later.to(gateway)
+        assert opens(anna) == 401
+    later.wait_told(handle, IDLE)
+    later.wait_told(other_handle, IDLE)
+
+
+@contextlib.contextmanager
+def no_store(world):
+    pid = world.processes["redis"].pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        until(lambda: world.metric_of_both("belfry_store_connected") == 0, "it is not noticed", 25)
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    until(lambda: world.metric_of_both("belfry_store_connected") == 2, "it does not connect again", 15)
+
+
+def test_nobody_is_idle_because_the_store_was_away(later, visit):
+    (idle, idle_handle), (used, used_handle) = visit(), visit()
+    later.to(0)
+    for _ in range(4 * later.workers):  # each worker knows them
+        assert (opens(idle), opens(used)) == (200, 200)
+    with no_store(later):
+        for _ in range(3):
+            later.pass_time(240)
+            for _ in range(4 * later.workers):
+                assert opens(used) == 200
+        assert opens(idle) == 503, "whether they were at another gateway nobody knows"
+    until(lambda: opens_at(later, 0, used) == 200 and opens_at(later, 1, used) == 200, "signed out by an outage")
+    assert opens_at(later, 0, idle) == opens_at(later, 1, idle) == 401
+    later.pass_time(240)
+    assert opens(used) == 200
+    assert later.told(event__action="session-end", belfry__session=idle_handle) == [], "others may have been seen meanwhile"
+    later.pass_time(IDLE_S - 240 + 30)
+    later.wait_told(idle_handle, IDLE)
+    assert opens(used) == 200 and later.told(event__action="session-end", belfry__session=used_handle) == []
+
+
+def test_a_session_whose_time_is_over_while_the_store_is_away_ends_then_and_is_told_once(later, visit):
+    anna, handle = visit()
+    assert opens(anna) == 200
+    with stream_of(anna) as events, no_store(later):
+        later.pass_time(WHOLE_S + 1)
+        events.is_cut("session_ended")
+        assert opens(anna) == 503
+    until(lambda: opens(anna) == 401, "it goes on")
+    later.wait_told(handle, OVER)

@@ -76,17 +76,20 @@ class Pair(World):
                          (f"{self.folder}/state", f"{self.folder}/state-two"), (str(self.audit), str(self.audits[1]))):
             assert old in text
             text = text.replace(old, new)
-        second = self.folder / "second.yaml"
-        second.write_text(text)
-        self.start_gateway()
-        self.spawn("second", [self.belfry, "run", "-c", second])
-        self.wait_gateway()
-        until(lambda: self.admin_of(1, "/readyz")[0] == 200, "the second is ready")
+        self.second = self.folder / "second.yaml"
+        self.second.write_text(text)
+        self.start_gateways()
         self.balancer = Balancer([one, two])
         self.ports["gateway"] = self.balancer.port
         self.introduce_login_hosts(self.port)
         self.tell_provider("health", "login", origin=f"https://{LOGIN}:{self.port}")
         return self
+
+    def start_gateways(self):
+        self.start_gateway()
+        self.spawn("second", [self.belfry, "run", "-c", self.second])
+        for gateway in (0, 1):
+            until(lambda: self.admin_of(gateway, "/readyz")[0] == 200, "it is not ready", 30)
 
     def __exit__(self, *what):
         if self.balancer:

@@ -11,10 +11,11 @@
 
 static const struct slice finance = {"finance", 7};
 static struct revocation_desk *revocations;
+static struct session_desk *sessions;
 static struct session_ends *gateways[2];
 static int ended;
-static char whys[512];
-static char handles[512];
+static char whys[1 << 17];
+static char handles[1 << 17];
 
 static void on_changed(void *owner, struct revocations *take)
 {
@@ -46,9 +47,10 @@ static void begin(void)
                                       &shop.metrics, (struct revocation_hooks){on_changed, NULL});
     revocation_desk_follow(revocations, &finance, 1);
     shop_until(is_ready, "the list is read");
+    sessions = session_desk_new(&shop.loop, shop.redis, shop.records, revocations, &shop.metrics);
     for (int i = 0; i < 2; i++) /* two gateways that look at one store */
-        gateways[i] =
-            session_ends_new(&shop.loop, shop.redis, shop.records, revocations, on_end, NULL);
+        gateways[i] = session_ends_new(&shop.loop, shop.redis, shop.records, revocations, sessions,
+                                       on_end, NULL);
 }
 
 static void end(void)
@@ -56,6 +58,7 @@ static void end(void)
     shop_hang_up();
     for (int i = 0; i < 2; i++)
         session_ends_free(gateways[i]);
+    session_desk_free(sessions);
     revocation_desk_free(revocations);
     shop_end();
 }
@@ -72,8 +75,25 @@ static struct slice number(char room[24], int64_t n)
     return slice_from(room, (size_t)snprintf(room, 24, "%lld", (long long)n));
 }
 
+/* Of the session with that number. */
+static void name_of(int number, char name[VAULT_NAME_ROOM])
+{
+    char id[SESSION_ID_CHARS + 1];
+    (void)snprintf(id, sizeof id, "%06d", number);
+    memset(id + 6, 'A', SESSION_ID_CHARS - 6);
+    id[SESSION_ID_CHARS] = '\0';
+    cr_assert(session_name(shop.keys, finance, slice_of(id), name));
+}
+
+static void put_in_index(struct slice handle, int64_t due_s)
+{
+    char due[24];
+    tell_store((struct slice[]){SLICE("ZADD"), SLICE(SESSION_INDEX), number(due, due_s), handle},
+               4);
+}
+
 /* A session that began so long ago, with its place in the index. Its handle. */
-static struct slice keep(struct arena *a, char last, int64_t ago_s, int64_t life_s)
+static struct slice keep(struct arena *a, int number, int64_t ago_s, int64_t life_s)
 {
     const struct identity who = {.provider = SLICE("fas"),
                                  .subject = SLICE("anna"),
@@ -88,13 +108,9 @@ static struct slice keep(struct arena *a, char last, int64_t ago_s, int64_t life
                                         .device = &laptop,
                                         .life_s = life_s,
                                         .idle_s = SESSION_IDLE_MIN_S};
-    char id[SESSION_ID_CHARS + 1];
     char name[VAULT_NAME_ROOM];
-    char due[24];
     struct buf plain, sealed;
-    memset(id, 'A', SESSION_ID_CHARS);
-    id[0] = last;
-    cr_assert(session_name(shop.keys, finance, slice_from(id, SESSION_ID_CHARS), name));
+    name_of(number, name);
     const struct slice handle =
         arena_copy(a, slice_skip(slice_of(name), sizeof SESSION_NAME_PREFIX - 1));
     struct session *s =
@@ -105,13 +121,18 @@ static struct slice keep(struct arena *a, char last, int64_t ago_s, int64_t life
     cr_assert(session_print(s, &plain) && vault_seal(shop.keys, VAULT_SESSION, slice_of(name),
                                                      buf_slice(&plain), wall_now(), &sealed));
     tell_store((struct slice[]){SLICE("SET"), slice_of(name), buf_slice(&sealed)}, 3);
-    tell_store((struct slice[]){SLICE("ZADD"), SLICE(SESSION_INDEX), number(due, session_due(s).s),
-                                handle},
-               4);
+    put_in_index(handle, session_due(s, (struct wall){0}).s);
     session_unref(s);
     buf_fini(&plain);
     buf_fini(&sealed);
     return handle;
+}
+
+static redisReply *record_of(int number)
+{
+    char name[VAULT_NAME_ROOM];
+    name_of(number, name);
+    return shop_ask((struct slice[]){SLICE("GET"), slice_of(name)}, 2);
 }
 
 static int wanted;
@@ -161,9 +182,9 @@ Test(session_ends, what_is_over_by_its_limits_is_told_once_and_what_goes_on_is_n
 {
     struct arena a;
     arena_init(&a, NULL);
-    (void)keep(&a, 'I', 400, 3600); /* nobody was there for 400 s */
-    (void)keep(&a, 'T', 200, 100);
-    (void)keep(&a, 'G', 100, 3600);
+    (void)keep(&a, 73, 400, 3600); /* nobody was there for 400 s */
+    (void)keep(&a, 84, 200, 100);
+    (void)keep(&a, 71, 100, 3600);
     expect_ends(2, 1);
     cr_expect(strstr(whys, "nobody was there for too long"));
     cr_expect(strstr(whys, "its time was over"));
@@ -173,11 +194,10 @@ Test(session_ends, what_is_over_by_its_limits_is_told_once_and_what_goes_on_is_n
 Test(session_ends, who_was_seen_later_than_the_index_says_goes_on)
 {
     struct arena a;
-    char early[24];
     arena_init(&a, NULL);
-    const struct slice handle = keep(&a, 'G', 100, 3600);
-    (void)keep(&a, 'I', 400, 3600);
-    tell_store((struct slice[]){SLICE("ZADD"), SLICE(SESSION_INDEX), number(early, 1), handle}, 4);
+    const struct slice handle = keep(&a, 71, 100, 3600);
+    (void)keep(&a, 73, 400, 3600);
+    put_in_index(handle, 1);
     expect_ends(1, 1);
     cr_expect_eq(shop_number("ZCOUNT " SESSION_INDEX " -inf 1"), 0, "it stands where it belongs");
     arena_fini(&a);
@@ -200,7 +220,7 @@ Test(session_ends, what_was_taken_back_is_told_with_who_did_it)
         arena_init(&a, NULL);
         ended = 0;
         whys[0] = '\0';
-        (void)keep(&a, (char)('B' + i), 100, 3600);
+        (void)keep(&a, (int)i, 100, 3600);
         take_back(table[i].kind, slice_of(table[i].subject), table[i].by, table[i].reason);
         expect_ends(1, 0);
         cr_expect_str_eq(whys, table[i].why);
@@ -223,7 +243,7 @@ Test(session_ends, a_sign_out_was_told_by_who_did_it)
 {
     struct arena a;
     arena_init(&a, NULL);
-    const struct slice out = keep(&a, 'B', 100, 3600), replaced = keep(&a, 'C', 100, 3600);
+    const struct slice out = keep(&a, 66, 100, 3600), replaced = keep(&a, 67, 100, 3600);
     take_back(REVOKED_SESSION, out, REVOKED_BY_GATEWAY, REVOKED_SIGNED_OUT);
     take_back(REVOKED_SESSION, replaced, REVOKED_BY_GATEWAY, "replaced by a newer sign-in");
     expect_ends(1, 0);
@@ -241,7 +261,146 @@ Test(session_ends, what_a_store_invents_is_no_session)
         tell_store(
             (struct slice[]){SLICE("ZADD"), SLICE(SESSION_INDEX), SLICE("1"), slice_of(members[i])},
             4);
-    (void)keep(&a, 'I', 400, 3600);
+    (void)keep(&a, 73, 400, 3600);
     expect_ends(1, 0);
+    arena_fini(&a);
+}
+
+/* ---- what a store forgets, hides, or shows again ---- */
+
+static void on_answer(void *owner, enum session_answer answer, struct session *take)
+{
+    (void)answer;
+    session_unref(take);
+    *(bool *)owner = true;
+}
+
+static long long in_index(void)
+{
+    return shop_number("ZCARD " SESSION_INDEX);
+}
+
+static bool is_index_empty(void)
+{
+    return !in_index();
+}
+
+static bool was_moved(void)
+{
+    return shop_number("ZCOUNT " SESSION_INDEX " -inf 1") == 0;
+}
+
+Test(session_ends, whom_the_telling_ends_comes_back_no_more)
+{
+    struct arena a;
+    arena_init(&a, NULL);
+    (void)keep(&a, 1, 400, 3600);
+    expect_ends(1, 0);
+    redisReply *record = record_of(1);
+    cr_expect_eq(record->type, REDIS_REPLY_NIL);
+    freeReplyObject(record);
+    arena_fini(&a);
+}
+
+Test(session_ends, who_was_seen_here_goes_on_though_the_store_shows_an_older_record)
+{
+    struct arena a;
+    char name[VAULT_NAME_ROOM];
+    arena_init(&a, NULL);
+    const struct slice handle = keep(&a, 1, 400, 3600);
+    (void)keep(&a, 2, 400, 3600);
+    name_of(1, name);
+    redisReply *record = record_of(1);
+    const struct slice old = slice_from(record->str, record->len);
+    struct session *s = session_open(shop.keys, name, old);
+    cr_assert_not_null(s);
+    is_noted = false;
+    session_desk_change(sessions, s,
+                        &(struct session_changed){.what = SESSION_SEEN, .at = wall_now()},
+                        on_answer, &is_noted);
+    shop_until(was_noted, "it is written");
+    tell_store((struct slice[]){SLICE("SET"), slice_of(name), old}, 3);
+    put_in_index(handle, 1);
+    expect_ends(1, 1);
+    shop_until(was_moved, "it stands where it belongs");
+    session_unref(s);
+    freeReplyObject(record);
+    arena_fini(&a);
+}
+
+Test(session_ends, who_seems_idle_since_the_store_was_away_has_as_long_again)
+{
+    struct arena a;
+    arena_init(&a, NULL);
+    (void)keep(&a, 1, 400, 3600);
+    expect_ends(1, 0); /* both have seen the store */
+    shop_stop_server();
+    struct mono until = {loop_now(&shop.loop).ms + 1500};
+    while (loop_now(&shop.loop).ms < until.ms) /* they look, and it is away */
+        ev_run(shop.loop.ev, EVRUN_ONCE);
+    shop_start_server();
+    (void)keep(&a, 2, 400, 3600);
+    (void)keep(&a, 3, 200, 100);
+    expect_ends(2, 1);
+    cr_expect(strstr(whys, "its time was over"));
+    shop_until(was_moved, "it stands where it belongs");
+    arena_fini(&a);
+}
+
+Test(session_ends, what_a_store_shows_again_is_told_once_by_each_gateway)
+{
+    struct arena a;
+    arena_init(&a, NULL);
+    const struct slice handle = keep(&a, 1, 400, 3600);
+    expect_ends(1, 0);
+    for (int i = 0; i < 4; i++) {
+        (void)keep(&a, 1, 400, 3600);
+        put_in_index(handle, 1);
+        shop_until(is_index_empty, "it is looked at");
+    }
+    cr_expect_leq(ended, 2);
+    const int before = ended;
+    (void)keep(&a, 2, 90000, 3600); /* of another day */
+    shop_until(is_index_empty, "it is looked at");
+    cr_expect_eq(ended, before);
+    arena_fini(&a);
+}
+
+/* ---- many, and all the time ---- */
+
+Test(session_ends, many_that_end_at_once_are_told_soon)
+{
+    struct arena a;
+    arena_init(&a, NULL);
+    for (int i = 0; i < 500; i++)
+        (void)keep(&a, i, 400, 3600);
+    expect_ends(500, 0);
+    arena_fini(&a);
+}
+
+Test(session_ends, a_walk_that_never_comes_to_its_end_holds_up_no_limit)
+{
+    struct arena a;
+    arena_init(&a, NULL);
+    tell_store((struct slice[]){SLICE("ACL"), SLICE("SETUSER"), SLICE("default"), SLICE("-zscan")},
+               4);
+    take_back(REVOKED_USER, SLICE("fas:bart"), "jan", ""); /* so one is wanted */
+    (void)keep(&a, 1, 400, 3600);
+    (void)keep(&a, 2, 200, 100);
+    expect_ends(2, 0);
+    arena_fini(&a);
+}
+
+Test(session_ends, limits_hold_up_nothing_that_was_taken_back)
+{
+    struct arena a;
+    arena_init(&a, NULL);
+    const struct slice handle = keep(&a, 1, 100, 3600);
+    for (int i = 10; i < 2010; i++)
+        (void)keep(&a, i, 400, 3600);
+    take_back(REVOKED_SESSION, handle, "jan", "");
+    while (!memmem(handles, strlen(handles), handle.ptr, handle.len) && ended < 2001)
+        ev_run(shop.loop.ev, EVRUN_ONCE);
+    cr_expect_lt(ended, 2001, "it is the last that is told");
     arena_fini(&a);
 }
