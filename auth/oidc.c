@@ -5,7 +5,7 @@
  *     begin      discover → address
  *     redeem     discover → hear → spend → prove → inquire → conclude
  *     refresh    discover → spend → prove → inquire → conclude
- *     sign out   discover → farewell
+ *     sign out   look up → farewell
  *     logout     recognise
  *
  * Owns: questions under way, from their beginning to their end, and where a fetch may lead. Does
@@ -245,7 +245,7 @@ struct oidc_call *oidc_sign_out(struct oidc_desk *d, const struct oidc_question 
                                 struct slice id_token, struct slice back_uri, struct slice state,
                                 struct slice language)
 {
-    static enum step (*const story[])(struct oidc_call *) = {oidc_discover, oidc_farewell, NULL};
+    static enum step (*const story[])(struct oidc_call *) = {oidc_look_up, oidc_farewell, NULL};
     struct oidc_call *c = call_new(d, q, story);
     c->hint = arena_copy(&c->arena, id_token);
     c->back_uri = arena_copy(&c->arena, back_uri);

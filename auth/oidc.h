@@ -115,13 +115,15 @@ struct oidc_call *oidc_refresh(struct oidc_desk *d, const struct oidc_question *
                                const struct identity *before);
 
 /* answer.url: the provider's end_session_endpoint with all it needs; empty where the provider has
- * none, or the bundle says `logout: local`. `id_token` may be empty. */
+ * none, or the bundle says `logout: local`. `id_token` may be empty. Nothing is waited for: a
+ * provider that was never found is PROVIDER_UNAVAILABLE. */
 struct oidc_call *oidc_sign_out(struct oidc_desk *d, const struct oidc_question *q,
                                 struct slice id_token, struct slice back_uri, struct slice state,
                                 struct slice language);
 
 /* answer.logout: a back-channel logout token of one of the entity's providers, checked in full but
- * for the replay of its jti. */
+ * for the replay of its jti. PROVIDER_UNAVAILABLE: the keys that could prove it can't be had now.
+ */
 struct oidc_call *oidc_logout(struct oidc_desk *d, const struct oidc_question *q,
                               struct slice logout_token);
 

@@ -193,6 +193,16 @@ enum step oidc_discover(struct oidc_call *c)
     return WAIT;
 }
 
+enum step oidc_look_up(struct oidc_call *c)
+{
+    const enum step step = oidc_discover(c);
+    if (step != WAIT)
+        return step;
+    link_remove(&c->wait);
+    list_init(&c->wait);
+    return oidc_over_because(c, REASON_PROVIDER_UNAVAILABLE, FAULT_IO, "it has not been found yet");
+}
+
 void oidc_known_new(struct oidc_desk *d, const struct provider *p)
 {
     struct known *k = mem_new(struct known);

@@ -106,6 +106,7 @@ void oidc_known_release(struct known *k); /* one user less; NULL is fine */
 void oidc_known_free(struct known *k);
 enum reason oidc_reason_of(const struct fault *why); /* of a fetch that came to nothing */
 enum step oidc_discover(struct oidc_call *c);
+enum step oidc_look_up(struct oidc_call *c); /* the same for who does not wait */
 
 /* ---- oidc_address.c ---- */
 
@@ -120,6 +121,8 @@ enum step oidc_prove(struct oidc_call *c);
 enum step oidc_inquire(struct oidc_call *c);
 enum step oidc_conclude(struct oidc_call *c);
 struct slice oidc_next_refresh_token(const struct oidc_call *c);
+/* KEYS_UNAVAILABLE in place of TOKEN_KEY_UNKNOWN while the provider can't say which it has. */
+enum reason oidc_key_reason(const struct oidc_call *c, enum reason reason);
 bool oidc_are_keys_missing(enum reason reason);
 enum step oidc_want_keys(struct oidc_call *c); /* WAIT, or NEXT: look at once */
 

@@ -84,6 +84,8 @@ enum step oidc_recognise(struct oidc_call *c)
         if (step == NEXT)
             reason = logout_judge(c, &j);
     }
+    if (step == NEXT && c->provider)
+        reason = oidc_key_reason(c, reason);
     if (step == NEXT)
         step = reason == REASON_PERMITTED ? logout_take(c, &j) : logout_refuse(c, reason);
     jws_fini(&j);

@@ -66,6 +66,14 @@ enum step oidc_want_keys(struct oidc_call *c)
     return c->wish ? WAIT : NEXT;
 }
 
+enum reason oidc_key_reason(const struct oidc_call *c, enum reason reason)
+{
+    return reason == REASON_TOKEN_KEY_UNKNOWN &&
+                   !issuer_desk_is_current(c->desk->issuers, c->provider->digest)
+               ? REASON_KEYS_UNAVAILABLE
+               : reason;
+}
+
 bool oidc_are_keys_missing(enum reason reason)
 {
     return reason == REASON_TOKEN_KEY_UNKNOWN || reason == REASON_KEYS_UNAVAILABLE;
@@ -73,7 +81,7 @@ bool oidc_are_keys_missing(enum reason reason)
 
 static enum step keys_missing(struct oidc_call *c, enum reason reason)
 {
-    if (reason == REASON_KEYS_UNAVAILABLE)
+    if (oidc_key_reason(c, reason) == REASON_KEYS_UNAVAILABLE)
         return oidc_over_because(c, REASON_PROVIDER_UNAVAILABLE, FAULT_IO,
                                  "its keys are not available");
     return oidc_over_because(c, REASON_PROVIDER_MISTAKEN, FAULT_TRUST,

@@ -193,7 +193,7 @@ enum next own_take_body(struct exchange *x)
         x->client->say(x, 100, NULL, 0);
     }
     if (!has_all(x)) {
-        deadline_arm(worker_deadlines(x->worker, OWN_WAIT_MS), &x->deadline);
+        deadline_arm(worker_deadlines(x->worker, OWN_BODY_WAIT_MS), &x->deadline);
         return WAIT;
     }
     if (!x->errand)

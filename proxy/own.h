@@ -8,9 +8,9 @@
 #include "proxy/form.h"
 
 /* For the store, or a provider; no answer takes a second because it is away. And for a client's
- * body, and for a provider that tells us of a sign-out. */
+ * body. */
 #define OWN_STORE_WAIT_MS 900
-#define OWN_WAIT_MS 8000
+#define OWN_BODY_WAIT_MS 8000
 /* So often a browser is told to wait for a provider: some ten seconds, which is more than a
  * provider is given (OIDC_LIMIT_MS). */
 #define OWN_MOMENTS_MAX 5

@@ -181,15 +181,20 @@ static void tell_logout(struct exchange *x)
     x->deed = SLICE("provider-logout");
 }
 
-/* OpenID Connect Back-Channel Logout 1.0 §2.5 to §2.8. */
+/* OpenID Connect Back-Channel Logout 1.0 §2.5 to §2.8. What can't be judged or done in time goes on
+ * beside, and is answered as no fault of the provider's, so that it says it again: 400 would tell
+ * it that there is nothing to repeat. */
 enum next own_login_logout(struct exchange *x)
 {
     struct form form;
     struct slice token;
     struct work *w;
     if (errand_is_over(x, ERRAND_WORK)) {
-        if (!x->work || x->work->reason == REASON_STORE_UNAVAILABLE)
-            return refuse(x, REASON_STORE_UNAVAILABLE, "no answer in time");
+        if (!x->work)
+            return refuse(x, REASON_PROVIDER_UNAVAILABLE, "no answer in time");
+        if (x->work->reason == REASON_STORE_UNAVAILABLE ||
+            x->work->reason == REASON_PROVIDER_UNAVAILABLE)
+            return refuse(x, x->work->reason, x->work->detail);
         if (x->work->reason == REASON_PERMITTED) {
             tell_logout(x);
             own_no_body(x, 200);
@@ -205,6 +210,6 @@ enum next own_login_logout(struct exchange *x)
         return refuse(x, REASON_REQUEST_MALFORMED, "there is no logout token");
     w = work_new(x);
     w->token = arena_copy(&w->arena, token);
-    work_send(x, w, WORK_LOGOUT, OWN_WAIT_MS);
+    work_send(x, w, WORK_LOGOUT, OWN_STORE_WAIT_MS);
     return WAIT;
 }

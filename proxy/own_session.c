@@ -165,13 +165,15 @@ static struct work *work_on_session(struct exchange *x)
     return w;
 }
 
-static void sign_out_here(struct exchange *x, struct slice provider_url)
+/* `only`: the provider was to be told, and could not be. */
+static void sign_out_here(struct exchange *x, struct slice provider_url, bool only)
 {
     own_add_cookie(x, cookie_end(&x->arena, SLICE(COOKIE_SESSION)));
     if (provider_url.len)
         own_onward(x, ONWARD_SIGNED_OUT, arena_copy(&x->arena, provider_url));
     else
-        own_see_other(x, SLICE("/.belfry/signed-out"));
+        own_see_other(x,
+                      only ? SLICE("/.belfry/signed-out?only=here") : SLICE("/.belfry/signed-out"));
 }
 
 /* ---- my sessions ---- */
@@ -252,7 +254,7 @@ static enum next end_sessions(struct exchange *x)
             x->deed = is_all ? SLICE("sessions-end") : SLICE("session-end");
         x->deed_session = x->work->handle;
         if (is_all || slice_eq(which, x->session->handle))
-            sign_out_here(x, (struct slice){0});
+            sign_out_here(x, (struct slice){0}, false);
         else
             own_see_other(x, SLICE("/.belfry/sessions"));
         return NEXT;
@@ -287,7 +289,7 @@ enum next own_sign_out(struct exchange *x)
     struct work *w;
     enum next next;
     if (!x->session) { /* it has ended before */
-        sign_out_here(x, (struct slice){0});
+        sign_out_here(x, (struct slice){0}, false);
         return NEXT;
     }
     if (x->request.method != METHOD_POST) {
@@ -299,7 +301,7 @@ enum next own_sign_out(struct exchange *x)
     if (own_has_come(x, &next)) {
         x->deed = SLICE("sign-out");
         x->deed_session = x->session->handle;
-        sign_out_here(x, x->work->url);
+        sign_out_here(x, x->work->url, x->work->detail != NULL);
         return NEXT;
     }
     if (next == REFUSE || x->errand)
@@ -314,10 +316,15 @@ enum next own_sign_out(struct exchange *x)
 enum next own_signed_out(struct exchange *x)
 {
     const bool is_login = x->facts.app->is_sign_in;
+    struct form form;
+    struct slice only;
+    const bool is_only_here = own_form(x, &form) && form_get(&form, SLICE("only"), &only) &&
+                              slice_eq(only, SLICE("here"));
     if (x->session) /* again, since */
         own_see_other(x, SLICE("/.belfry/sign-out"));
     else
-        own_note(x, LABEL_SIGNED_OUT, LABEL_SIGNED_OUT_WHY,
+        own_note(x, is_only_here ? LABEL_SIGNED_OUT_HERE : LABEL_SIGNED_OUT,
+                 is_only_here ? LABEL_SIGNED_OUT_HERE_WHY : LABEL_SIGNED_OUT_WHY,
                  is_login ? (struct slice){0} : own_sign_in_link(x, SLICE("/"), 0),
                  LABEL_SIGN_IN_AGAIN);
     return NEXT;

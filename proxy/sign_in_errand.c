@@ -569,13 +569,15 @@ static void run_refresh(struct work *w)
 
 /* ---- signing out ---- */
 
-/* They are signed out here, whatever the provider says. */
-static void provider_is_told(void *owner, const struct oidc_answer *answer)
+/* They are signed out here, whatever the provider says; `detail`: where it could not be found. */
+static void provider_is_looked_up(void *owner, const struct oidc_answer *answer)
 {
     struct work *w = owner;
-    if (answer->reason == REASON_PERMITTED)
+    const bool is_found = answer->reason == REASON_PERMITTED;
+    if (is_found)
         w->url = copy(w, answer->url);
-    finish(w, REASON_PERMITTED, NULL);
+    finish(w, REASON_PERMITTED,
+           is_found ? NULL : "the provider could not be found to end it there");
 }
 
 static void session_is_over_now(void *owner, enum session_answer answer, struct session *take)
@@ -587,7 +589,7 @@ static void session_is_over_now(void *owner, enum session_answer answer, struct 
         return;
     }
     const struct identity *i = w->session->identity;
-    const struct oidc_question q = question(w, i->provider, provider_is_told);
+    const struct oidc_question q = question(w, i->provider, provider_is_looked_up);
     (void)oidc_sign_out(w->desks->oidc, &q, i->id_token, w->back_uri, (struct slice){0},
                         w->attempt.language);
 }

@@ -6,9 +6,11 @@ table "When something is away" of docs/operations.md names these tests, row by r
 import contextlib
 import email.utils
 import html
+import http.server
 import os
 import re
 import signal
+import ssl
 import threading
 import time
 import urllib.parse
@@ -23,7 +25,7 @@ from revocation import StatusServer, make_answer, make_crl, request_of
 from test_inventory import device as inventory
 from test_revocation import watched
 from sign_in import REDIRECTS
-from test_sign_in import Person
+from test_sign_in import LOGIN, Person
 from wire import HTTP_WRONG, REDIS_WRONG, WAYS, Wire, tls_between
 from world import ROOT, UNLIMITED, World, free_port, until
 
@@ -695,3 +697,83 @@ def test_a_provider_is_away_and_people_are_signed_in(people, way):
         traffic.check()
     until(lambda: Person(people, "anna", "laptop-0002").open().status == 200, "nobody can sign in", 15)
     assert Signed(anna).ask()[0] == INSIDE
+
+
+class Ear:
+    """A login host of a test's own, to which a provider says what it would say to the gateway's."""
+
+    def __init__(self, world):
+        home = world.pki / "certificates/idp.localhost"
+        self.heard = []
+        heard = self.heard
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                heard.append(urllib.parse.parse_qs(self.rfile.read(int(self.headers["content-length"])).decode()))
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(home / "fullchain.pem", home / "key.pem")
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.origin = f"https://idp.localhost:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def logout_token(world, name):
+    """What the provider says when it ends that person's sessions, by a key that is new."""
+    with Ear(world) as ear:
+        world.tell_provider("finance", "login", origin=ear.origin)
+        world.tell_provider("finance", "rotate")
+        world.tell_provider("finance", "end", name=name)
+        said = until(lambda: ear.heard, "it says nothing")[0]
+    world.tell_provider("finance", "login", origin=f"https://{LOGIN}:{world.port}")
+    return said["logout_token"][0]
+
+
+@pytest.mark.parametrize("way", ["gone", "hung"])
+def test_a_provider_ends_sessions_by_a_key_that_can_not_be_fetched_now_and_says_it_again(people, way):
+    carine = Person(people, "carine")
+    assert carine.open(path="/declarations/1").status == 200
+    token = logout_token(people, "carine")
+
+    def say(token=token):
+        there = f"https://{LOGIN}:{people.port}/.belfry/backchannel-logout"
+        return in_time(lambda url: carine.ask(url, "POST", {"logout_token": token}), there)
+
+    with people.provider_wire.broken(way):
+        answer = say()
+        assert answer.status == 503 and answer.get("retry-after"), answer
+        assert Signed(carine).ask()[0] == INSIDE
+    # What hung goes on by itself when the provider answers; else the provider says it again.
+    if way == "gone":
+        until(lambda: say().status == 200, "what it says again is refused", 15)
+    until(lambda: Signed(carine).ask()[0] == (401, "identity_required"), "the sign-out is lost", 15)
+    assert say().status == 400, "it counts once"
+    assert say(".".join([*token.split(".")[:2], "A" * 86])).status == 400, "a forged one never"
+
+
+def test_who_signs_out_while_the_provider_was_never_found_is_signed_out_here_and_told_so(people):
+    anna = Person(people, "anna")
+    assert anna.open(path="/declarations/1").status == 200
+    cookie = anna.cookie()
+    question = anna.go(anna.at(TAX, "/.belfry/sign-out"))
+    with people.away(PAUSED, "idp-finance", people.provider_wire):
+        people.update("finance", lambda text: text.replace("client_id: belfry", "client_id: belfry\n      refresh_grace: 61m", 1))
+        page = in_time(lambda page: anna.press(page, "sign-out"), question)
+        assert page.status == 200 and "You are signed out here" in page.body.decode(), page.body
+        assert "could not be reached" in page.body.decode() and anna.cookie() is None
+        assert Signed(anna, cookie).ask()[0] == (401, "identity_required")
+    event = until(lambda: [e for e in people.events() if e["event.action"] == "sign-out"], "it is not told")[-1]
+    assert event["belfry.detail"] == "the provider could not be found to end it there"
