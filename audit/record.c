@@ -96,8 +96,7 @@ static char *text_put(char *at, struct slice text)
         memcpy(at + keep, cut_mark.ptr, cut_mark.len);
         return at + keep + cut_mark.len;
     }
-    if (text.len)
-        memcpy(at, text.ptr, text.len);
+    memcpy(at, text.ptr, text.len);
     return at + text.len;
 }
 
@@ -140,8 +139,12 @@ static void record_put(char *at, const struct event *e)
     r->has_device = e->device_digest != NULL;
     if (r->has_device)
         memcpy(r->device_digest, e->device_digest, sizeof r->device_digest);
+    memset(r->len, 0, sizeof r->len);
     for (size_t i = 0; i < TEXT_FIELDS; i++) {
-        char *end = text_put(text, *field_of(e, i));
+        const struct slice *field = field_of(e, i);
+        if (!field->len) /* most of an end's */
+            continue;
+        char *end = text_put(text, *field);
         r->len[i] = (uint16_t)(end - text);
         text = end;
     }

@@ -46,8 +46,8 @@ static bool number_at(struct slice text, size_t start, size_t *end)
 
 bool redact_next(struct slice text, size_t from, size_t *start, size_t *end)
 {
-    for (size_t at = from; at < text.len; at++) {
-        if (!is_digit(text, at))
+    for (size_t at = from; at + DIGITS <= text.len; at++) {
+        if (text.ptr[at] < '0' || text.ptr[at] > '9')
             continue;
         /* The "20" of an escaped space is no part of a number. */
         const bool is_free = at == 0 || !is_digit(text, at - 1) ||

@@ -28,7 +28,7 @@
 
 #define BATCH_BYTES (1 << 20) /* four times the longest line possible, some thousand usual ones */
 #define WAKE_NS 20000000      /* what an event waits at most on a quiet gateway */
-#define WAKE_BUSY_NS 2000000  /* while lines come in number */
+#define WAKE_BUSY_NS 5000000  /* while lines come in number: some hundred KiB a write */
 #define BUSY_BYTES 65536      /* lines of one pass that make it busy */
 #define GIVE_UP_MS 2000       /* how long a stop waits for a disk that takes nothing */
 #define STREAM_WAIT_MS 100    /* how long a pipe is waited for in one go */

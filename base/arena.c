@@ -113,12 +113,11 @@ static size_t usual_room(const struct arena *a)
     return !a->store && a->total_bytes > LARGE_FROM ? LARGE_ROOM : CHUNK_ROOM;
 }
 
-char *arena_bytes(struct arena *a, size_t bytes)
+char *arena_bytes_anew(struct arena *a, size_t bytes)
 {
     if (bytes > CHUNK_ROOM)
         return alloc_large(a, bytes);
-    if (!a->at || bytes > (size_t)(a->end - a->at))
-        add_chunk(a, usual_room(a));
+    add_chunk(a, usual_room(a));
     char *out = a->at;
     a->at += bytes;
     return out;
@@ -144,13 +143,6 @@ void *arena_alloc_array(struct arena *a, size_t count, size_t size)
     if (__builtin_mul_overflow(count, size, &bytes))
         bytes = SIZE_MAX;
     return arena_alloc(a, bytes);
-}
-
-struct slice arena_copy(struct arena *a, struct slice text)
-{
-    if (!text.len)
-        return SLICE("");
-    return (struct slice){memcpy(arena_bytes(a, text.len), text.ptr, text.len), text.len};
 }
 
 struct slice arena_printf(struct arena *a, const char *format, ...)

@@ -40,9 +40,22 @@ void *arena_alloc(struct arena *a, size_t bytes);
 #define arena_new(a, type) ((type *)arena_alloc((a), sizeof(type)))
 #define arena_array(a, type, n) ((type *)arena_alloc_array((a), (n), sizeof(type)))
 void *arena_alloc_array(struct arena *a, size_t count, size_t size);
-/* Not zeroed, not aligned: for bytes. */
-char *arena_bytes(struct arena *a, size_t bytes);
-struct slice arena_copy(struct arena *a, struct slice text);
+/* Not zeroed, not aligned: for bytes. Inline, as arena_copy: a request takes some forty. */
+char *arena_bytes_anew(struct arena *a, size_t bytes); /* where the chunk at hand has no room */
+static inline char *arena_bytes(struct arena *a, size_t bytes)
+{
+    char *out = a->at;
+    if (!out || bytes > (size_t)(a->end - out))
+        return arena_bytes_anew(a, bytes);
+    a->at = out + bytes;
+    return out;
+}
+static inline struct slice arena_copy(struct arena *a, struct slice text)
+{
+    if (!text.len)
+        return SLICE("");
+    return (struct slice){memcpy(arena_bytes(a, text.len), text.ptr, text.len), text.len};
+}
 struct slice arena_printf(struct arena *a, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void chunk_store_fini(struct chunk_store *store);

@@ -45,12 +45,32 @@ static bool is_plain(uint64_t word)
              highs);
 }
 
+/* Four to seven plain bytes, by two fours that overlap: most names are as short. */
+static char *put_short(char *at, struct slice *text)
+{
+    uint32_t first;
+    uint32_t last;
+
+    memcpy(&first, text->ptr, sizeof first);
+    memcpy(&last, text->ptr + text->len - sizeof last, sizeof last);
+    if (!is_plain((uint64_t)last << 32 | first))
+        return at;
+    memcpy(at, &first, sizeof first);
+    memcpy(at + text->len - sizeof last, &last, sizeof last);
+    at += text->len;
+    text->len = 0;
+    return at;
+}
+
 /* Copies plain bytes off the front of `text`, as many as come in eights; and where some of them
  * did, a rest that is plain too, by an eight that ends with it. */
 static char *put_plain(char *at, struct slice *text)
 {
     const char *from = text->ptr;
     uint64_t word;
+
+    if (text->len >= 4 && text->len < sizeof word)
+        return put_short(at, text);
 
     while (text->len >= sizeof word) {
         memcpy(&word, text->ptr, sizeof word);

@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -37,7 +38,11 @@
 #include "proxy/worker.h"
 
 #define TOLD_RING_BYTES 1048576 /* ends of some 2,000 sessions at once */
-#define WATCH_S 1               /* how often ages are looked at */
+/* By itself malloc gives back from 128 KiB on what is free at a heap's end: under uploads again and
+ * again, and each page comes back by a fault. What a crowd leaves behind is given back in any case
+ * (worker_connection_gone). */
+#define HEAP_KEPT_BYTES 1048576
+#define WATCH_S 1 /* how often ages are looked at */
 #define RETRY_S 2 /* after what is new could not be activated: the disk may have room again */
 
 struct control {
@@ -842,6 +847,7 @@ int gateway_run(struct config *take)
     list_init(&c->desks.under_way);
     c->desks.loop = &c->loop;
     c->desks.metrics = &c->metrics;
+    (void)mallopt(M_TRIM_THRESHOLD, HEAP_KEPT_BYTES);
     loop_init(&c->loop);
     mailbox_init(&c->mailbox, &c->loop, c);
     watch_signals(c);

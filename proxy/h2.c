@@ -34,6 +34,9 @@
 #define WINDOW_UPDATES_SAVED 400
 /* A frame is smaller than this by the client's window only where the client means it so. */
 #define SMALL_FRAME_BYTES 1024
+/* With a date a second, the compressor's table holds an entry for about so many answers of a slow
+ * client, and for many more of a fast one. */
+#define REFERENCES_A_NAME 50
 /* A client that takes so much of others within timeouts.stalled does read. */
 #define DOES_READ_BYTES 16384
 
@@ -52,6 +55,7 @@ struct h2 {
     struct deadline rest;      /* since its last stream ended, or one shortly before */
     bool is_broken; /* nothing more is read; what nghttp2 has to say (GOAWAY) is still sent */
     int64_t glitches;
+    uint32_t references;    /* said in answers */
     uint64_t sent_bytes;    /* of all bodies */
     int64_t window_updates; /* that the client may still send for what it got */
     int64_t glitches_at_ms;
@@ -679,10 +683,12 @@ static struct slice status_text(struct arena *a, uint16_t status)
 
 /* What is another in each answer would only push out of the compressor's table what comes again;
  * and nghttp2 looks through all of a name's entries for the value (RFC 7541 §7.1.3: never indexed).
- */
-static uint8_t indexing(struct slice name)
+ * But now and then one goes in, for its name: to those behind it that is one byte. */
+static uint8_t indexing(struct h2 *h, struct slice name)
 {
-    return slice_eq(name, SLICE("belfry-reference")) ? NGHTTP2_NV_FLAG_NO_INDEX : 0;
+    if (!slice_eq(name, SLICE("belfry-reference")) || h->references++ % REFERENCES_A_NAME == 0)
+        return 0;
+    return NGHTTP2_NV_FLAG_NO_INDEX;
 }
 
 /* The fields lie in the exchange's arena, which lives until the stream is closed: no copies. */
@@ -693,7 +699,7 @@ static nghttp2_nv *head_pairs(struct exchange *x, uint16_t status, const struct 
     nv[0] = pair(SLICE(":status"), status_text(&x->arena, status));
     for (uint32_t i = 0; i < count; i++) {
         nv[i + 1] = pair(fields[i].name, fields[i].value);
-        nv[i + 1].flags |= indexing(fields[i].name);
+        nv[i + 1].flags |= indexing(h2_under(x), fields[i].name);
     }
     return nv;
 }

@@ -513,6 +513,7 @@ static void release(struct uplink *u)
         return;
     }
     l->state = LINK_IDLE;
+    l->rested_us = w->loop.turn_began_us;
     l->has_head = l->has_ended = u->has_answered = false;
     l->from = l->to = 0;
     l->scan = (struct h1_scan){0};
@@ -549,6 +550,16 @@ static struct link_h1 *open_link(struct endpoint *e)
     return l;
 }
 
+/* RFC 9112 §9.2: what has come before the request is no answer to it. Each poll of the loop is a
+ * look at all that rest: what had come by then ends the link, or is pending still. What comes
+ * behind it in this turn could as well come behind a look of ours, since the request leaves at the
+ * end of the turn. One that came to rest in this very turn has not been polled, and is looked at.
+ */
+static bool is_silent(struct link_h1 *l)
+{
+    return transport_was_silent(&l->transport, l->rested_us) || transport_is_silent(&l->transport);
+}
+
 static struct link_h1 *idle_link(struct endpoint *e)
 {
     struct link_h1 *l;
@@ -557,7 +568,7 @@ static struct link_h1 *idle_link(struct endpoint *e)
             return NULL;
         l = container_of(e->idle.prev, struct link_h1,
                          in_idle); /* the one used last is the likeliest to live */
-        if (!transport_is_silent(&l->transport))
+        if (!is_silent(l))
             close_link(l);
     } while (l->state == LINK_CLOSED);
     link_remove(&l->in_idle);

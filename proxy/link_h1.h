@@ -19,6 +19,7 @@ struct link_h1 {
     struct later bury;
     struct later again; /* tells of what was found broken while the client was pulling */
     struct deadline idle_limit;
+    int64_t rested_us; /* the beginning of the turn in which it came to rest */
     /* out */
     struct buf out;
     bool body_is_chunked;

@@ -325,16 +325,12 @@ static void choose_among(const struct exchange *x, const struct origin *o, struc
     }
 }
 
-static struct endpoint *choose(struct exchange *x, const struct origin *o)
+static struct endpoint *choose_of_many(const struct exchange *x, const struct origin *o)
 {
-    struct choice among;
+    struct choice among __attribute__((uninitialized));
     struct endpoint *a;
     struct endpoint *b;
     uint64_t roll;
-    if (o->count == 1) /* nothing to choose: by far the commonest */
-        return has_room(x, o->endpoints[0]) && !is_down(o->worker, o->endpoints[0])
-                   ? o->endpoints[0]
-                   : NULL;
     choose_among(x, o, &among);
     if (among.count < 2)
         return among.count ? among.at[0] : NULL;
@@ -343,6 +339,15 @@ static struct endpoint *choose(struct exchange *x, const struct origin *o)
     b = among.at[((uint32_t)roll % among.count + 1 + (uint32_t)(roll >> 32) % (among.count - 1)) %
                  among.count];
     return a->outstanding <= b->outstanding ? a : b;
+}
+
+/* One is by far the commonest: of that there is nothing to choose. */
+static struct endpoint *choose(const struct exchange *x, const struct origin *o)
+{
+    struct endpoint *only = o->count == 1 ? o->endpoints[0] : NULL;
+    if (!only)
+        return choose_of_many(x, o);
+    return has_room(x, only) && !is_down(o->worker, only) ? only : NULL;
 }
 
 /* --- Beginning, waiting, trying again. */

@@ -38,21 +38,26 @@ Test(escape, lets_no_byte_be_read_as_syntax)
     }
 }
 
-/* Long runs are copied in eights: each byte must fare there as it does alone. */
+/* Runs are copied in fours and eights: each byte must fare there as it does alone. */
 Test(escape, treats_each_byte_alike_wherever_it_stands)
 {
     for (unsigned byte = 0; byte < 256; byte++) {
         const char c = (char)byte;
         char alone[ESCAPE_ROOM(1) + 1];
         *escape_json(alone, slice_from(&c, 1)) = '\0';
-        for (size_t at = 0; at < 17; at++) {
+        for (size_t i = 0; i < 17 * 17; i++) {
+            const size_t len = 1 + i / 17;
+            const size_t at = i % 17;
             char in[18] = "~ ~ ~ ~ ~ ~ ~ ~ ~";
             char out[ESCAPE_ROOM(sizeof in)];
             char expected[ESCAPE_ROOM(sizeof in)];
+            if (at >= len)
+                continue;
             in[at] = c;
-            *escape_json(out, slice_from(in, 17)) = '\0';
+            in[len] = '\0';
+            *escape_json(out, slice_from(in, len)) = '\0';
             (void)snprintf(expected, sizeof expected, "%.*s%s%s", (int)at, in, alone, in + at + 1);
-            cr_assert_str_eq(out, expected, "byte %u at %zu", byte, at);
+            cr_assert_str_eq(out, expected, "byte %u at %zu of %zu", byte, at, len);
         }
     }
 }
