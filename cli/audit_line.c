@@ -18,6 +18,7 @@
 #include "base/method.h"
 #include "base/secret.h"
 #include "cli/cli.h"
+#include "cli/policy_tool.h"
 #include "policy/calendar.h"
 #include "policy/cel.h"
 #include "policy/compile.h"
@@ -89,7 +90,7 @@ int audit_keys_read(struct unseals *keys, const char *path)
     const bool is_folder = !stat(path, &status) && S_ISDIR(status.st_mode);
     if (is_folder ? add_folder(keys, path, &f) : add_key(keys, path, &f))
         return EXIT_OK;
-    (void)fprintf(stderr, "belfry policy: %s\n", f.text);
+    screen_print(stderr, "belfry policy: %s\n", f.text);
     return EXIT_TROUBLE;
 }
 

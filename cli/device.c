@@ -275,7 +275,7 @@ static bool is_id(struct slice id)
 
 static int trouble(const struct fault *f)
 {
-    fprintf(stderr, "belfry device: %s\n", f->text);
+    screen_print(stderr, "belfry device: %s\n", f->text);
     return f->code == FAULT_IO ? EXIT_TROUBLE : EXIT_REFUSED;
 }
 
@@ -311,9 +311,11 @@ static int list_devices(struct job *j)
     }
     for (uint32_t i = 0; i < j->count; i++) {
         const struct facts_device *f = &j->records[i]->facts;
-        printf("%.*s\t%s\t%.*s\t%.*s\n", SLICE_ARG(j->records[i]->id),
-               f->compliant == SAID_YES ? "compliant" : "not compliant", SLICE_ARG(f->owner),
-               SLICE_ARG(f->model));
+        screen_print(stdout, "%.*s", SLICE_ARG(j->records[i]->id));
+        printf("\t%s\t", f->compliant == SAID_YES ? "compliant" : "not compliant");
+        screen_print(stdout, "%.*s", SLICE_ARG(f->owner));
+        putchar('\t');
+        screen_print(stdout, "%.*s\n", SLICE_ARG(f->model));
     }
     printf("%u devices\n", j->count);
     return EXIT_OK;
@@ -326,21 +328,22 @@ static int show_device(struct job *j, struct slice id)
     char last_seen[MOMENT_CHARS + 1];
     const struct inventory_record *r = find(j, id);
     if (!r) {
-        fprintf(stderr, "belfry device: '%.*s' is not in the inventory of '%.*s'\n", SLICE_ARG(id),
-                SLICE_ARG(j->entity));
+        screen_print(stderr, "belfry device: '%.*s' is not in the inventory of '%.*s'\n",
+                     SLICE_ARG(id), SLICE_ARG(j->entity));
         return EXIT_REFUSED;
     }
     if (j->is_json) {
         json_print(device_json(r));
         return EXIT_OK;
     }
-    printf("id: %.*s\nowner: %.*s\nmodel: %.*s\ncompliant: %s\nlast_seen: %s\n", SLICE_ARG(r->id),
-           SLICE_ARG(r->facts.owner), SLICE_ARG(r->facts.model),
-           r->facts.compliant == SAID_YES ? "true" : "false",
+    screen_print(stdout, "id: %.*s\n", SLICE_ARG(r->id));
+    screen_print(stdout, "owner: %.*s\n", SLICE_ARG(r->facts.owner));
+    screen_print(stdout, "model: %.*s\n", SLICE_ARG(r->facts.model));
+    printf("compliant: %s\nlast_seen: %s\n", r->facts.compliant == SAID_YES ? "true" : "false",
            moment(last_seen, r->facts.last_seen));
     for (uint32_t i = 0; i < r->facts.attributes.count; i++)
-        printf("%.*s: %.*s\n", SLICE_ARG(r->facts.attributes.at[2 * i]),
-               SLICE_ARG(r->facts.attributes.at[2 * i + 1]));
+        screen_print(stdout, "%.*s: %.*s\n", SLICE_ARG(r->facts.attributes.at[2 * i]),
+                     SLICE_ARG(r->facts.attributes.at[2 * i + 1]));
     return EXIT_OK;
 }
 
@@ -388,7 +391,7 @@ static int set_device(struct job *j, struct slice id, char **pairs, int count)
     if (code == EXIT_OK && !write_all(j, &r, 1, false))
         code = trouble(&j->why);
     if (code == EXIT_OK)
-        printf("%.*s: set\n", SLICE_ARG(id));
+        screen_print(stdout, "%.*s: set\n", SLICE_ARG(id));
     inventory_record_unref(r);
     return code;
 }
@@ -405,7 +408,7 @@ static int remove_device(struct job *j, struct slice id)
     }
     if (!write_all(j, &r, 1, true))
         return trouble(&j->why);
-    printf("%.*s: removed\n", SLICE_ARG(id));
+    screen_print(stdout, "%.*s: removed\n", SLICE_ARG(id));
     return EXIT_OK;
 }
 
@@ -483,13 +486,13 @@ static uint32_t read_rows(struct job *j, struct table *t, const char *path, stru
     struct fault f;
     enum csv_step step;
     if (!read_header(t, &c, &j->arena, &f)) {
-        fprintf(stderr, "%s:%u: %s\n", path, c.line ? c.line : 1, f.text);
+        screen_print(stderr, "%s:%u: %s\n", path, c.line ? c.line : 1, f.text);
         return 1;
     }
     while ((step = csv_next(&c, &j->arena, values, COLUMNS_MAX, &count, &f)) != CSV_END) {
         if (step == CSV_ROW && read_row(j, t, values, count, version, &f))
             continue;
-        fprintf(stderr, "%s:%u: %s\n", path, c.line, f.text);
+        screen_print(stderr, "%s:%u: %s\n", path, c.line, f.text);
         if (++mistakes == 20) {
             fprintf(stderr, "%s: more mistakes are not looked for\n", path);
             break;

@@ -9,6 +9,7 @@
 #include "base/yaml.h"
 #include "cli/help.h"
 #include "cli/policy_in.h"
+#include "cli/policy_tool.h"
 
 static const struct verb {
     const char *name;
@@ -31,7 +32,7 @@ int policy_usage(const char *verb)
 
 int policy_trouble(const struct fault *f)
 {
-    (void)fprintf(stderr, "belfry policy: %s\n", f->text);
+    screen_print(stderr, "belfry policy: %s\n", f->text);
     return f->code == FAULT_IO ? EXIT_TROUBLE : EXIT_REFUSED;
 }
 

@@ -58,7 +58,7 @@ static void print_tests(const struct bundle *b, const enum test_end *ends)
     static const char *const words[] = {
         [TEST_NOT_RUN] = "-   ", [TEST_FAILED] = "FAIL", [TEST_PASSED] = "ok  "};
     for (uint32_t i = 0; i < b->test_count; i++)
-        (void)printf("%s %.*s\n", words[ends[i]], SLICE_ARG(b->tests[i].name));
+        screen_print(stdout, "%s %.*s\n", words[ends[i]], SLICE_ARG(b->tests[i].name));
 }
 
 /* What each condition may cost, in steps of some nanoseconds. */
@@ -69,7 +69,7 @@ static void print_costs(const struct bundle *b)
         for (uint32_t j = 0; j < app->rule_count; j++) {
             const struct rule *r = &app->rule_list[j];
             if (r->when)
-                (void)printf("%.*s/%.*s: cost at most %u steps: %.*s\n", SLICE_ARG(app->id),
+                screen_print(stdout, "%.*s/%.*s: cost at most %u steps: %.*s\n", SLICE_ARG(app->id),
                              SLICE_ARG(r->id), cel_cost(r->when),
                              SLICE_ARG(slice_trim(r->when_text)));
         }

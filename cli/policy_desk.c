@@ -233,14 +233,14 @@ void desk_print_signatures(const struct desk *d, const struct paper *p, FILE *ou
     struct fault why;
     const bool is_known = d->config && find_keys(d, p, &keys, &why);
     for (uint32_t i = 0; is_known && i < keys.count; i++)
-        (void)fprintf(out, "  %-8s %.*s%s%.*s\n", has_signed(p, &keys.at[i]) ? "signed" : "missing",
-                      SLICE_ARG(keys.at[i].id), keys.at[i].owner.len ? "  " : "",
-                      SLICE_ARG(keys.at[i].owner));
+        screen_print(out, "  %-8s %.*s%s%.*s\n", has_signed(p, &keys.at[i]) ? "signed" : "missing",
+                     SLICE_ARG(keys.at[i].id), keys.at[i].owner.len ? "  " : "",
+                     SLICE_ARG(keys.at[i].owner));
     for (uint32_t i = 0; i < p->envelope.signature_count; i++)
         if (!is_among(&keys, p->envelope.signatures[i].key_id))
-            (void)fprintf(out, "  %-8s %.*s%s\n", is_known ? "foreign" : "signature",
-                          SLICE_ARG(p->envelope.signatures[i].key_id),
-                          is_known ? "  may not sign this" : "  not judged");
+            screen_print(out, "  %-8s %.*s%s\n", is_known ? "foreign" : "signature",
+                         SLICE_ARG(p->envelope.signatures[i].key_id),
+                         is_known ? "  may not sign this" : "  not judged");
     if (is_known)
         (void)fprintf(out, "  %u of %u approvals\n", count_signed(p, &keys), keys.needed);
 }

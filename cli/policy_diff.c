@@ -30,8 +30,8 @@ static void print_class(struct arena *a, const struct screen *s, const struct ap
     const struct slice method = slice_cut(&request, ' ');
     const struct slice reason = reason_name(c->reason);
     screen_put(s, c->gains ? PAINT_GOOD : PAINT_BAD, "%s", c->gains ? "gains" : "loses");
-    (void)fprintf(s->out, "  %.*s https://%.*s%.*s\n", SLICE_ARG(method), SLICE_ARG(app->host),
-                  SLICE_ARG(request));
+    screen_print(s->out, "  %.*s https://%.*s%.*s\n", SLICE_ARG(method), SLICE_ARG(app->host),
+                 SLICE_ARG(request));
     if (!c->facts.count)
         (void)fputs("       anybody\n", s->out);
     for (uint32_t i = 0; i < c->facts.count; i++) {

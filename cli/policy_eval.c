@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/yaml.h"
 #include "cli/policy_in.h"
+#include "cli/policy_tool.h"
 #include "policy/cel_eval.h"
 #include "policy/path.h"
 #include "policy/policy_test.h"
@@ -78,8 +79,8 @@ static bool read_world(struct world *w, const char *path, struct arena *a)
     if (is_good)
         query_read(&w->facts, a);
     else
-        (void)fprintf(stderr, "belfry policy: '%.*s' is no path that is let in\n",
-                      SLICE_ARG(w->test.target));
+        screen_print(stderr, "belfry policy: '%.*s' is no path that is let in\n",
+                     SLICE_ARG(w->test.target));
     return is_good;
 }
 
@@ -98,12 +99,13 @@ static int print_value(const struct eval *e, const struct cel *c, struct slice j
                        struct slice text, struct arena *a)
 {
     const struct slice type = cel_type_text(a, c);
-    if (e->is_json)
+    if (e->is_json) {
         (void)printf("{\"value\": %.*s, \"type\": \"%.*s\", \"cost\": %u}\n", SLICE_ARG(json),
                      SLICE_ARG(type), cel_cost(c));
-    else
-        (void)printf("%.*s\ntype %.*s, cost at most %u steps\n", SLICE_ARG(text), SLICE_ARG(type),
-                     cel_cost(c));
+    } else {
+        screen_print(stdout, "%.*s\n", SLICE_ARG(text));
+        screen_print(stdout, "type %.*s, cost at most %u steps\n", SLICE_ARG(type), cel_cost(c));
+    }
     return EXIT_OK;
 }
 
@@ -114,7 +116,7 @@ static int print_error(const struct eval *e, struct slice why)
         print_json_text(why);
         (void)fputs("}\n", stdout);
     } else {
-        (void)printf("error: %.*s\n", SLICE_ARG(why));
+        screen_print(stdout, "error: %.*s\n", SLICE_ARG(why));
     }
     return EXIT_REFUSED;
 }

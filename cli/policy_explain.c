@@ -63,8 +63,8 @@ static int read_facts(struct explain *e, struct hearing_of_one *h)
     }
     const struct application *app = policy_application_of(e->ground.bundle, h->test.host);
     if (!app) {
-        (void)fprintf(stderr, "belfry policy: no application of the bundle has the host '%.*s'\n",
-                      SLICE_ARG(h->test.host));
+        screen_print(stderr, "belfry policy: no application of the bundle has the host '%.*s'\n",
+                     SLICE_ARG(h->test.host));
         return EXIT_TROUBLE;
     }
     policy_test_facts(&h->test, app, policy_now(), &h->recorded.request, &h->recorded.facts);
@@ -106,8 +106,8 @@ static int read_line(struct explain *e, struct hearing_of_one *h)
     }
     const struct application *app = policy_application_of(e->ground.bundle, h->line.host);
     if (!app) {
-        (void)fprintf(stderr, "belfry policy: no application of the bundle has the host '%.*s'\n",
-                      SLICE_ARG(h->line.host));
+        screen_print(stderr, "belfry policy: no application of the bundle has the host '%.*s'\n",
+                     SLICE_ARG(h->line.host));
         return EXIT_TROUBLE;
     }
     h->is_sealed = !audit_line_open(&h->line, e->keys, &e->arena);
@@ -258,7 +258,7 @@ static void print_people(struct explain *e, const struct hearing_of_one *h)
                : h->conclusion.verdict == NOT_KNOWN  ? PAINT_DOUBT
                                                      : PAINT_BAD,
                "%.*s", SLICE_ARG(verdict_word(h)));
-    (void)printf("%s%.*s%s%.*s\n", reason.len ? " because " : "", SLICE_ARG(reason),
+    screen_print(stdout, "%s%.*s%s%.*s\n", reason.len ? " because " : "", SLICE_ARG(reason),
                  rule.len ? h->conclusion.verdict == NOT_KNOWN ? ": hangs on rule " : ", rule "
                           : "",
                  SLICE_ARG(rule));
@@ -268,7 +268,7 @@ static void print_people(struct explain *e, const struct hearing_of_one *h)
     }
     if (e->reference) {
         const struct slices names = unknown_names(e, r->unknown);
-        (void)printf("recorded: %.*s%s%.*s\n", SLICE_ARG(h->line.reason),
+        screen_print(stdout, "recorded: %.*s%s%.*s\n", SLICE_ARG(h->line.reason),
                      h->line.rule.len ? ", rule " : "", SLICE_ARG(h->line.rule));
         for (uint32_t i = 0; i < names.count; i++)
             (void)printf("%s%.*s%s", i ? ", " : "the line does not hold: ", SLICE_ARG(names.at[i]),

@@ -65,9 +65,10 @@ static void print_line(const struct desk *d, const struct paper *p, const char *
     char until[DESK_TIME_CHARS + 1];
     struct fault why = {.code = FAULT_TRUST};
     const enum desk_verdict v = desk_judge(d, p, &why);
-    (void)printf("%-24s %-8s serial %-6lld until %s  %s%s%s%s\n", name, shelf, (long long)p->serial,
-                 desk_time(until, p->not_after_s), is_in_shadow(p) ? "in shadow, " : "",
-                 verdict_word(v), v == DESK_MISSING || v == DESK_REFUSED ? ": " : "",
+    screen_print(stdout, "%-24s %-8s serial %-6lld until %s  %s%s%s%s\n", name, shelf,
+                 (long long)p->serial, desk_time(until, p->not_after_s),
+                 is_in_shadow(p) ? "in shadow, " : "", verdict_word(v),
+                 v == DESK_MISSING || v == DESK_REFUSED ? ": " : "",
                  v == DESK_MISSING || v == DESK_REFUSED ? why.text : "");
 }
 
@@ -117,7 +118,7 @@ static void print_rule(const struct rule *r, const char *where, struct slice app
         (void)printf("  shadow   %s%.*s%s%.*s decides nothing (mode: shadow)\n", where,
                      SLICE_ARG(app), app.len ? "/" : "", SLICE_ARG(r->id));
     if (r->review_by_s && r->review_by_s <= now)
-        (void)printf("  overdue  %s%.*s%s%.*s was to be reviewed by %s%s%.*s\n", where,
+        screen_print(stdout, "  overdue  %s%.*s%s%.*s was to be reviewed by %s%s%.*s\n", where,
                      SLICE_ARG(app), app.len ? "/" : "", SLICE_ARG(r->id),
                      desk_time(at, r->review_by_s), r->owner.len ? "  " : "", SLICE_ARG(r->owner));
     if (r->expires_s && r->expires_s <= now)

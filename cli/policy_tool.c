@@ -120,6 +120,32 @@ struct screen screen_of(FILE *out)
     return s;
 }
 
+static void print_shown(FILE *out, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
+static void print_shown(FILE *out, const char *format, va_list args)
+{
+    va_list again;
+    va_copy(again, args);
+    const int len = vsnprintf(NULL, 0, format, again);
+    va_end(again);
+    if (len <= 0)
+        return;
+    char *text = mem_array(char, (size_t)len + 1);
+    (void)vsnprintf(text, (size_t)len + 1, format, args);
+    const bool ends_line = slice_ends(slice_of(format), SLICE("\n"));
+    escape_controls(text, (size_t)len - ends_line);
+    (void)fwrite(text, 1, (size_t)len, out);
+    mem_free(text);
+}
+
+void screen_print(FILE *out, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    print_shown(out, format, args);
+    va_end(args);
+}
+
 void screen_put(const struct screen *s, enum paint paint, const char *format, ...)
 {
     static const char *const codes[] = {
@@ -131,7 +157,7 @@ void screen_put(const struct screen *s, enum paint paint, const char *format, ..
     if (is_painted)
         (void)fputs(codes[paint], s->out);
     va_start(args, format);
-    (void)vfprintf(s->out, format, args);
+    print_shown(s->out, format, args);
     va_end(args);
     if (is_painted)
         (void)fputs("\033[0m", s->out);
@@ -143,15 +169,6 @@ static unsigned columns_of(struct slice word)
     for (size_t i = 0; i < word.len; i++)
         count += ((unsigned char)word.ptr[i] & 0xc0) != 0x80;
     return count;
-}
-
-/* Foreign text does not steer the terminal. */
-static void put_word(const struct screen *s, struct slice word)
-{
-    char *copy = mem_text(word);
-    escape_controls(copy, word.len);
-    (void)fprintf(s->out, "%.*s", (int)word.len, copy);
-    mem_free(copy);
 }
 
 void screen_words(const struct screen *s, unsigned at, unsigned margin, struct slice text)
@@ -169,7 +186,7 @@ void screen_words(const struct screen *s, unsigned at, unsigned margin, struct s
             (void)fputc(' ', s->out);
             at++;
         }
-        put_word(s, word);
+        screen_print(s->out, "%.*s", SLICE_ARG(word));
         at += columns;
         is_first = false;
     }

@@ -37,6 +37,9 @@ enum paint { PAINT_NONE, PAINT_GOOD, PAINT_BAD, PAINT_DOUBT, PAINT_DIM, PAINT_ST
 struct screen screen_of(FILE *out);
 void screen_put(const struct screen *s, enum paint paint, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* As printf, for what holds foreign text: none of it steers the terminal, or begins a line of its
+ * own. A line's end is one at the format's end only. So does screen_put. */
+void screen_print(FILE *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Words, from column `at` on; further lines begin at `margin`. Ends the line. */
 void screen_words(const struct screen *s, unsigned at, unsigned margin, struct slice text);
 

@@ -217,8 +217,7 @@ static void when(char out[32], struct wall at)
 /* Control characters of a reason never reach a terminal. */
 static void say(struct slice text)
 {
-    for (size_t i = 0; i < text.len; i++)
-        (void)putchar((unsigned char)text.ptr[i] < 0x20 || text.ptr[i] == 0x7f ? '?' : text.ptr[i]);
+    screen_print(stdout, "%.*s", SLICE_ARG(text));
 }
 
 static void print_entry(const struct revoked_entry *e, bool is_in_force)
@@ -328,7 +327,7 @@ static void on_up(void *owner)
 static void on_down(void *owner, const struct fault *why)
 {
     (void)owner; /* it comes back, or patience ends */
-    (void)fprintf(stderr, "belfry: %s\n", why->text);
+    screen_print(stderr, "belfry: %s\n", why->text);
 }
 
 static int run(struct job *j, const struct config *c)

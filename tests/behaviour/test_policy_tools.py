@@ -524,6 +524,45 @@ def test_replay_with_the_old_bundle_tells_its_change_from_all_else(desk):
     assert (said["changed"], said["unexplained"]) == (1, 1) and said["changes"][0]["now_by"] == "officers-write"
 
 
+EVIL = "\x1b]0;x\x07\x1b[31m\x9b2J\x7f"  # a title, red, an empty screen
+
+
+def shown(desk, *words, code):
+    """What a person reads of it, standard error too."""
+    done = subprocess.run([desk.belfry, "policy", *words], cwd=desk.folder, capture_output=True, text=True, timeout=60)
+    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+    both = done.stdout + done.stderr
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", both), both
+    return both
+
+
+def test_a_forged_log_does_not_steer_a_terminal(desk):
+    desk.bundle("new.yaml", ('"officers" in user.groups && device', '"chiefs" in user.groups && device'))
+    forged = line(**{"event.id": f"R{EVIL}", "rule.id": f"{EVIL}rule", "organization.id": "fod-finance", "service.name": f"{EVIL}app",
+                     "belfry.shadow.rule": f"{EVIL}tried", "belfry.shadow.bundle": f"7{EVIL}", "belfry.shadow.bundle_rule": f"{EVIL}other",
+                     "@timestamp": f"{EVIL}2026-11-24"})
+    desk.write("log", forged + line("/own/2", reason="denied", person=2))
+    assert "rule; now: no rule permits" in shown(desk, "replay", "new.yaml", "--audit", "log", code=1)
+    assert "tried" in shown(desk, "shadow-report", "--audit", "log", code=1)
+    desk.write("log", line(**{"event.id": "R", "rule.id": f"{EVIL}rule"}))
+    assert "recorded: permitted, rule ?" in shown(desk, "explain", "bundle.yaml", "--audit", "log", "--reference", "R", code=0)
+    desk.write("log", line(**{"event.id": "R", "url.domain": f"{EVIL}host"}))
+    assert "host'" in shown(desk, "explain", "bundle.yaml", "--audit", "log", "--reference", "R", code=3)
+
+
+def test_a_bundle_does_not_steer_a_terminal(desk):
+    desk.bundle("bundle.yaml", ("- id: scoped\n", '- id: scoped\n        owner: "\\x9b31mteam"\n        purpose: "\\x9b2J"\n'),
+                ("- name: an officer reads", '- name: "an officer \\x9b31mreads"'),
+                ("when: '\"own\" in user.scopes'", 'when: "\\"\\e[31mown\\x9b\\" in user.scopes"'))
+    assert "31mown" in shown(desk, "check", "bundle.yaml", "--verbose", code=0)
+    assert "reads" in shown(desk, "test", "bundle.yaml", code=0)
+    assert "reads" in shown(desk, "test", "bundle.yaml", "--coverage", code=0)
+    shown(desk, "who-can", "tax", "GET", "/own/1", "bundle.yaml", code=0)
+    shown(desk, "what-can", "bundle.yaml", "--groups", "officers", "--level", "0", code=0)
+    desk.bundle("old.yaml")
+    shown(desk, "diff", "old.yaml", "bundle.yaml", code=1)
+
+
 def test_replay_sees_an_application_that_goes(desk):
     desk.bundle("new.yaml", ("host: tax.finance", "host: tux.finance"), (f"https://{HOST}", "https://tux.finance.localhost"))
     desk.write("log", line() + line(**{"organization.id": "other", "url.domain": "a.localhost"}))
