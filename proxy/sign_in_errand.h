@@ -36,10 +36,10 @@ struct work {
 
     /* The answer. */
     enum reason reason; /* PERMITTED: done */
-    const char
-        *detail;      /* our own words; with PERMITTED NULL, but of a sign-out what was not done */
-    bool is_pending;  /* nothing has come of it yet */
-    struct slice url; /* where the browser goes on */
+    bool is_pending;    /* nothing has come of it yet */
+    const char *detail; /* our own words; with PERMITTED NULL, but of a sign-out what was not
+                           done */
+    struct slice url;   /* where the browser goes on */
     struct identity identity;
     char new_id[SESSION_ID_CHARS + 1]; /* of a hand-over, or of a session: empty where it has one */
     struct session *list[SESSION_LIST_MAX];
