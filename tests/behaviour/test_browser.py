@@ -103,11 +103,15 @@ def test_signing_out_goes_on_to_the_provider_by_itself(world, browser):
     wait(browser, lambda d: d.find_elements(By.NAME, "password"))
 
 
+def spoken(driver):
+    return driver.execute_script("return document.documentElement.lang")
+
+
 def speak(driver, language):
     """By the button at the foot of the page, where it is not spoken yet."""
-    if driver.find_element(By.TAG_NAME, "html").get_attribute("lang") != language:
+    if spoken(driver) != language:
         driver.find_element(By.CSS_SELECTOR, f"button[value={language}]").click()
-    wait(driver, lambda d: d.find_element(By.TAG_NAME, "html").get_attribute("lang") == language)
+    wait(driver, lambda d: spoken(d) == language)
 
 
 def test_a_language_is_chosen_by_its_button(world, browser):
@@ -126,7 +130,7 @@ def test_who_waits_for_a_provider_that_hangs_goes_on_by_itself(world, browser):
         browser.get(at(world, TAX, "/declarations/1"))
         assert heading(browser).startswith("One moment")
         browser.execute_script("document.querySelector('button[value=de]').click()")  # before it asks again
-        wait(browser, lambda d: d.find_element(By.TAG_NAME, "html").get_attribute("lang") == "de")
+        wait(browser, lambda d: spoken(d) == "de")
         page = browser.page_source
     finally:
         os.kill(pid, signal.SIGCONT)
