@@ -89,7 +89,7 @@ class Browser:
 
     def jar(self, host, path):
         """What goes out; the longest paths first (RFC 6265 §5.4)."""
-        fitting = [(where, name, value) for (of, where, name), value in self.cookies.items()
+        fitting = [(where, name, value) for (of, where, name), value in list(self.cookies.items())
                    if of == host and (path == where or path.startswith(where.rstrip("/") + "/"))]
         return "; ".join(f"{name}={value}" for where, name, value in sorted(fitting, key=lambda c: -len(c[0])))
 
