@@ -178,8 +178,8 @@ def test_the_help_desk_knows_every_page():
     assert [code for code, heading in reasons.items() if heading not in said[code]] == []
     page = section("docs/staff-support.md", "Pages without an error code")
     labels = dict(re.findall(r'^LABEL\((\w+),.*?"([^"]*)"\)$', text("proxy/pages/messages.def"), re.M | re.S))
-    for name in ("CHOOSE", "KEPT", "STEP_UP", "RESEND", "ONWARD", "MOMENT", "SIGN_OUT_ASK", "SIGNED_OUT", "HOME", "SESSIONS",
-                 "WHOAMI"):
+    for name in ("CHOOSE", "KEPT", "STEP_UP", "RESEND", "ONWARD", "MOMENT", "SIGN_OUT_ASK", "SIGNED_OUT",
+                 "SIGNED_OUT_HERE", "HOME", "SESSIONS", "WHOAMI"):
         assert labels[name] in page, name
 
 
