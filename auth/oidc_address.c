@@ -112,10 +112,10 @@ static bool farewell_query(const struct oidc_call *c, struct buf *query, bool wi
 
 enum step oidc_farewell(struct oidc_call *c)
 {
-    const struct slice endpoint = c->known->document.end_session_endpoint;
     struct buf query;
-    if (!endpoint.len || !c->provider->sign_in.has_logout)
+    if (!c->provider->sign_in.has_logout || !c->known->document.end_session_endpoint.len)
         return NEXT; // the address stays empty
+    const struct slice endpoint = c->known->document.end_session_endpoint;
     buf_init(&query, OIDC_URL_MAX_BYTES - DISCOVERY_URL_MAX_BYTES);
     bool has_room = farewell_query(c, &query, true);
     if (!has_room) { // a hint is only a hint

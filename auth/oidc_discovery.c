@@ -195,6 +195,8 @@ enum step oidc_discover(struct oidc_call *c)
 
 enum step oidc_look_up(struct oidc_call *c)
 {
+    if (c->provider && !c->provider->sign_in.has_logout)
+        return NEXT;
     const enum step step = oidc_discover(c);
     if (step != WAIT)
         return step;

@@ -106,7 +106,7 @@ void oidc_known_release(struct known *k); /* one user less; NULL is fine */
 void oidc_known_free(struct known *k);
 enum reason oidc_reason_of(const struct fault *why); /* of a fetch that came to nothing */
 enum step oidc_discover(struct oidc_call *c);
-enum step oidc_look_up(struct oidc_call *c); /* the same for who does not wait */
+enum step oidc_look_up(struct oidc_call *c); /* for a sign-out, which does not wait */
 
 /* ---- oidc_address.c ---- */
 

@@ -25,7 +25,7 @@
 #define SESSION_SEEN_EVERY_S 60   /* how often, at most, it is written that somebody is there */
 #define SESSION_IDLE_MIN_S 300    /* so that what is not written for a minute ends nobody's */
 #define SESSION_LIFE_MAX_S 604800 /* no application keeps one longer */
-/* The store keeps a record past its end, so that it can be told. */
+/* So long past its end the store keeps a record, so that the end can be told. */
 #define SESSION_AFTERLIFE_S 600
 
 struct session {

@@ -661,8 +661,10 @@ static enum reason sign_out(struct slice token)
 
 Test(oidc, a_sign_out_goes_on_to_the_provider_with_a_hint_that_fits)
 {
-    cr_assert_eq(sign_out(SLICE("a.b.c")), REASON_PERMITTED);
     char place[128];
+    cr_assert_eq(sign_out(SLICE("a.b.c")), REASON_PROVIDER_UNAVAILABLE, "it is not waited for");
+    cr_assert_eq(redeem(), REASON_PERMITTED);
+    cr_assert_eq(sign_out(SLICE("a.b.c")), REASON_PERMITTED);
     (void)snprintf(place, sizeof place, "%s/end?a=b&id_token_hint=a.b.c&client_id=belfry&",
                    idp.issuer);
     cr_expect(has(url, place));
