@@ -603,18 +603,18 @@ Test(oidc, a_refresh_that_fails_says_what_has_become_of_the_refresh_token)
     cr_assert_eq(redeem(), REASON_PERMITTED);
     struct identity before = identity;
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-        https_answer(server, "/token", table[i].status, table[i].body);
+        https_answer(idp.server, "/token", table[i].status, table[i].body);
         cr_expect_eq(refresh(&before), table[i].reason);
         cr_expect_eq(is_lost, table[i].is_lost, "%zu", i);
         cr_expect_str_eq(next_token, "");
     }
-    https_answer(server, "/token", 200,
+    https_answer(idp.server, "/token", 200,
                  "{\"access_token\":\"x\",\"token_type\":\"Bearer\",\"refresh_token\":\"rt2\"}");
-    https_answer(server, "/me", 503, "{}");
+    https_answer(idp.server, "/me", 503, "{}");
     cr_expect_eq(refresh(&before), REASON_PROVIDER_UNAVAILABLE);
     cr_expect(!is_lost);
     cr_expect_str_eq(next_token, "rt2");
-    https_answer(server, "/token", 200, "{\"access_token\":\"x\",\"token_type\":\"Bearer\"}");
+    https_answer(idp.server, "/token", 200, "{\"access_token\":\"x\",\"token_type\":\"Bearer\"}");
     cr_expect_eq(refresh(&before), REASON_PROVIDER_UNAVAILABLE);
     cr_expect_str_eq(next_token, "rt", "the old one goes on");
 }
