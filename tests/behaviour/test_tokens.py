@@ -445,7 +445,8 @@ def test_a_rotation_under_load_refuses_nobody_and_a_flood_beside_it_neither(new_
         load.more()
         # Of eight connections, for two keys, on two workers: one, and one more for who came while that was under way.
         assert world.metric("belfry_jwks_fetches_total") - fetches in (1, 2)
-        began, wishes = time.monotonic(), world.metric("belfry_jwks_wishes_total")
+        began = time.monotonic()
+        fetches, wishes = (world.metric(f"belfry_jwks_{what}_total") for what in ("fetches", "wishes"))
         with Load(world, [mine.sign({**header, "kid": f"k{i}"}, payload) for i in range(300)], 4) as flood:
             load.more(400)
             until(lambda: flood.asked >= 1000, "the flood is none", limit_s=30)
