@@ -344,9 +344,10 @@ static struct endpoint *choose_of_many(const struct exchange *x, const struct or
 /* One is by far the commonest: of that there is nothing to choose. */
 static struct endpoint *choose(const struct exchange *x, const struct origin *o)
 {
-    struct endpoint *only = o->count == 1 ? o->endpoints[0] : NULL;
-    if (!only)
+    struct endpoint *only;
+    if (o->count != 1)
         return choose_of_many(x, o);
+    only = o->endpoints[0];
     return has_room(x, only) && !is_down(o->worker, only) ? only : NULL;
 }
 
