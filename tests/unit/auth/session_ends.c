@@ -390,17 +390,3 @@ Test(session_ends, a_walk_that_never_comes_to_its_end_holds_up_no_limit)
     expect_ends(2, 0);
     arena_fini(&a);
 }
-
-Test(session_ends, limits_hold_up_nothing_that_was_taken_back)
-{
-    struct arena a;
-    arena_init(&a, NULL);
-    const struct slice handle = keep(&a, 1, 100, 3600);
-    for (int i = 10; i < 2010; i++)
-        (void)keep(&a, i, 400, 3600);
-    take_back(REVOKED_SESSION, handle, "jan", "");
-    while (!memmem(handles, strlen(handles), handle.ptr, handle.len) && ended < 2001)
-        ev_run(shop.loop.ev, EVRUN_ONCE);
-    cr_expect_lt(ended, 2001, "it is the last that is told");
-    arena_fini(&a);
-}
