@@ -4,6 +4,7 @@
 #include "proxy/exchange_in.h"
 
 #include "base/method.h"
+#include "proxy/fields.h"
 #include "proxy/own.h"
 
 /* Once an exchange; no answer takes a second because of a responder or the store. */
@@ -100,6 +101,8 @@ enum next exchange_route(struct exchange *x)
     if (x->request.has_body && x->request.body_length != BODY_LENGTH_UNKNOWN &&
         x->request.body_length > x->facts.app->max_body_bytes)
         return refuse(x, REASON_BODY_TOO_LARGE, NULL);
+    if (fields_hide(&x->request, x->facts.app->headers))
+        return refuse(x, REASON_REQUEST_AMBIGUOUS, "Connection names a field that rules read");
     why = x->request.wants_websocket ? exchange_judge_websocket(x, x->facts.app) : REASON_PERMITTED;
     return why == REASON_PERMITTED ? NEXT : refuse(x, why, NULL);
 }

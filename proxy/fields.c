@@ -33,6 +33,16 @@ static bool has_connection(const struct field *fields, uint32_t count)
     return false;
 }
 
+bool fields_hide(const struct request *r, struct slices names)
+{
+    if (!names.count || !has_connection(r->fields, r->field_count))
+        return false;
+    for (uint32_t i = 0; i < names.count; i++)
+        if (is_named(r->fields, r->field_count, names.at[i]))
+            return true;
+    return false;
+}
+
 static bool put(const struct field_sink *out, struct slice name, struct slice value)
 {
     return out->put(out->owner, name, value);

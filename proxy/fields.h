@@ -15,6 +15,9 @@ struct field_sink {
     void *owner;
 };
 
+/* Whether Connection names one of these: a rule would read a field that the application never gets.
+ */
+bool fields_hide(const struct request *r, struct slices names);
 /* The fields of the request for the upstream, into `out`, but for what each protocol says in its
  * own way: host, framing, and what is of one connection. False: past the sink's ceiling. The slices
  * live as long as the exchange, but for x->assertion. */

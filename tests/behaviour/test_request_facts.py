@@ -54,6 +54,14 @@ def test_rules_read_what_the_request_says(gate, http, path, headers, status):
     assert answer.status == status, answer
 
 
+@pytest.mark.parametrize("named", ["x-case-id", "close, X-Case-ID", "X_Case_Id"])
+def test_what_rules_read_can_not_be_kept_from_the_application(gate, named):
+    """RFC 9110 §7.6.1: what Connection names goes no further; else it would be judged by what nobody gets."""
+    answer = gate.ask(DESK, "/header", headers=["x-case-id: 12", f"connection: {named}"], http="1.1")
+    assert (answer.status, answer.problem) == (400, "request_ambiguous")
+    assert gate.ask(DESK, "/header", headers=["x-case-id: 12", "connection: x-other"], http="1.1").status == 200
+
+
 def test_a_change_of_what_may_be_read_counts_from_the_next_request(gate):
     assert gate.ask(DESK, "/header", headers=["x-case-id: 12"]).status == 200
     gate.update("finance", lambda text: text.replace("x-case-id", "x-file-id"))
