@@ -152,13 +152,13 @@ char *escape_html(char *at, struct slice text)
 
 void escape_controls(char *text, size_t len)
 {
-    for (size_t i = 0; i < len; i++) {
-        const uint8_t c = (uint8_t)text[i];
-        // C1 in UTF-8: U+009B begins a command as ESC [ does.
-        if (c == 0xc2 && i + 1 < len && (uint8_t)text[i + 1] >= 0x80 && (uint8_t)text[i + 1] < 0xa0)
-            text[i++] = '?';
-        else if (c >= 0x20 && c != 0x7f)
+    uint32_t point = 0;
+    size_t taken;
+    for (size_t i = 0; i < len; i += taken) {
+        taken = utf8_next(slice_from(text + i, len - i), &point);
+        if (taken && !is_invisible(point))
             continue;
-        text[i] = '?';
+        taken = taken ? taken : 1;
+        memset(text + i, '?', taken);
     }
 }

@@ -15,5 +15,6 @@
 char *escape_json(char *at, struct slice text);
 /* Text of an HTML element or of a quoted attribute. Controls come out as U+FFFD. */
 char *escape_html(char *at, struct slice text);
-/* In place, for a line that a terminal shows: each control, C1 too, becomes '?'. */
+/* In place, for a line of log, or one that a terminal shows: each byte of a control (C1 too), of a
+ * mark that nobody sees, and of what is not UTF-8 (a character cut short) becomes '?'. */
 void escape_controls(char *text, size_t len);

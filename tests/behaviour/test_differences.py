@@ -357,7 +357,7 @@ def test_diff_says_what_very_many_invented_requests_show(tmp_path):
 
 
 def test_who_can_names_whoever_is_let_in_or_kept_out(tmp_path):
-    counts = hold_all(hold_who_can, tmp_path, range(25), 60)
+    counts = hold_all(hold_who_can, tmp_path, range(75), 60)
     assert counts["permitted"] > 300 and counts["forbidden"] > 500 and counts["nobody"] > 20, counts
 
 

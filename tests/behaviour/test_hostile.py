@@ -197,7 +197,9 @@ class Application:
                         return
                     data += more
                 number = re.match(rb"\S+ /(\d+)", data)
-                pieces, end = self.scripts[int(number[1])]
+                if not (script := self.scripts.get(int(number[1]))):
+                    return  # asked once more, after it was over
+                pieces, end = script
                 for piece in pieces:
                     peer.sendall(piece)
                     time.sleep(0.001)

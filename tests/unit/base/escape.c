@@ -81,8 +81,11 @@ Test(escape, leaves_no_control_for_a_terminal_to_obey)
         {SLICE_INIT("a\033[2J\n\x7f\0z"), "a?[2J???z"},
         {SLICE_INIT("\xC2\x9B"
                     "2J"),
-         "??2J"}, // C1: to xterm the same as ESC [
-        {SLICE_INIT("\xC2\xA0\xC3\xA9\xC2"), "\xC2\xA0\xC3\xA9\xC2"},
+         "??2J"},                                                  // C1: to xterm the same as ESC [
+        {SLICE_INIT("\xC2\xA0\xC3\xA9\xC2"), "\xC2\xA0\xC3\xA9?"}, // cut short
+        {SLICE_INIT("a\xE2\x80\xAE"
+                    "b\xED\xA0\x80"),
+         "a???b???"}, // right to left, half a surrogate pair
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char text[32];
