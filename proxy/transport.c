@@ -258,7 +258,7 @@ bool transport_is_silent(struct transport *t)
     return n <= 0 && SSL_get_error(t->ssl, n) == SSL_ERROR_WANT_READ;
 }
 
-bool transport_was_silent(const struct transport *t, int64_t rested_us)
+bool transport_was_silent(struct transport *t, int64_t rested_us)
 {
     const bool was_polled = rested_us != t->worker->loop.turn_began_us;
     return was_polled && !ev_is_pending(&t->in) && !(t->ssl && SSL_has_pending(t->ssl));

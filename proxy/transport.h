@@ -51,6 +51,6 @@ bool transport_is_silent(struct transport *t);
 /* The same without a system call, as of the loop's last poll: true where it has polled since the
  * turn that began at `rested_us`, in which the last byte was read, and nothing had come. False:
  * nobody has looked yet, or something is there. `in` was being watched all that time. */
-bool transport_was_silent(const struct transport *t, int64_t rested_us);
+bool transport_was_silent(struct transport *t, int64_t rested_us);
 void transport_end(struct transport *t);   /* our side: nothing more is sent */
 void transport_close(struct transport *t); /* at once; calls nothing; may be called twice */
