@@ -14,11 +14,13 @@
 #include "proxy/form.h"
 #include "proxy/page.h"
 
-#define BODY_MAX_BYTES 131072
+#define BODY_MAX_BYTES 524288
 #define TEXT_MAX 256 /* of a name that is not ours: enough for any that makes sense */
-/* The longest of what is not clipped: where to sign in again, with a return path in it, whose every
- * byte may have become three. */
-_Static_assert(ESCAPE_ROOM(3 * RETURN_MAX_BYTES + 1024) + 32768 <= BODY_MAX_BYTES, "it has room");
+/* What is not clipped: where to sign in again, with a return path in it whose every byte may have
+ * become three, and what the page says of itself. The rest has a charter's own words as its longest
+ * text, of 2 KiB. */
+_Static_assert(ESCAPE_ROOM(3 * RETURN_MAX_BYTES + 1024 + MEMO_MAX_CHARS) + 65536 <= BODY_MAX_BYTES,
+               "it has room");
 #define RETRY_AFTER "10"     /* seconds, of a 503: nobody knows better */
 #define RETRY_AFTER_RATE "1" /* of a 429: the bucket fills all the time */
 

@@ -7,8 +7,7 @@
 #include "base/codec.h"
 #include "base/secret.h"
 
-/* A kept form of 16 KiB, a path of 4 KiB, and room. In base64url it stays below FORM_MAX_BYTES. */
-#define MEMO_MAX_BYTES 32768
+_Static_assert(MEMO_MAX_CHARS >= BASE64URL_LEN(MEMO_MAX_BYTES + VAULT_OVERHEAD), "as it says");
 
 static bool write_fields(struct buf *out, const struct form *says)
 {

@@ -8,6 +8,11 @@
 #include "auth/keyring.h"
 #include "proxy/form.h"
 
+/* A kept form of 16 KiB, a path of 4 KiB, and room; and that in base64url, which stays below
+ * FORM_MAX_BYTES. */
+#define MEMO_MAX_BYTES 32768
+#define MEMO_MAX_CHARS 44000
+
 /* Where a memo is good, and whose keys seal it. */
 struct memo_place {
     const struct keyring *keyring;

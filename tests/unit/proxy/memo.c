@@ -6,6 +6,7 @@
 #include <criterion/criterion.h>
 
 #include "base/hash.h"
+#include "proxy/answer.h"
 #include "tests/unit/auth/keys.h"
 
 static const struct wall now = {1800000000};
@@ -83,4 +84,26 @@ Test(memo, what_could_not_come_back_in_a_form_is_not_written)
     struct form_field field = {SLICE("kept"), {arena_bytes(&a, 40000), 40000}};
     memset((char *)(uintptr_t)field.value.ptr, 'a', 40000);
     cr_expect_eq(memo_write(&a, &here, &(struct form){&field, 1}).len, 0);
+}
+
+Test(memo, a_refusal_that_carries_itself_has_room_for_the_longest_texts)
+{
+    static char words[2048], again[3 * RETURN_MAX_BYTES + 400];
+    const struct slice quotes = slice_from(words, sizeof words);
+    const struct slice why[LANGUAGE_COUNT] = {quotes, quotes, quotes, quotes};
+    memset(words, '"', sizeof words);
+    memset(again, '"', sizeof again);
+    const struct decision by_baseline = {
+        .rule = quotes, .missing = quotes, .is_baseline = true, .explanations = why};
+    const struct refusal r = {.reason = REASON_DENIED,
+                              .decision = &by_baseline,
+                              .reference = quotes,
+                              .wants_html = true,
+                              .place = &here,
+                              .again = slice_from(again, sizeof again),
+                              .person = quotes};
+    struct answer out;
+    answer_make(&a, &r, &out);
+    cr_expect(memmem(out.body.ptr, out.body.len, "</html>", 7));
+    cr_expect(memmem(out.body.ptr, out.body.len, "name=\"page\"", 11), "it carries itself");
 }
