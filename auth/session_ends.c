@@ -36,7 +36,8 @@ struct session_ends {
     ev_timer look;
     struct recency *told; /* handle → when: once each, whatever a store shows again */
     bool was_up;
-    struct wall back_at; /* the store was away until then; 0: never since the start */
+    bool was_ever_up;
+    struct wall back_at; /* the store was away until then; 0: never since it was first there */
     bool is_walks_turn;
     bool is_due_long; /* the last page of what is due was full */
     uint64_t walked;  /* revocations_reach() as the last walk over all began */
@@ -311,11 +312,10 @@ static bool is_ready(struct session_ends *e)
 {
     const struct keyring *k = records_keys(e->records);
     const bool is_up = redis_is_up(e->redis);
-    if (is_up && !e->was_up && e->back_at.s)
+    if (is_up && !e->was_up && e->was_ever_up)
         e->back_at = loop_wall(e->loop);
-    else if (!is_up && e->was_up)
-        e->back_at.s = 1; /* it is away, and comes back */
     e->was_up = is_up;
+    e->was_ever_up |= is_up;
     return is_up && k && vault_is_open(k);
 }
 

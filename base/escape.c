@@ -32,17 +32,14 @@ static bool is_invisible(uint32_t point)
            (point >= 0x2066 && point <= 0x2069) || point == 0xFEFF;
 }
 
-/* Eight bytes at once: is each of them ASCII, visible, and neither '"' nor '\\'? Exact, for no byte
- * of `word` that passes the first test carries into its neighbour. */
+/* Eight bytes that stand as they are: and neither '"' nor '\\'. */
 static bool is_plain(uint64_t word)
 {
     const uint64_t ones = 0x0101010101010101u;
-    const uint64_t highs = ones * 0x80;
     const uint64_t quote = word ^ ones * '"';
     const uint64_t backslash = word ^ ones * '\\';
 
-    return !((word | (word - ones * 0x20) | (word + ones) | (quote - ones) | (backslash - ones)) &
-             highs);
+    return utf8_is_plain_eight(word) && !(((quote - ones) | (backslash - ones)) & ones * 0x80);
 }
 
 /* Four to seven plain bytes, by two fours that overlap: most names are as short. */

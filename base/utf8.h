@@ -20,3 +20,11 @@ static inline size_t utf8_next(struct slice s, uint32_t *out)
 
 /* Is all of it UTF-8? The empty text is. */
 bool utf8_is(struct slice s);
+
+/* Eight bytes at once: is each of them ASCII that can be seen, or a space? Exact, for no byte of
+ * `word` that passes the first test carries into its neighbour. */
+static inline bool utf8_is_plain_eight(uint64_t word)
+{
+    const uint64_t ones = 0x0101010101010101u;
+    return !((word | (word - ones * 0x20) | (word + ones)) & ones * 0x80);
+}

@@ -79,21 +79,13 @@ static bool is_printable(uint32_t c)
            (c >= 0xa0 && c <= 0xd7ff) || (c >= 0xe000 && c <= 0xfffd) || c >= 0x10000;
 }
 
-/* Eight bytes at once: is each of them 0x20 to 0x7e? Exact, for no byte of `word` that passes the
- * first test carries into its neighbour. */
-static bool is_ascii(uint64_t word)
-{
-    const uint64_t ones = 0x0101010101010101u;
-    return !((word | (word - ones * 0x20) | (word + ones)) & ones * 0x80);
-}
-
 /* How many characters of printable ASCII stand at the front: nearly all of a document is that. */
 static size_t ascii_run(struct slice text)
 {
     size_t len = 0;
     for (uint64_t word; len + sizeof word <= text.len; len += sizeof word) {
         memcpy(&word, text.ptr + len, sizeof word);
-        if (!is_ascii(word))
+        if (!utf8_is_plain_eight(word))
             break;
     }
     while (len < text.len && text.ptr[len] >= 0x20 && text.ptr[len] <= 0x7e)

@@ -179,9 +179,9 @@ static bool take_value(struct slice text, size_t *at, struct slice *out)
     if (text.ptr[*at] == '[')
         return take_list(text, at, out);
     const size_t from = *at;
-    while (*at < text.len && text.ptr[*at] != ',' && text.ptr[*at] != '}' && text.ptr[*at] != ' ')
+    while (*at < text.len && text.ptr[*at] != ',' && text.ptr[*at] != '}')
         ++*at;
-    *out = slice_from(text.ptr + from, *at - from);
+    *out = slice_trim(slice_from(text.ptr + from, *at - from));
     return *at < text.len && out->len;
 }
 

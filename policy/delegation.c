@@ -130,22 +130,6 @@ static bool has_room(const struct charter_entity *e, const struct bundle *b, str
                      (unsigned long long)rules, SLICE_ARG(e->id), e->max_rules);
 }
 
-bool delegation_has_bundle(const struct charter_entity *e, const struct bundle *b, struct fault *f)
-{
-    if (!has_room(e, b, f))
-        return false;
-    for (uint32_t i = 0; i < b->provider_count; i++)
-        if (!has_provider(e, &b->providers[i], f))
-            return false;
-    for (uint32_t i = 0; i < b->authority_count; i++)
-        if (!has_authority(e, &b->authorities[i], f))
-            return false;
-    for (uint32_t i = 0; i < b->application_count; i++)
-        if (!delegation_has_application(e, &b->applications[i], f))
-            return false;
-    return true;
-}
-
 static void tell(bool is_given, const struct fault *f, struct place at, struct findings *out)
 {
     if (!is_given)
@@ -167,4 +151,16 @@ void delegation_review(const struct charter_entity *e, const struct bundle *b,
         for (uint32_t k = 0; k < app->upstream_count; k++)
             tell(has_upstream_of(e, app, &app->upstreams[k], &f), &f, app->place, out);
     }
+}
+
+bool delegation_has_bundle(const struct charter_entity *e, const struct bundle *b, struct fault *f)
+{
+    struct findings found;
+    findings_init(&found);
+    delegation_review(e, b, (struct place){0}, &found);
+    const bool has_all = !found.errors;
+    if (!has_all)
+        (void)fault_set(f, FAULT_TRUST, "%s", found.at[0].text);
+    findings_fini(&found);
+    return has_all;
 }

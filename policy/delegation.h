@@ -19,10 +19,10 @@ MUST_USE bool delegation_has_status_url(const struct charter_entity *e, struct s
 MUST_USE bool delegation_has_application(const struct charter_entity *e,
                                          const struct application *app, struct fault *f);
 /* All of the bundle that the charter does not give, each an error: at its application, or at
- * `document` where it has no place of its own. */
+ * `document` where it has no place of its own. Of every application, provider and authority, used
+ * or not; and whether there are more of them than the charter's limits say. */
 void delegation_review(const struct charter_entity *e, const struct bundle *b,
                        struct place document, struct findings *out);
-/* The same of every application, every provider and every authority, used or not; and that there
- * are not more of them than the charter's limits say. */
+/* Whether that is nothing; else the first of it, FAULT_TRUST. */
 MUST_USE bool delegation_has_bundle(const struct charter_entity *e, const struct bundle *b,
                                     struct fault *f);

@@ -489,6 +489,9 @@ def test_replay_reads_lines_that_their_keeper_has_spaced_out(desk):
     desk.write("log", spaced.replace("{", "{ ").replace("}", " }").replace("[", "[ ") + "\n" + line(groups=["officers"]))
     said = desk.json("replay", "new.yaml", "--audit", "log", code=1)
     assert (said["decisions"], said["not_understood"], said["changed"]) == (2, 0, 1)
+    tabbed = json.dumps(json.loads(line(method="POST")), separators=("\t,\t", "\t:\t"))
+    desk.write("log", tabbed + "\n")
+    assert desk.json("replay", "bundle.yaml", "--audit", "log")["changed"] == 0, "its level is read"
 
 
 def test_a_log_that_is_not_understood_is_not_called_unchanged(desk):
