@@ -140,7 +140,6 @@ static enum next ask_for_session(struct exchange *x, enum errand_kind kind, stru
 void exchange_take_past(struct exchange *x, struct session *take)
 {
     const bool is_theirs = take && slice_eq(take->application, x->facts.app->id) &&
-                           application_takes_provider(x->facts.app, take->user.provider) &&
                            binding_of(x, take) == SESSION_BOUND;
     session_unref(x->past);
     x->past = is_theirs ? take : NULL;

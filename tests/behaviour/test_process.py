@@ -262,38 +262,47 @@ def test_the_service_manager_is_told_how_it_goes(managed):
     world.processes.pop("gateway")
 
 
-def test_no_attempt_to_connect_is_refused_while_the_gateway_is_restarted(managed):
-    world, manager = managed()
-    manager.start()
-    world.wait_gateway()
+def visit_through_restarts(world, restart, times, limit_s=10):
+    """Four visitors, who go on coming while it is restarted, and are all served: a refusal is raised here."""
     stop, served = threading.Event(), [0] * 4
 
     def visit(i):
         while not stop.is_set():
-            with world.tls(OPEN) as tls:  # a refusal is raised here
+            with world.tls(OPEN) as tls:
                 tls.sendall(raw_request(OPEN, "/1"))
                 assert read_answer(tls)[0].status == 200
                 served[i] += 1
 
+    def is_served_since(before):
+        for one in visits:
+            if one.done():
+                one.result()  # raises what it has raised
+        return all(now > then + 5 for now, then in zip(served, before))
+
     with concurrent.futures.ThreadPoolExecutor(4) as visitors:
         visits = [visitors.submit(visit, i) for i in range(4)]
         try:
-            for _ in range(3):
+            for _ in range(times):
                 before = list(served)
-                until(lambda: all(now > then + 5 for now, then in zip(served, before)) or failed(visits), "no service")
-                assert world.stop("gateway", patience_s=15) == 0
-                manager.start()
-                world.wait_gateway()
+                until(lambda: is_served_since(before), "no service", limit_s)
+                restart()
         finally:
             stop.set()
-        failed(visits)
+        for one in visits:
+            one.result()
 
 
-def failed(visits):
-    """Raises what one of them has raised."""
-    for visit in visits:
-        if visit.done():
-            visit.result()
+def test_no_attempt_to_connect_is_refused_while_the_gateway_is_restarted(managed):
+    world, manager = managed()
+    manager.start()
+    world.wait_gateway()
+
+    def restart():
+        assert world.stop("gateway", patience_s=15) == 0
+        manager.start()
+        world.wait_gateway()
+
+    visit_through_restarts(world, restart, 3)
 
 
 @pytest.mark.parametrize("name", ["too few", "too many", "another address", "not listening", "no socket"])

@@ -514,6 +514,21 @@ KEPT_WRONG = [  # what, how it is made of a Watched and what lies there, what th
 ]
 
 
+def restart_spoilt(gate, cases, kept):
+    """With each case's file changed as it says."""
+    def spoil():
+        for _, change, _, w in cases:
+            path = kept(gate, w)
+            path.write_bytes(change(w, path.read_bytes()))
+
+    restart(gate, spoil)
+
+
+def is_told_of(gate, w, which, words, what):
+    log = gate.log_text()[gate.log_from:]
+    assert any(words in line and which in line and f"'{w.id}'" in line for line in log.splitlines()), (what, log)
+
+
 def test_a_kept_list_that_is_damaged_or_foreign_is_not_believed(gate, server):
     """All of them at one restart, which takes longer than they do."""
     with contextlib.ExitStack() as all_of_them:
@@ -525,16 +540,10 @@ def test_a_kept_list_that_is_damaged_or_foreign_is_not_believed(gate, server):
             del server.answers[f"{w.path}.crl"]
             cases.append((what, change, words, w))
 
-        def spoil():
-            for _, change, _, w in cases:
-                path = kept_file(gate, w)
-                path.write_bytes(change(w, path.read_bytes()))
-
-        restart(gate, spoil)
+        restart_spoilt(gate, cases, kept_file)
         for what, _, words, w in cases:
             assert (w.ask(f"{w.id}-kept"), w.ask(f"{w.id}-lost")) == (UNKNOWN, UNKNOWN), what
-            log = gate.log_text()[gate.log_from:]
-            assert any(words in line and "a kept CRL" in line and f"'{w.id}'" in line for line in log.splitlines()), (what, log)
+            is_told_of(gate, w, "a kept CRL", words, what)
         for _, _, _, w in cases:
             w.give_crl(f"{w.id}-lost", number=9)
         for what, _, _, w in cases:
@@ -622,16 +631,10 @@ def test_a_kept_answer_that_is_damaged_or_foreign_is_not_believed(gate, server):
             server.answers[w.path] = 500
             cases.append((what, change, words, w))
 
-        def spoil():
-            for _, change, _, w in cases:
-                path = kept_answer(gate, w)
-                path.write_bytes(change(w, path.read_bytes()))
-
-        restart(gate, spoil)
+        restart_spoilt(gate, cases, kept_answer)
         for what, _, words, w in cases:
             assert w.ask(f"{w.id}-kept") == UNKNOWN, what
-            log = gate.log_text()[gate.log_from:]
-            assert any(words in line and "a kept OCSP answer" in line and f"'{w.id}'" in line for line in log.splitlines()), (what, log)
+            is_told_of(gate, w, "a kept OCSP answer", words, what)
             answer_by(w, lambda leaf, w=w: make_answer(w.ca, leaf))
         for what, _, _, w in cases:
             until(lambda: w.ask(f"{w.id}-kept") == GOOD, f"it does not recover: {what}", 20)

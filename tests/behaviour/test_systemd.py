@@ -2,20 +2,18 @@
 """The units under a real systemd: installed by `cmake --install`, started, reloaded, restarted, stopped and crashed as
 an operator and bad luck do it."""
 
-import concurrent.futures
 import json
 import os
 import pathlib
 import re
 import subprocess
-import threading
 
 import pytest
 
 from callers import read_answer
 from machine import Machine, NoMachine
 from test_failures import OPEN, certificate_number, is_let_in, raw_request, renew
-from test_process import failed
+from test_process import visit_through_restarts
 from world import BELFRY, World, until
 
 pytestmark = pytest.mark.long
@@ -183,25 +181,10 @@ def test_a_reload_takes_over_what_is_good_and_fails_where_the_file_is_not(servic
 
 
 def test_no_attempt_to_connect_is_refused_while_it_is_restarted(service):
-    stop, served = threading.Event(), [0] * 4
+    def restart():
+        assert service.machine.command("restart", "belfry")[0] == 0
 
-    def visit(i):
-        while not stop.is_set():
-            with service.tls(OPEN) as tls:  # a refusal is raised here
-                tls.sendall(raw_request(OPEN, "/1"))
-                assert read_answer(tls)[0].status == 200
-                served[i] += 1
-
-    with concurrent.futures.ThreadPoolExecutor(4) as visitors:
-        visits = [visitors.submit(visit, i) for i in range(4)]
-        try:
-            for _ in range(5):
-                before = list(served)
-                until(lambda: all(now > then + 5 for now, then in zip(served, before)) or failed(visits), "no service", 30)
-                assert service.machine.command("restart", "belfry")[0] == 0
-        finally:
-            stop.set()
-        failed(visits)
+    visit_through_restarts(service, restart, 5, limit_s=30)
 
 
 def test_a_stop_lets_requests_end_and_ends_well(service):
