@@ -187,20 +187,25 @@ def test_no_attempt_to_connect_is_refused_while_it_is_restarted(service):
     visit_through_restarts(service, restart, 5, limit_s=30)
 
 
+def hear(tls):
+    more = tls.recv(65536)
+    assert more, "the answer was cut"
+    return more
+
+
 def test_a_stop_lets_requests_end_and_ends_well(service):
     with service.tls(OPEN) as tls:
         tls.sendall(raw_request(OPEN, "/ticks"))
-        until(lambda: b"data: " in tls.recv(65536), "the answer does not begin")
+        said = hear(tls)
+        while b"data: " not in said:
+            said += hear(tls)
         before = service.journal()
-        code, said = service.machine.command("stop", "--no-block", *UNITS)
-        assert code == 0, said
+        code, words = service.machine.command("stop", "--no-block", *UNITS)
+        assert code == 0, words
         service.says("going down", before)
         service.origin.release.set()
-        rest = b""
-        while not rest.endswith(b"\r\n0\r\n\r\n"):
-            more = tls.recv(65536)
-            assert more, "the answer was cut"
-            rest += more
+        while not said.endswith(b"\r\n0\r\n\r\n"):
+            said += hear(tls)
     until(lambda: service.machine.show("belfry", "ActiveState") == "inactive", "it does not end", 30)
     assert service.machine.show("belfry", "Result") == "success"
     assert service.machine.show("belfry", "ExecMainStatus") == "0"
