@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
-/* nghttp2's callbacks and nothing of the story: a header block becomes a request, DATA goes into
- * the exchange, and what the exchange has to say becomes frames when the connection asks for bytes.
+/* nghttp2's callbacks and nothing of the story: a header block becomes a request (h2_request.c),
+ * DATA goes into the exchange, and what the exchange has to say becomes frames when the connection
+ * asks for bytes.
  *
  * Windows: the connection's is opened at receipt, a stream's only when the upstream took the bytes,
  * so one stalled upload stops nobody else and a connection holds at most streams × window. What
@@ -12,10 +13,10 @@
 #include <nghttp2/nghttp2.h>
 
 #include "base/mem.h"
-#include "base/method.h"
 #include "proxy/exchange.h"
 #include "proxy/h1_chunked.h"
 #include "proxy/h2_frames.h"
+#include "proxy/h2_request.h"
 
 #define H2_HEADER_LIST_MAX 65536 /* like H1_HEAD_MAX_BYTES, counted as RFC 9113 §6.5.2 says */
 /* A head that unpacks to so much is looked at no further. Nobody has so many cookies. */
@@ -23,8 +24,6 @@
 #define UNWANTED_BODY_MS 1000 /* of it is read and dropped behind a whole answer */
 #define REST_AFTER_MS 500
 #define LAST_CALL_MS 1000 /* between the two GOAWAYs, for a client that answers no PING */
-/* What a browser sends; all of H1_MAX_FIELDS would be 4 KiB to clear for each request. */
-#define FEW_FIELDS 24
 #define H2_CONNECTION_WINDOW 16777216
 /* Of frames that a good client sends rarely; a flood is far above. */
 #define H2_GLITCHES_PER_S 100
@@ -69,25 +68,11 @@ struct stream {
     struct link in_session;
     struct link to_begin;
     struct exchange *x;
-    struct field *fields; /* room for FEW_FIELDS, and for H1_MAX_FIELDS when there are more */
-    uint32_t field_room;
-    uint32_t field_count;
+    struct h2_request head;
     size_t list_bytes;
-    struct slice method;
-    struct slice scheme;
-    struct slice protocol; /* of an extended CONNECT (RFC 8441 §4) */
-    struct slice authority;
-    struct slice path;
-    struct slice host;
-    uint32_t hosts;
     struct field *trailers;
     uint32_t trailer_count;
     size_t trailer_bytes;
-    uint64_t announced;
-    bool has_length;
-    bool expects_continue;
-    bool has_unknown_expectation;
-    bool is_too_large;
     bool has_head; /* which is whole */
     bool has_body;
     bool has_begun;
@@ -213,54 +198,6 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     return 0;
 }
 
-static void take_pseudo(struct stream *s, struct slice name, struct slice value)
-{
-    if (slice_eq(name, SLICE(":method")))
-        s->method = value;
-    else if (slice_eq(name, SLICE(":scheme")))
-        s->scheme = value;
-    else if (slice_eq(name, SLICE(":protocol")))
-        s->protocol = value;
-    else if (slice_eq(name, SLICE(":authority")))
-        s->authority = value;
-    else if (slice_eq(name, SLICE(":path")))
-        s->path = value;
-}
-
-static bool more_fields(struct stream *s)
-{
-    struct field *more;
-    if (s->field_room == H1_MAX_FIELDS)
-        return false;
-    more = arena_array(&s->x->arena, struct field, s->field_room ? H1_MAX_FIELDS : FEW_FIELDS);
-    if (s->field_count)
-        memcpy(more, s->fields, s->field_count * sizeof *more);
-    s->field_room = s->field_room ? H1_MAX_FIELDS : FEW_FIELDS;
-    s->fields = more;
-    return true;
-}
-
-static void take_field(struct stream *s, struct slice name, struct slice value)
-{
-    if (slice_eq(name, SLICE("host"))) {
-        s->hosts++;
-        s->host = value;
-        return;
-    }
-    if (slice_eq(name, SLICE("expect"))) {
-        s->expects_continue = slice_eq_nocase(value, SLICE("100-continue"));
-        s->has_unknown_expectation |= !s->expects_continue;
-    }
-    if (slice_eq(name, SLICE("content-length"))) /* nghttp2 has checked that it is one number */
-        s->has_length = slice_u64(value, INT64_MAX, &s->announced);
-    if (s->field_count == s->x->worker->config->max_fields ||
-        (s->field_count == s->field_room && !more_fields(s))) {
-        s->is_too_large = true;
-        return;
-    }
-    s->fields[s->field_count++] = (struct field){name, value};
-}
-
 /* Checked by nghttp2 like any field; as many, and as much, as over HTTP/1.1. */
 static int take_trailer(struct h2 *h, struct stream *s, struct slice name, struct slice value)
 {
@@ -281,8 +218,6 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
                      void *data)
 {
     struct stream *s = stream_of(session, frame->hd.stream_id);
-    struct slice n;
-    struct slice v;
     (void)flags;
     if (s && s->has_head)
         return take_trailer(h2_of(data), s, slice_from(name, name_len),
@@ -291,9 +226,9 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
         return 0;
     s->list_bytes += name_len + value_len + 32;
     if (s->list_bytes > (size_t)s->x->worker->config->head_bytes) {
-        if (!s->is_too_large)
+        if (!s->head.is_too_large)
             glitch(h2_of(data), 10, "heads that are too large");
-        s->is_too_large = true;
+        s->head.is_too_large = true;
         if (s->list_bytes <= H2_BOMB_BYTES)
             return 0;
         /* A byte of HPACK can stand for 4 KiB, and nghttp2 looks at all of them, while everybody
@@ -301,12 +236,8 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
         flood(h2_of(data), "a head that unpacks to far too much");
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     }
-    n = arena_copy(&s->x->arena, slice_from(name, name_len));
-    v = arena_copy(&s->x->arena, slice_from(value, value_len));
-    if (n.ptr[0] == ':')
-        take_pseudo(s, n, v);
-    else
-        take_field(s, n, v);
+    h2_request_add(&s->head, &s->x->arena, s->x->worker->config->max_fields,
+                   slice_from(name, name_len), slice_from(value, value_len));
     return 0;
 }
 
@@ -318,73 +249,14 @@ static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *fram
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* RST_STREAM */
 }
 
-/* RFC 8441 §5: an extended CONNECT for WebSocket is to the rules the GET that it is over HTTP/1.1.
- * Any other CONNECT stays one, and is not carried. */
-static void take_websocket(struct stream *s, struct request *r)
-{
-    if (!slice_eq(s->method, SLICE("CONNECT")) || !slice_eq(s->protocol, SLICE("websocket")))
-        return;
-    r->wants_websocket = true;
-    r->method_name = SLICE("GET");
-    r->method = METHOD_GET;
-    r->has_body = r->expects_continue = false;
-    r->body_length = 0;
-}
-
-/* PERMITTED, or why the head is no request. */
-static enum reason judge(const struct stream *s, const char **detail)
-{
-    const struct request *r = &s->x->request;
-    if (s->is_too_large) {
-        *detail = "the header fields are too large";
-        return REASON_HEADERS_TOO_LARGE;
-    }
-    if (s->hosts > 1 || (s->hosts && s->authority.len && !slice_eq_nocase(s->host, s->authority))) {
-        *detail = "Host and :authority differ"; /* RFC 9113 §8.3.1 */
-        return REASON_REQUEST_AMBIGUOUS;
-    }
-    if (!slice_eq(s->scheme, SLICE("https"))) {
-        *detail = "the scheme is not https";
-        return REASON_REQUEST_MALFORMED;
-    }
-    if (r->method_name.len > H1_METHOD_MAX_BYTES) {
-        *detail = "the method is too long";
-        return REASON_REQUEST_MALFORMED;
-    }
-    if (r->target.len > H1_TARGET_MAX_BYTES) {
-        *detail = "the target is too long";
-        return REASON_URI_TOO_LONG;
-    }
-    if (s->has_unknown_expectation) {
-        *detail = "an expectation other than 100-continue";
-        return REASON_EXPECTATION_REFUSED;
-    }
-    if (!r->wants_websocket)
-        return REASON_PERMITTED;
-    *detail = "the handshake of WebSocket is malformed";
-    return s->has_body ? websocket_judge(r->fields, r->field_count, false)
-                       : REASON_REQUEST_MALFORMED;
-}
-
 /* The block is whole. Its exchange begins when all is read that came with it: who takes it back in
  * the same breath (CVE-2023-44487), or breaks its stream (CVE-2025-8671), had us read a head. */
 static void take_head(struct h2 *h, struct stream *s, bool has_body)
 {
-    struct request *r = &s->x->request;
     deadline_cancel(&h->head_limit);
     s->has_head = true;
     s->has_body = has_body;
-    r->protocol = PROTOCOL_H2;
-    r->method_name = s->method;
-    r->method = method_of(s->method);
-    r->authority = s->authority.len ? s->authority : s->host;
-    r->target = s->path;
-    r->fields = s->fields;
-    r->field_count = s->field_count;
-    r->has_body = has_body;
-    r->expects_continue = s->expects_continue && has_body;
-    r->body_length = !has_body ? 0 : s->has_length ? s->announced : BODY_LENGTH_UNKNOWN;
-    take_websocket(s, r);
+    h2_request_take(&s->head, has_body, &s->x->request);
     list_push(&h->to_begin, &s->to_begin);
 }
 
@@ -392,7 +264,7 @@ static void take_head(struct h2 *h, struct stream *s, bool has_body)
 static void begin(struct stream *s)
 {
     const char *detail = NULL;
-    const enum reason early = judge(s, &detail);
+    const enum reason early = h2_request_judge(&s->head, &s->x->request, s->has_body, &detail);
     link_remove(&s->to_begin);
     s->has_begun = true;
     exchange_begin(s->x, early, early == REASON_PERMITTED ? NULL : detail);
